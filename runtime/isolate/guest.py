@@ -1,0 +1,254 @@
+"""The host's side of one running program: its clocks, its limits, its events, and how it is stopped."""
+
+import hashlib
+import json
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from runtime.isolate.outcome import Ending, Status
+from runtime.isolate.slots import RunSlots
+
+FOREVER_NS = 2**63
+_LINES_BEFORE_FLUSH = 64
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GuestLimits:
+    """The limits the isolate itself enforces. Times in milliseconds, sizes in bytes."""
+
+    cpu_ms: int
+    active_ms: int
+    wall_ms: int
+    memory_bytes: int
+    log_lines: int
+    log_bytes: int
+    log_line_bytes: int
+    result_bytes: int
+    host_calls: int
+    call_bytes: int
+
+
+class LogLine(NamedTuple):
+    """One numbered line a program wrote: the level of the guest interface, UTC nanoseconds, text."""
+
+    number: int
+    level: int
+    time_ns: int
+    text: str
+
+
+class Event(NamedTuple):
+    """The answer to a host call: `payload` is JSON, a value if `ok`, otherwise an error object."""
+
+    call_id: int
+    ok: bool
+    payload: str
+
+
+class Channel(Protocol):
+    """Where a guest's host calls and log lines go. Called on the guest's thread."""
+
+    def submit(self, call_id: int, kind: int, name: str, payload: str) -> None:
+        """Pass a host call on; its answer comes back by `Guest.deliver`."""
+
+    def log(self, lines: list[LogLine]) -> None:
+        """Pass log lines on, in order."""
+
+
+class Guest:
+    """One program's run. Methods say on which thread they are called.
+
+    The first recorded `ending` is the one that counts; nothing the guest says can replace it.
+    """
+
+    def __init__(
+        self, *, limits: GuestLimits, seed: bytes, start_ns: int, channel: Channel, slots: RunSlots, received: float
+    ) -> None:
+        self.limits = limits
+        self.seed = seed
+        self.start_ns = start_ns
+        self.now_ns = start_ns
+        self.ending: Ending | None = None
+        self.answer: tuple[bool, str] | None = None
+        self.host_calls = 0
+        self.log_count = 0
+        self.began = received
+        self.started = received
+        self._channel = channel
+        self._slots = slots
+        self._has_slot = False
+        self._wall_deadline = received + limits.wall_ms / 1e3
+        self._blocked = 0.0
+        self._cpu_start = 0.0
+        self._log_bytes = 0
+        self._lines: list[LogLine] = []
+        self._events: deque[Event] = deque()
+        self._condition = threading.Condition(threading.Lock())
+        self._random_block = 0
+
+    # On the guest's thread, around its run.
+
+    def begin(self) -> bool:
+        """Take a run slot and start the clocks; false if the time was over before."""
+        self._has_slot = self._slots.acquire(self._wall_deadline)
+        self.started = time.monotonic()
+        self._cpu_start = time.thread_time()
+        if not self._has_slot:
+            self.end(Status.LIMIT_WALL, "wall_ms", self.limits.wall_ms)
+        return self._has_slot
+
+    def finish(self) -> None:
+        """Give the slot back and pass on what was logged."""
+        if self._has_slot:
+            self._has_slot = False
+            self._slots.release()
+        self._flush()
+
+    def cpu_ns(self) -> int:
+        """Processor time so far, host waits excluded."""
+        return int((time.thread_time() - self._cpu_start) * 1e9)
+
+    def clocks_ns(self) -> tuple[int, int]:
+        """Active and wall time so far."""
+        wall = time.monotonic() - self.began
+        return int((wall - self._blocked) * 1e9), int(wall * 1e9)
+
+    # On the guest's thread, from host functions.
+
+    def submit(self, call_id: int, kind: int, name: str, payload: str) -> None:
+        """Pass on a host call, or answer it at once with the limit it would break."""
+        if self.ending is not None:
+            return
+        limit = self._broken_call_limit(name, payload)
+        if limit is not None:
+            self.deliver(Event(call_id, ok=False, payload=limit))
+            return
+        self.host_calls += 1
+        self._flush()
+        self._channel.submit(call_id, kind, name, payload)
+
+    def _broken_call_limit(self, name: str, payload: str) -> str | None:
+        if self.host_calls >= self.limits.host_calls:
+            return _limit_error("host_calls", self.limits.host_calls, "host calls in one execution", name)
+        # Characters are at most bytes, so this is a lower bound; the guest has checked the bytes themselves.
+        if len(name) > _MAX_NAME or len(payload) > self.limits.call_bytes:
+            return _limit_error("call_bytes", self.limits.call_bytes, "bytes in one host call", name[:_MAX_NAME])
+        return None
+
+    def log(self, level: int, text: str) -> None:
+        """Take one log line, or end the guest when it has written too much."""
+        if self.ending is not None:
+            return
+        limits = self.limits
+        if self.log_count >= limits.log_lines:
+            self.end(Status.LIMIT_OUTPUT, "log_lines", limits.log_lines)
+            return
+        text = text[: limits.log_line_bytes]
+        self._log_bytes += len(text.encode(errors="replace"))
+        if self._log_bytes > limits.log_bytes:
+            self.end(Status.LIMIT_OUTPUT, "log_bytes", limits.log_bytes)
+            return
+        self.log_count += 1
+        self._lines.append(LogLine(self.log_count, level if level in _LEVELS else _INFO, time.time_ns(), text))
+        if len(self._lines) >= _LINES_BEFORE_FLUSH:
+            self._flush()
+
+    def wait(self, timeout_ns: int) -> Event | None:
+        """Block for the next event; None when the time passed or the guest was ended. Moves the guest's clock."""
+        self._flush()
+        before = time.monotonic()
+        event = self._events.popleft() if self._events else self._block(before, timeout_ns)
+        moved = int((time.monotonic() - self.began) * 1e9)
+        due = self.now_ns + timeout_ns if event is None and timeout_ns < FOREVER_NS else 0
+        self.now_ns = max(self.now_ns, self.start_ns + moved, due)
+        return event
+
+    def _block(self, before: float, timeout_ns: int) -> Event | None:
+        self._has_slot = False
+        self._slots.release()
+        until = min(self._wall_deadline, before + timeout_ns / 1e9)
+        with self._condition:
+            while not self._events and self.ending is None:
+                left = until - time.monotonic()
+                if left <= 0:
+                    break
+                self._condition.wait(left)
+        self._blocked += time.monotonic() - before
+        if self.ending is None and time.monotonic() >= self._wall_deadline:
+            self.end(Status.LIMIT_WALL, "wall_ms", self.limits.wall_ms)
+        self._has_slot = self.ending is None and self._slots.acquire(self._wall_deadline)
+        if not self._has_slot:
+            self.end(Status.LIMIT_WALL, "wall_ms", self.limits.wall_ms)
+            return None
+        return self._events.popleft() if self._events else None
+
+    def random(self, count: int) -> bytes:
+        """The next bytes of this execution's own stream."""
+        self._random_block += 1
+        return hashlib.shake_256(self.seed + self._random_block.to_bytes(8, "little")).digest(count)
+
+    def tick(self) -> bool:
+        """Called at an epoch while wasm runs: false means stop now."""
+        if self.ending is not None:
+            return False
+        limits = self.limits
+        now = time.monotonic()
+        if now >= self._wall_deadline:
+            self.end(Status.LIMIT_WALL, "wall_ms", limits.wall_ms)
+        elif (time.thread_time() - self._cpu_start) * 1e3 >= limits.cpu_ms:
+            self.end(Status.LIMIT_CPU, "cpu_ms", limits.cpu_ms)
+        elif (now - self.began - self._blocked) * 1e3 >= limits.active_ms:
+            self.end(Status.LIMIT_ACTIVE, "active_ms", limits.active_ms)
+        if self.ending is not None:
+            return False
+        self._flush()
+        return self._take_turns() if self._slots.contended else True
+
+    def _take_turns(self) -> bool:
+        self._has_slot = False
+        self._slots.release()
+        self._has_slot = self._slots.acquire(self._wall_deadline)
+        if not self._has_slot:
+            self.end(Status.LIMIT_WALL, "wall_ms", self.limits.wall_ms)
+        return self.ending is None
+
+    def _flush(self) -> None:
+        if self._lines:
+            lines, self._lines = self._lines, []
+            self._channel.log(lines)
+
+    # On any thread.
+
+    def end(self, status: Status, limit: str = "", value: int = 0) -> None:
+        """Record why the guest ends, once; it stops at its next epoch check, or at once if it was waiting."""
+        with self._condition:
+            if self.ending is None:
+                self.ending = Ending(status, limit, value)
+            self._condition.notify_all()
+
+    def deliver(self, event: Event) -> None:
+        """Hand over the answer to a host call."""
+        with self._condition:
+            self._events.append(event)
+            self._condition.notify_all()
+
+
+_MAX_NAME = 512
+_INFO = 2
+_LEVELS = frozenset({1, 2, 3, 4})
+
+
+def _limit_error(limit: str, value: int, what: str, tool: str) -> str:
+    return json.dumps(
+        {
+            "code": "limit",
+            "message": f"limit {limit} reached: at most {value} {what}",
+            "status": None,
+            "retryable": False,
+            "tool": tool or None,
+            "details": {"limit": limit, "value": value},
+        }
+    )

@@ -1,0 +1,126 @@
+"""What an image offers: isolates to prepare ahead of need, and one run in each."""
+
+import json
+import threading
+import time
+from typing import Any, Protocol
+
+from runtime.isolate.guest import Guest, GuestLimits, LogLine
+from runtime.isolate.outcome import Ending, Outcome, Status, Usage
+from runtime.isolate.slots import RunSlots
+
+
+class Isolate(Protocol):
+    """One Wasmtime instance. Used once."""
+
+    def warm(self) -> None:
+        """Run a neutral program ahead of need, so that the real one finds its pages mapped."""
+
+    def run(self, guest: Guest, program: str, inputs: str) -> Outcome:
+        """Run a program to its end, on the calling thread; `inputs` is JSON."""
+
+    def close(self) -> None:
+        """Free what the instance holds; after the reply, because it takes a while."""
+
+
+class Current(threading.local):
+    """What runs on this thread; host functions find it here."""
+
+    guest: Guest
+    isolate: Any
+
+
+class _Nowhere:
+    """The channel of a warming run: nothing it says goes anywhere."""
+
+    def submit(self, call_id: int, kind: int, name: str, payload: str) -> None:
+        """Drop it."""
+
+    def log(self, lines: list[LogLine]) -> None:
+        """Drop them."""
+
+
+_WARM_MS = 5_000
+_WARM_LIMITS = GuestLimits(
+    cpu_ms=_WARM_MS,
+    active_ms=_WARM_MS,
+    wall_ms=_WARM_MS,
+    memory_bytes=64 << 20,
+    log_lines=0,
+    log_bytes=0,
+    log_line_bytes=64,
+    result_bytes=64,
+    host_calls=0,
+    call_bytes=64,
+)
+
+
+def warming_guest() -> Guest:
+    """A guest for a neutral program, with a run slot of its own, already begun."""
+    guest = Guest(
+        limits=_WARM_LIMITS,
+        seed=bytes(32),
+        start_ns=0,
+        channel=_Nowhere(),
+        slots=RunSlots(1),
+        received=time.monotonic(),
+    )
+    guest.begin()
+    return guest
+
+
+def settle(
+    guest: Guest, *, trapped: bool, stack_overflow: bool, memory_bytes: int, memory_exact: bool
+) -> Outcome:
+    """The outcome from the host's record first, and only then from what the guest said."""
+    cpu_ns = guest.cpu_ns()
+    active_ns, wall_ns = guest.clocks_ns()
+    usage = Usage(
+        cpu_ns=cpu_ns,
+        active_ns=active_ns,
+        wall_ns=wall_ns,
+        startup_ns=int((guest.started - guest.began) * 1e9),
+        memory_bytes=memory_bytes,
+        memory_exact=memory_exact,
+        host_calls=guest.host_calls,
+        log_lines=guest.log_count,
+    )
+    ending = guest.ending or _ending(guest, trapped, stack_overflow, memory_bytes)
+    ok, text = guest.answer or (False, "")
+    if ending.status is Status.SUCCEEDED:
+        return Outcome(ending=ending, result=text, usage=usage)
+    return Outcome(ending=ending, error="" if ok else text, usage=usage)
+
+
+_PAGES_SHORT_OF_LIMIT = 4 << 20
+
+
+def _ending(guest: Guest, trapped: bool, stack_overflow: bool, memory_bytes: int) -> Ending:  # noqa: FBT001
+    limits = guest.limits
+    if stack_overflow:
+        return Ending(Status.LIMIT_STACK, "stack")
+    if trapped or guest.answer is None:
+        if memory_bytes and memory_bytes + _PAGES_SHORT_OF_LIMIT > limits.memory_bytes:
+            return Ending(Status.LIMIT_MEMORY, "memory_bytes", limits.memory_bytes)
+        return Ending(Status.TRAPPED)
+    ok, text = guest.answer
+    if ok and len(text) <= limits.result_bytes:
+        return Ending(Status.SUCCEEDED)
+    claimed = None if ok else _claimed_limit(text)
+    if ok or claimed == "result":
+        return Ending(Status.LIMIT_RESULT, "result_bytes", limits.result_bytes)
+    if claimed == "memory":
+        return Ending(Status.LIMIT_MEMORY, "memory_bytes", limits.memory_bytes)
+    if claimed == "stack":
+        return Ending(Status.LIMIT_STACK, "stack")
+    return Ending(Status.PROGRAM_ERROR)
+
+
+def _claimed_limit(text: str) -> str | None:
+    """The limit a guest names in its error: it alone knows of memory or stack it asked for in vain."""
+    try:
+        error = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    limit = error.get("limit") if isinstance(error, dict) else None
+    return limit if isinstance(limit, str) else None

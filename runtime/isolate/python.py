@@ -1,0 +1,173 @@
+"""The Python image: a snapshotted CPython component that waits inside its host calls."""
+
+import json
+from typing import Any
+
+import wasmtime
+from wasmtime import component
+
+from runtime.isolate.guest import FOREVER_NS, Guest
+from runtime.isolate.isolate import Current, Isolate, settle, warming_guest
+from runtime.isolate.native import GuestStopped, call_component, define_bytes_source, unwatch, watch_epochs
+from runtime.isolate.outcome import Outcome
+
+_MOST_RANDOM_BYTES = 65_536
+_CLOCK_STEP_NS = 1_000_000
+
+
+class PythonImage:
+    """A compiled component with its host functions and the WASI imports it may use; makes isolates."""
+
+    def __init__(self, engine: wasmtime.Engine, guest: component.Component) -> None:
+        self._engine = engine
+        self._component = guest
+        self._current = Current()
+        self._linker = component.Linker(engine)
+        self._linker.allow_shadowing = True
+        self._linker.define_unknown_imports_as_traps(guest)
+        self._keep: list[object] = []
+        with self._linker.root() as root:
+            root.add_func("submit", self._submit)
+            root.add_func("wait", self._wait)
+            root.add_func("log", self._log)
+            for name in guest.type.imports(engine):
+                self._define_wasi(root, name)
+        self._run_index = guest.get_export_index("run")
+
+    def isolate(self) -> Isolate:
+        """A fresh instance, not yet bound to an execution."""
+        return _PythonIsolate(self._engine, self._linker, self._component, self._run_index, self._current)
+
+    def _define_wasi(self, root: component.LinkerInstance, name: str) -> None:
+        base = name.partition("@")[0]
+        functions = _WASI.get(base)
+        if functions is None and base != "wasi:random/random":
+            return
+        with root.add_instance(name) as instance:
+            if functions is None:
+                self._keep.append(
+                    define_bytes_source(instance, "get-random-bytes", self._random, _MOST_RANDOM_BYTES)
+                )
+                instance.add_func("get-random-u64", lambda _: int.from_bytes(self._random(8), "little"))
+                return
+            for function, call in functions.items():
+                instance.add_func(function, lambda _, *args, call=call: call(self._guest(), *args))
+
+    def _guest(self) -> Guest:
+        return self._current.guest
+
+    def _random(self, count: int) -> bytes:
+        return self._guest().random(count)
+
+    def _submit(self, _: Any, call_id: int, kind: int, name: str, payload: str) -> None:
+        try:
+            self._guest().submit(call_id, kind, name, payload)
+        finally:
+            self._stop_if_ended()
+
+    def _wait(self, _: Any, timeout_ns: int) -> str:
+        guest = self._guest()
+        event = guest.wait(min(timeout_ns, FOREVER_NS))
+        self._stop_if_ended()
+        return "" if event is None else f"{event.call_id} {int(event.ok)}\n{event.payload}"
+
+    def _log(self, _: Any, level: int, text: str) -> None:
+        self._guest().log(level, text)
+        self._stop_if_ended()
+
+    def _stop_if_ended(self) -> None:
+        if self._guest().ending is not None:
+            self._current.isolate.stop_soon()
+
+
+def _wall_clock(guest: Guest) -> component.Record:
+    record = component.Record()
+    record.seconds, record.nanoseconds = divmod(guest.now_ns, 10**9)
+    return record
+
+
+def _resolution(_: Guest) -> component.Record:
+    record = component.Record()
+    record.seconds, record.nanoseconds = 0, _CLOCK_STEP_NS
+    return record
+
+
+def _seed_pair(guest: Guest) -> tuple[int, int]:
+    data = guest.random(16)
+    return int.from_bytes(data[:8], "little"), int.from_bytes(data[8:], "little")
+
+
+_WASI: dict[str, dict[str, Any]] = {
+    "wasi:clocks/wall-clock": {"now": _wall_clock, "resolution": _resolution},
+    "wasi:clocks/monotonic-clock": {
+        "now": lambda guest: guest.now_ns - guest.start_ns,
+        "resolution": lambda _: _CLOCK_STEP_NS,
+    },
+    "wasi:cli/environment": {
+        "get-environment": lambda _: [],
+        "get-arguments": lambda _: [],
+        "initial-cwd": lambda _: None,
+    },
+    "wasi:filesystem/preopens": {"get-directories": lambda _: []},
+    "wasi:random/insecure-seed": {"insecure-seed": _seed_pair},
+}
+
+
+class _PythonIsolate:
+    def __init__(
+        self,
+        engine: wasmtime.Engine,
+        linker: component.Linker,
+        guest: component.Component,
+        run_index: Any,
+        current: Current,
+    ) -> None:
+        self._guest: Guest | None = None
+        self._current = current
+        self._store = store = wasmtime.Store(engine)
+        self._watch = watch_epochs(store, self._tick)
+        self._run = linker.instantiate(store, guest).get_func(store, run_index)
+
+    def _tick(self) -> bool:
+        return self._guest is None or self._guest.tick()
+
+    def warm(self) -> None:
+        self._call(warming_guest(), "None", "null")
+
+    def run(self, guest: Guest, program: str, inputs: str) -> Outcome:
+        self._store.set_limits(memory_size=guest.limits.memory_bytes)
+        trapped = overflow = False
+        try:
+            answer = self._call(guest, program, inputs)
+            guest.answer = (answer[:1] == "1", answer[1:])
+        except GuestStopped as stopped:
+            trapped, overflow = True, stopped.stack_overflow
+        return settle(
+            guest,
+            trapped=trapped,
+            stack_overflow=overflow,
+            memory_bytes=0,
+            memory_exact=False,
+        )
+
+    def _call(self, guest: Guest, program: str, inputs: str) -> str:
+        self._guest = self._current.guest = guest
+        self._current.isolate = self
+        limits = guest.limits
+        request = {
+            "code": program,
+            "inputs": inputs,
+            "max_call_bytes": limits.call_bytes,
+            "max_log_line_bytes": limits.log_line_bytes,
+            "max_result_bytes": limits.result_bytes,
+        }
+        self._store.set_epoch_deadline(1)
+        return call_component(self._run, self._store, json.dumps(request))
+
+    def stop_soon(self) -> None:
+        """On the guest's thread: stop at the next check instead of the next tick."""
+        self._store.set_epoch_deadline(0)
+
+    def close(self) -> None:
+        unwatch(self._watch)
+        self._store.close()

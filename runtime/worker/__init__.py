@@ -1,0 +1,1 @@
+"""Worker processes: forked from a zygote, hosting isolates, with no authority of their own."""

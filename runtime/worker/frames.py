@@ -1,0 +1,233 @@
+"""The frames between gateway and worker. What comes from a worker is hostile and bounded here.
+
+A frame is a header (payload length, kind, execution number) and a payload. Texts are UTF-8, JSON where said.
+"""
+
+import json
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+from runtime.isolate import GuestLimits, LogLine, Outcome, Status, Usage
+from runtime.isolate.outcome import Ending
+
+HEADER = struct.Struct("<IBQ")
+MOST_PAYLOAD = 160 << 20
+MOST_CALL_NAME = 512
+
+_RUN = struct.Struct("<B32sq10qI")
+_CALL = struct.Struct("<IBHI")
+_RESULT = struct.Struct("<IB")
+_LENGTH = struct.Struct("<I")
+_LIMIT_NAMES = tuple(GuestLimits.__dataclass_fields__)
+
+
+class Kind(IntEnum):
+    """What a frame says. The first four go to a worker, the others come from one."""
+
+    RUN = 1
+    RESULT = 2
+    CANCEL = 3
+    PING = 4
+    HELLO = 16
+    LOG = 17
+    CALL = 18
+    DONE = 19
+    PONG = 20
+
+
+class FrameError(ValueError):
+    """A frame that no honest worker sends. The worker that sent it is killed."""
+
+
+class Frame(NamedTuple):
+    """One frame."""
+
+    kind: int
+    number: int
+    payload: bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """Everything a worker needs for one execution. `image` indexes the worker's images; `inputs` is JSON."""
+
+    image: int
+    seed: bytes
+    start_ns: int
+    limits: GuestLimits
+    program: str
+    inputs: str
+
+
+class Call(NamedTuple):
+    """One host call of a program."""
+
+    call_id: int
+    kind: int
+    name: str
+    payload: str
+
+
+def encode(kind: Kind, number: int, payload: bytes = b"") -> bytes:
+    """A frame ready to send."""
+    return HEADER.pack(len(payload), kind, number) + payload
+
+
+class Decoder:
+    """Cuts a byte stream into frames. Raises FrameError for a length out of bounds."""
+
+    def __init__(self, most_payload: int = MOST_PAYLOAD) -> None:
+        self._buffer = bytearray()
+        self._most = most_payload
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """The frames that are complete now."""
+        buffer = self._buffer
+        buffer += data
+        frames: list[Frame] = []
+        offset, size = 0, len(buffer)
+        while size - offset >= HEADER.size:
+            length, kind, number = HEADER.unpack_from(buffer, offset)
+            if length > self._most:
+                raise FrameError(f"a frame of {length} bytes; at most {self._most} are allowed")
+            end = offset + HEADER.size + length
+            if end > size:
+                break
+            frames.append(Frame(kind, number, bytes(buffer[offset + HEADER.size : end])))
+            offset = end
+        if offset:
+            del buffer[:offset]
+        return frames
+
+
+def encode_run(number: int, run: Run) -> bytes:
+    """RUN: numbers, then program and inputs."""
+    limits = run.limits
+    program = run.program.encode(errors="replace")
+    numbers = [getattr(limits, name) for name in _LIMIT_NAMES]
+    head = _RUN.pack(run.image, run.seed, run.start_ns, *numbers, len(program))
+    return encode(Kind.RUN, number, head + program + run.inputs.encode(errors="replace"))
+
+
+def decode_run(payload: bytes) -> Run:
+    """The inverse of encode_run."""
+    image, seed, start_ns, *numbers, length = _RUN.unpack_from(payload)
+    text = payload[_RUN.size :]
+    return Run(
+        image=image,
+        seed=seed,
+        start_ns=start_ns,
+        limits=GuestLimits(**dict(zip(_LIMIT_NAMES, numbers, strict=True))),
+        program=text[:length].decode(),
+        inputs=text[length:].decode(),
+    )
+
+
+def encode_result(number: int, call_id: int, *, ok: bool, payload: str) -> bytes:
+    """RESULT: the answer to a host call."""
+    return encode(Kind.RESULT, number, _RESULT.pack(call_id, ok) + payload.encode(errors="replace"))
+
+
+def decode_result(payload: bytes) -> tuple[int, bool, str]:
+    """The inverse of encode_result."""
+    call_id, ok = _RESULT.unpack_from(payload)
+    return call_id, bool(ok), payload[_RESULT.size :].decode()
+
+
+def encode_call(number: int, call: Call) -> bytes:
+    """CALL: a host call. A name too long is cut; the gateway refuses it by the name that is left."""
+    name = call.name.encode(errors="replace")[:MOST_CALL_NAME]
+    payload = call.payload.encode(errors="replace")
+    head = _CALL.pack(call.call_id & 0xFFFFFFFF, call.kind & 0xFF, len(name), len(payload))
+    return encode(Kind.CALL, number, head + name + payload)
+
+
+def decode_call(payload: bytes) -> Call:
+    """The inverse of encode_call. Raises FrameError when lengths do not add up."""
+    try:
+        call_id, kind, name_length, length = _CALL.unpack_from(payload)
+    except struct.error as error:
+        raise FrameError("a CALL frame without its head") from error
+    body = payload[_CALL.size :]
+    if len(body) != name_length + length:
+        raise FrameError("a CALL frame whose lengths do not add up")
+    name = body[:name_length].decode(errors="replace")
+    return Call(call_id, kind, name, body[name_length:].decode(errors="replace"))
+
+
+def encode_log(number: int, lines: list[LogLine]) -> bytes:
+    """LOG: a JSON array of [number, level, time, text]."""
+    return encode(Kind.LOG, number, json.dumps(lines).encode())
+
+
+def decode_log(payload: bytes) -> list[LogLine]:
+    """The inverse of encode_log. Raises FrameError for anything else."""
+    try:
+        return [_log_line(*entry) for entry in json.loads(payload)]
+    except (ValueError, TypeError, RecursionError) as error:
+        raise FrameError("a LOG frame that is not an array of lines") from error
+
+
+def _log_line(number: int, level: int, time_ns: int, text: str) -> LogLine:
+    if not (type(number) is type(level) is type(time_ns) is int and type(text) is str):
+        raise TypeError("a log line of the wrong types")
+    if not (0 < number < 2**31 and 1 <= level <= 4 and 0 <= time_ns < 2**63):  # noqa: PLR2004 - the four levels
+        raise ValueError("a log line out of range")
+    return LogLine(number, level, time_ns, text.encode(errors="replace").decode())
+
+
+def encode_done(number: int, outcome: Outcome) -> bytes:
+    """DONE: a JSON head, then the result or the error."""
+    ending, usage = outcome.ending, outcome.usage
+    head = json.dumps(
+        [
+            ending.status,
+            ending.limit,
+            ending.value,
+            usage.cpu_ns,
+            usage.active_ns,
+            usage.wall_ns,
+            usage.startup_ns,
+            usage.memory_bytes,
+            usage.memory_exact,
+            usage.host_calls,
+            usage.log_lines,
+        ]
+    ).encode()
+    body = (outcome.result or outcome.error).encode(errors="replace")
+    return encode(Kind.DONE, number, _LENGTH.pack(len(head)) + head + body)
+
+
+def decode_done(payload: bytes) -> Outcome:
+    """The inverse of encode_done. Raises FrameError for anything else."""
+    try:
+        (length,) = _LENGTH.unpack_from(payload)
+        head = json.loads(payload[_LENGTH.size : _LENGTH.size + length])
+        body = payload[_LENGTH.size + length :].decode(errors="replace")
+        return _outcome(head, body)
+    except (ValueError, TypeError, struct.error, RecursionError) as error:
+        raise FrameError("a DONE frame that is not an outcome") from error
+
+
+def _outcome(head: list[Any], body: str) -> Outcome:
+    status, limit, value, cpu, active, wall, startup, memory, exact, calls, lines = head
+    if type(limit) is not str or type(exact) is not bool:
+        raise TypeError("an outcome of the wrong types")
+    if not all(type(n) is int and 0 <= n < 2**63 for n in (value, cpu, active, wall, startup, memory, calls, lines)):
+        raise ValueError("an outcome out of range")
+    ending = Ending(Status(status), limit[:64], value)
+    usage = Usage(
+        cpu_ns=cpu,
+        active_ns=active,
+        wall_ns=wall,
+        startup_ns=startup,
+        memory_bytes=memory,
+        memory_exact=exact,
+        host_calls=min(calls, 2**31 - 1),
+        log_lines=min(lines, 2**31 - 1),
+    )
+    if ending.status is Status.SUCCEEDED:
+        return Outcome(ending=ending, result=body, usage=usage)
+    return Outcome(ending=ending, error=body, usage=usage)

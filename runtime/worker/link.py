@@ -1,0 +1,123 @@
+"""The gateway's end of a worker's socket."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from runtime.isolate import LogLine, Outcome
+from runtime.worker import frames
+from runtime.worker.frames import Call, Decoder, Frame, FrameError, Kind, Run
+from runtime.worker.process import Process
+
+log = logging.getLogger(__name__)
+
+
+class Listener(Protocol):
+    """What an execution hears from its worker. Called on the event loop; must not raise."""
+
+    def on_log(self, lines: list[LogLine]) -> None:
+        """Log lines arrived."""
+
+    def on_call(self, call: Call) -> None:
+        """The program made a host call; answer with `Link.result`."""
+
+    def on_done(self, outcome: Outcome) -> None:
+        """The program ended; nothing follows."""
+
+    def on_lost(self, reason: str) -> None:
+        """The worker died; nothing follows."""
+
+
+class Link(asyncio.Protocol):
+    """One worker: its process, its socket and the executions in it."""
+
+    def __init__(self, process: Process, on_ready: Callable[["Link"], None], on_gone: Callable[["Link"], None]) -> None:
+        self.process = process
+        self.served = 0
+        self._on_ready = on_ready
+        self._on_gone = on_gone
+        self._decoder = Decoder()
+        self._listeners: dict[int, Listener] = {}
+        self._transport: asyncio.Transport | None = None
+        self._reason = ""
+
+    @property
+    def load(self) -> int:
+        """How many executions are in it."""
+        return len(self._listeners)
+
+    def holds(self, number: int) -> bool:
+        """Whether an execution is still in it."""
+        return number in self._listeners
+
+    def run(self, number: int, run: Run, listener: Listener) -> None:
+        """Send a program; `listener` hears of it until on_done or on_lost."""
+        self._listeners[number] = listener
+        self.served += 1
+        self._write(frames.encode_run(number, run))
+
+    def result(self, number: int, call_id: int, *, ok: bool, payload: str) -> None:
+        """Answer a host call; ignored if the execution has ended."""
+        if number in self._listeners:
+            self._write(frames.encode_result(number, call_id, ok=ok, payload=payload))
+
+    def cancel(self, number: int) -> None:
+        """Ask for an execution's end; on_done follows."""
+        if number in self._listeners:
+            self._write(frames.encode(Kind.CANCEL, number))
+
+    def kill(self, reason: str) -> None:
+        """End the process now; every execution in it is lost."""
+        self._reason = self._reason or reason
+        self.process.kill()
+
+    def close(self) -> None:
+        """Let the worker end by itself: its socket closes."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(data)
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for frame in self._decoder.feed(data):
+                self._dispatch(frame)
+        except FrameError as error:
+            log.error("worker %d sent %s; it is killed", self.process.pid, error)
+            self.kill(f"the worker broke the frame protocol: {error}")
+
+    def _dispatch(self, frame: Frame) -> None:
+        if frame.kind == Kind.HELLO:
+            self._on_ready(self)
+            return
+        listener = self._listeners.get(frame.number)
+        if listener is None:
+            return
+        if frame.kind == Kind.DONE:
+            outcome = frames.decode_done(frame.payload)
+            del self._listeners[frame.number]
+            listener.on_done(outcome)
+        elif frame.kind == Kind.CALL:
+            listener.on_call(frames.decode_call(frame.payload))
+        elif frame.kind == Kind.LOG:
+            listener.on_log(frames.decode_log(frame.payload))
+        elif frame.kind != Kind.PONG:
+            raise FrameError(f"a frame of kind {frame.kind}")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self.process.forget()
+        reason = self._reason or (f"the worker process ended: {exc}" if exc else "the worker process ended")
+        listeners, self._listeners = self._listeners, {}
+        self._on_gone(self)
+        for listener in listeners.values():
+            listener.on_lost(reason)

@@ -1,0 +1,144 @@
+"""A worker process: frames in, isolates run on threads of their own, frames out."""
+
+import contextlib
+import logging
+import os
+import queue
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import NoReturn
+
+import wasmtime
+
+from runtime.isolate import Event, Guest, Image, LogLine, RunSlots, Status, Ticker
+from runtime.isolate.engine import THREAD_STACK_BYTES
+from runtime.isolate.isolate import Isolate
+from runtime.worker import frames
+from runtime.worker.frames import Call, Decoder, Kind, Run
+
+log = logging.getLogger(__name__)
+
+SPARES = 4
+"""Isolates of each image prepared ahead."""
+
+_IDLE_THREADS = 4
+_RECEIVE_BYTES = 1 << 18
+
+
+class Worker:
+    """Serves one gateway over one socket until that socket closes."""
+
+    def __init__(self, engine: wasmtime.Engine, images: Sequence[Image], link: socket.socket, slots: int) -> None:
+        self._images = images
+        self._link = link
+        self._slots = RunSlots(slots)
+        self._ticker = Ticker(engine)
+        self._sending = threading.Lock()
+        self._jobs: queue.SimpleQueue[tuple[int, Run, float]] = queue.SimpleQueue()
+        self._guests: dict[int, Guest] = {}
+        self._spares: list[deque[Isolate]] = [deque() for _ in images]
+        self._idle = 0
+        self._threads = threading.Lock()
+
+    def serve(self) -> NoReturn:
+        """Prepare spares, say hello, and serve. Ends the process; an engine with a live timer must not be torn down."""
+        threading.stack_size(THREAD_STACK_BYTES)
+        for index in range(len(self._images)):
+            self._refill(index)
+        self.send(frames.encode(Kind.HELLO, os.getpid()))
+        decoder = Decoder()
+        with contextlib.suppress(OSError):
+            while data := self._link.recv(_RECEIVE_BYTES):
+                received = time.monotonic()
+                for frame in decoder.feed(data):
+                    self._handle(frame, received)
+        os._exit(0)
+
+    def send(self, data: bytes) -> None:
+        """Send whole frames, in one piece. A gateway that is gone ends the process from the reading side."""
+        with self._sending, contextlib.suppress(OSError):
+            self._link.sendall(data)
+
+    def _handle(self, frame: frames.Frame, received: float) -> None:
+        if frame.kind == Kind.RUN:
+            self._start(frame.number, frames.decode_run(frame.payload), received)
+        elif frame.kind == Kind.PING:
+            self.send(frames.encode(Kind.PONG, frame.number))
+        elif (guest := self._guests.get(frame.number)) is None:
+            return
+        elif frame.kind == Kind.RESULT:
+            guest.deliver(Event(*frames.decode_result(frame.payload)))
+        elif frame.kind == Kind.CANCEL:
+            guest.end(Status.CANCELLED)
+
+    def _start(self, number: int, run: Run, received: float) -> None:
+        channel = _GuestChannel(self, number)
+        self._guests[number] = Guest(
+            limits=run.limits,
+            seed=run.seed,
+            start_ns=run.start_ns,
+            channel=channel,
+            slots=self._slots,
+            received=received,
+        )
+        with self._threads:
+            if self._idle == 0:
+                threading.Thread(target=self._work, name="guest", daemon=True).start()
+            else:
+                self._idle -= 1
+        self._jobs.put((number, run, received))
+
+    def _work(self) -> None:
+        while True:
+            number, run, _ = self._jobs.get()
+            try:
+                self._execute(number, run)
+            except BaseException:  # noqa: BLE001 - a thread's end must not take the process's state with it
+                log.exception("execution %d could not be run; the worker ends", number)
+                os._exit(70)
+            with self._threads:
+                if self._idle >= _IDLE_THREADS:
+                    return
+                self._idle += 1
+
+    def _execute(self, number: int, run: Run) -> None:
+        guest = self._guests[number]
+        isolate = self._take(run.image)
+        with self._ticker:
+            guest.begin()
+            outcome = isolate.run(guest, run.program, run.inputs)
+            guest.finish()
+        del self._guests[number]
+        self.send(frames.encode_done(number, outcome))
+        isolate.close()
+        self._refill(run.image)
+
+    def _take(self, image: int) -> Isolate:
+        try:
+            return self._spares[image].popleft()
+        except IndexError:
+            return self._images[image].isolate()
+
+    def _refill(self, image: int) -> None:
+        spares = self._spares[image]
+        while len(spares) < SPARES and self._jobs.empty():
+            isolate = self._images[image].isolate()
+            isolate.warm()
+            spares.append(isolate)
+
+
+class _GuestChannel:
+    """Turns one guest's host calls and log lines into frames."""
+
+    def __init__(self, worker: Worker, number: int) -> None:
+        self._worker = worker
+        self._number = number
+
+    def submit(self, call_id: int, kind: int, name: str, payload: str) -> None:
+        self._worker.send(frames.encode_call(self._number, Call(call_id, kind, name, payload)))
+
+    def log(self, lines: list[LogLine]) -> None:
+        self._worker.send(frames.encode_log(self._number, lines))

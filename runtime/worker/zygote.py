@@ -1,0 +1,76 @@
+"""The zygote: loads engine and images once, single-threaded, and forks workers on request.
+
+Run as `python -I -m runtime.worker.zygote FD`, FD being its end of a SOCK_SEQPACKET pair. The first message
+is JSON settings; every later one carries a descriptor: the socket of the worker to fork. Ends with its gateway.
+"""
+
+import array
+import ctypes
+import gc
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+from runtime.isolate import Image, load_image, make_engine
+from runtime.isolate.images import CompiledImage
+from runtime.worker.worker import Worker
+
+_PR_SET_PDEATHSIG = 1
+_MOST_MESSAGE = 1 << 16
+
+
+def main() -> None:
+    """Serve fork requests until the gateway is gone."""
+    logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
+    _die_with_parent()
+    control = socket.socket(fileno=int(sys.argv[1]))
+    settings = json.loads(control.recv(_MOST_MESSAGE))
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    engine = make_engine()
+    images = [load_image(engine, _compiled(entry)) for entry in settings["images"]]
+    gc.collect()
+    gc.freeze()
+    control.send(b"ready")
+    while True:
+        message, descriptors = _receive(control)
+        if not message:
+            os._exit(0)
+        child = os.fork()
+        if child == 0:
+            control.close()
+            _become_worker(engine, images, descriptors[0], settings["slots"])
+        os.close(descriptors[0])
+        control.send(str(child).encode())
+
+
+def _compiled(entry: dict[str, Any]) -> CompiledImage:
+    return CompiledImage(**{**entry, "path": Path(entry["path"])})
+
+
+def _receive(control: socket.socket) -> tuple[bytes, list[int]]:
+    descriptors = array.array("i")
+    message, ancillary, _, _ = control.recvmsg(64, socket.CMSG_SPACE(descriptors.itemsize))
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            descriptors.frombytes(data)
+    return message, list(descriptors)
+
+
+def _become_worker(engine: Any, images: list[Image], descriptor: int, slots: int) -> None:
+    _die_with_parent()
+    os.environ.clear()
+    Worker(engine, images, socket.socket(fileno=descriptor), slots).serve()
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+if __name__ == "__main__":
+    main()
