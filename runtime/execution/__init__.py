@@ -1,0 +1,1 @@
+"""Executions: their lifecycle, their host calls and what leaves through the egress proxy."""

@@ -1,0 +1,20 @@
+"""Who asks for an execution: made once at the edge, carried everywhere, never rebuilt from strings."""
+
+from dataclasses import dataclass
+
+from sandboxes.profile import Environment
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Caller:
+    """The context of a request. `principal` is whom the credential proved; the rest is what they said.
+
+    `expires_at` is Unix seconds, UTC.
+    """
+
+    principal: str
+    actor: str
+    owner: str
+    environment: Environment
+    reason: str
+    expires_at: float

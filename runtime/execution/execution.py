@@ -1,0 +1,123 @@
+"""One execution: what was asked, how it stands, what it did and how it ended."""
+
+import asyncio
+import secrets
+import time
+from dataclasses import dataclass, field
+from typing import Literal
+
+from runtime.execution.caller import Caller
+from runtime.execution.language import Language
+from runtime.isolate import LogLine, Usage
+from sandboxes.limits import Limits, LimitSource
+from sandboxes.profile import Profile
+
+State = Literal["queued", "running", "ended"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Program:
+    """A validated request: what to run, as whom, under which terms. `inputs` is JSON."""
+
+    code: str
+    language: Language
+    inputs: str
+    profile: Profile
+    limits: Limits
+    limit_sources: dict[str, LimitSource]
+    caller: Caller
+    idempotency_key: str = ""
+
+
+@dataclass(kw_only=True, slots=True)
+class HostCallRecord:
+    """One host call. Times are monotonic seconds; `outcome` is "ok", an error code, or "unfinished"."""
+
+    number: int
+    kind: Literal["tool", "fetch"]
+    target: str
+    started: float
+    ended: float = 0.0
+    outcome: str = "unfinished"
+    http_status: int = 0
+    bytes_out: int = 0
+    bytes_in: int = 0
+    egress: str = ""
+    credential: str = ""
+    read_only: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failure:
+    """Why an execution did not succeed. Line and column count from 1; 0 if not known."""
+
+    name: str
+    message: str
+    line: int = 0
+    column: int = 0
+    source_line: str = ""
+    stack: str = ""
+    limit: str = ""
+    limit_value: int = 0
+    side_effects_possible: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CallStarted:
+    """A host call began."""
+
+    call: HostCallRecord
+
+
+@dataclass(frozen=True, slots=True)
+class CallEnded:
+    """A host call ended."""
+
+    call: HostCallRecord
+
+
+type Happening = LogLine | CallStarted | CallEnded | Literal["started"]
+
+
+def new_execution_id() -> str:
+    """`exe_`, then the time in milliseconds and 80 random bits, in hexadecimal: unguessable, and sorted by time."""
+    return f"exe_{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"
+
+
+@dataclass(kw_only=True, slots=True, eq=False)
+class Execution:
+    """The record of one execution. Changed only by the executor, on the event loop."""
+
+    program: Program
+    image_digest: str
+    id: str = field(default_factory=new_execution_id)
+    status: str = "queued"
+    state: State = "queued"
+    created_ns: int = field(default_factory=time.time_ns)
+    ended_ns: int = 0
+    created: float = field(default_factory=time.monotonic)
+    started: float = 0.0
+    result: str = ""
+    failure: Failure | None = None
+    usage: Usage | None = None
+    logs: list[LogLine] = field(default_factory=list)
+    calls: list[HostCallRecord] = field(default_factory=list)
+    happenings: list[Happening] = field(default_factory=list)
+    watchers: int = 0
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def size(self) -> int:
+        """Roughly what keeping it costs, in bytes."""
+        return 4_096 + len(self.program.code) + len(self.result) + sum(len(line.text) + 100 for line in self.logs)
+
+    def happened(self, happening: Happening) -> None:
+        """Note something for those who watch, now or later."""
+        self.happenings.append(happening)
+        if self.watchers:
+            self.changed.set()
+
+    def side_effects_possible(self) -> bool:
+        """Whether a host call that may change something had been made."""
+        return any(not call.read_only for call in self.calls)

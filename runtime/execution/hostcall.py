@@ -1,0 +1,76 @@
+"""What a program's call to the outside is, and how it fails."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from sandboxes.tools import ToolRules
+
+Code = Literal[
+    "not_found",
+    "invalid_argument",
+    "denied",
+    "upstream_error",
+    "unavailable",
+    "timeout",
+    "limit",
+    "cancelled",
+    "internal",
+]
+
+
+class HostCallError(Exception):
+    """A host call that failed in a way the program is told of and can catch.
+
+    `status` is the upstream's HTTP status where there was one; `retryable` says that the same call
+    may succeed later; `details` is JSON for the program (an upstream's parsed error body, say);
+    `egress` is for the record: what the egress proxy said.
+    """
+
+    def __init__(  # noqa: PLR0913 - these are the fields of the error a program sees
+        self,
+        code: Code,
+        message: str,
+        *,
+        status: int | None = None,
+        retryable: bool = False,
+        tool: str | None = None,
+        details: Any = None,
+        egress: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.code: Code = code
+        self.message = message
+        self.status = status
+        self.retryable = retryable
+        self.tool = tool
+        self.details = details
+        self.egress = egress
+
+    def to_json(self) -> dict[str, Any]:
+        """The error object of the guest interface."""
+        return {
+            "code": self.code,
+            "message": self.message,
+            "status": self.status,
+            "retryable": self.retryable,
+            "tool": self.tool,
+            "details": self.details,
+        }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CallContext:
+    """On whose behalf a host call is made, and within which bounds.
+
+    `token` turns the digest of an egress rule set into a short-lived execution token;
+    `deadline` is on the monotonic clock, in seconds.
+    """
+
+    execution_id: str
+    actor: str
+    environment: str
+    token: Callable[[str], str]
+    deadline: float
+    max_response_bytes: int
+    tools: ToolRules = field(default_factory=ToolRules)

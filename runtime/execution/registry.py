@@ -1,0 +1,60 @@
+"""The executions this gateway knows: running ones, and as many ended ones as fit."""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+
+from runtime.execution.execution import Execution
+
+MOST_ENDED = 2_000
+MOST_BYTES = 64 << 20
+
+
+class Registry:
+    """Executions by id, newest last; the oldest ended are forgotten when the bounds are reached."""
+
+    def __init__(self, most_ended: int = MOST_ENDED, most_bytes: int = MOST_BYTES) -> None:
+        self._all: OrderedDict[str, Execution] = OrderedDict()
+        self._by_key: dict[tuple[str, str], Execution] = {}
+        self._ended: OrderedDict[str, int] = OrderedDict()
+        self._bytes = 0
+        self._most_ended = most_ended
+        self._most_bytes = most_bytes
+
+    def add(self, execution: Execution) -> None:
+        """Remember a new one."""
+        self._all[execution.id] = execution
+        if key := _key(execution):
+            self._by_key[key] = execution
+
+    def get(self, execution_id: str, principal: str) -> Execution | None:
+        """One by id, if it is this principal's; somebody else's is as good as none."""
+        execution = self._all.get(execution_id)
+        return execution if execution is not None and execution.program.caller.principal == principal else None
+
+    def by_key(self, principal: str, key: str) -> Execution | None:
+        """The execution an idempotency key stands for."""
+        return self._by_key.get((principal, key))
+
+    def newest_first(self, principal: str) -> Iterator[Execution]:
+        """All of one principal's."""
+        return (e for e in reversed(self._all.values()) if e.program.caller.principal == principal)
+
+    def running(self) -> list[Execution]:
+        """All that have not ended."""
+        return [execution for execution in self._all.values() if execution.id not in self._ended]
+
+    def note_ended(self, execution: Execution) -> None:
+        """Count one as ended, and forget the oldest beyond the bounds."""
+        self._ended[execution.id] = execution.size
+        self._bytes += execution.size
+        while self._ended and (len(self._ended) > self._most_ended or self._bytes > self._most_bytes):
+            oldest, size = self._ended.popitem(last=False)
+            self._bytes -= size
+            forgotten = self._all.pop(oldest)
+            if key := _key(forgotten):
+                self._by_key.pop(key, None)
+
+
+def _key(execution: Execution) -> tuple[str, str] | None:
+    program = execution.program
+    return (program.caller.principal, program.idempotency_key) if program.idempotency_key else None

@@ -1,0 +1,137 @@
+"""A child process that is spoken to in JSON lines, started again when it dies."""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+_STOP_S = 5.0
+_DELAYS_S = (0.0, 0.2, 1.0, 5.0)
+_MOST_LINE = 1 << 20
+
+type Ready = Mapping[str, Any]
+
+
+class ChildFailedError(RuntimeError):
+    """A child that did not become ready; the text says why."""
+
+
+class Child:
+    """`python -m MODULE` with a settings line on its standard input and a ready line on its output.
+
+    It ends when its standard input closes. `on_ready` is called with each ready line, the first included.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        module: str,
+        settings: Callable[[], str],
+        on_ready: Callable[[Ready], Awaitable[None]],
+        env: Mapping[str, str],
+    ) -> None:
+        self.name = name
+        self._module = module
+        self._settings = settings
+        self._on_ready = on_ready
+        self._env = dict(env)
+        self._process: asyncio.subprocess.Process | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._failures = 0
+
+    @property
+    def pid(self) -> int | None:
+        """Of the present process."""
+        return self._process.pid if self._process is not None else None
+
+    async def start(self, timeout_s: float) -> None:
+        """Start it and wait until it is ready. Raises ChildFailedError."""
+        await self._launch(timeout_s)
+        self._watching = asyncio.create_task(self._watch(timeout_s))
+
+    async def _launch(self, timeout_s: float) -> None:
+        self._process = process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            self._module,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env=self._env,
+            limit=_MOST_LINE,
+            start_new_session=True,
+        )
+        await self.tell(self._settings())
+        try:
+            async with asyncio.timeout(timeout_s):
+                ready = await self._ready_line(process)
+        except TimeoutError:
+            process.kill()
+            raise ChildFailedError(f"the {self.name} was not ready within {timeout_s:g} s") from None
+        if not ready.get("ready"):
+            await self.stop()
+            raise ChildFailedError(f"the {self.name} did not start: {ready.get('error', 'it said nothing')}")
+        await self._on_ready(ready)
+
+    async def _ready_line(self, process: asyncio.subprocess.Process) -> Ready:
+        assert process.stdout is not None
+        line = await process.stdout.readline()
+        try:
+            ready = json.loads(line)
+        except ValueError:
+            ready = None
+        if isinstance(ready, dict):
+            return ready
+        return {"ready": False, "error": f"it ended with status {await process.wait()}; its log says why"}
+
+    async def tell(self, line: str) -> None:
+        """Send one line. A child that is gone is started again and gets what it needs then."""
+        assert self._process is not None
+        assert self._process.stdin is not None
+        with contextlib.suppress(ConnectionError):
+            self._process.stdin.write(line.encode() + b"\n")
+            await self._process.stdin.drain()
+
+    async def _watch(self, timeout_s: float) -> None:
+        while True:
+            assert self._process is not None
+            status = await self._process.wait()
+            log.error("the %s ended with status %s; starting it again", self.name, status)
+            await asyncio.sleep(_DELAYS_S[min(self._failures, len(_DELAYS_S) - 1)])
+            self._failures += 1
+            try:
+                await self._launch(timeout_s)
+                self._failures = 0
+            except (ChildFailedError, OSError) as error:
+                log.error("%s", error)
+
+    async def stop(self) -> None:
+        """Close its standard input, and end it if that is not enough."""
+        if self._watching is not None:
+            self._watching.cancel()
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        if process.stdin is not None:
+            process.stdin.close()
+        try:
+            async with asyncio.timeout(_STOP_S):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+
+def end_with_parent() -> None:
+    """In a child: die when the parent does, however it dies."""
+    import ctypes
+
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() == 1 and os.environ.get("container") is None:
+        log.debug("the parent is init")

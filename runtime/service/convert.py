@@ -1,0 +1,123 @@
+"""Executions as messages of the API, and the API's enums as the words used inside."""
+
+from functools import lru_cache
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from runtime.execution.caller import Caller
+from runtime.execution.execution import Execution, Failure, HostCallRecord
+from runtime.isolate import LogLine
+from runtime.rpc import runtime_pb2 as pb
+from sandboxes.limits import Limits
+
+LANGUAGES: dict[int, str] = {pb.LANGUAGE_JAVASCRIPT: "javascript", pb.LANGUAGE_PYTHON: "python"}
+LANGUAGE_NUMBERS = {word: number for number, word in LANGUAGES.items()}
+ENVIRONMENTS: dict[int, str] = {
+    pb.ENVIRONMENT_DEV: "dev",
+    pb.ENVIRONMENT_STAGE: "stage",
+    pb.ENVIRONMENT_PROD: "prod",
+}
+_ENVIRONMENT_NUMBERS = {word: number for number, word in ENVIRONMENTS.items()}
+STATUSES: dict[str, int] = {
+    name.removeprefix("STATUS_").lower(): number for name, number in pb.Status.items() if number
+}
+
+
+def execution_message(execution: Execution, *, logs: bool = True, calls: bool = True) -> pb.Execution:
+    """All that is known of an execution now."""
+    program = execution.program
+    message = pb.Execution()
+    sources = tuple(program.limit_sources.items())
+    message.ParseFromString(
+        _constant_part(program.profile.name, program.profile.digest(), execution.image_digest, program.limits, sources)
+    )
+    message.id = execution.id
+    message.status = STATUSES[execution.status]  # type: ignore[assignment]
+    message.language = LANGUAGE_NUMBERS[program.language]  # type: ignore[assignment]
+    message.result_json = execution.result
+    if execution.failure is not None:
+        message.error.CopyFrom(error_message(execution.failure))
+    if logs:
+        message.logs.extend([log_message(line) for line in execution.logs])
+    if calls:
+        message.host_calls.extend([call_message(call, execution) for call in execution.calls])
+    _fill_usage(message, execution)
+    _fill_context(message.context, program.caller)
+    message.created_at.FromNanoseconds(execution.created_ns)
+    if execution.ended_ns:
+        message.ended_at.FromNanoseconds(execution.ended_ns)
+    return message
+
+
+@lru_cache(maxsize=256)
+def _constant_part(
+    profile: str, profile_digest: str, image_digest: str, limits: Limits, sources: tuple[tuple[str, str], ...]
+) -> bytes:
+    """What many executions share, encoded once: building the limits anew cost more than the rest of a reply."""
+    return pb.Execution(
+        profile=profile,
+        profile_digest=profile_digest,
+        image_digest=image_digest,
+        limits={name: pb.EffectiveLimit(value=getattr(limits, name), source=source) for name, source in sources},
+    ).SerializeToString()
+
+
+def _fill_usage(message: pb.Execution, execution: Execution) -> None:
+    timings = message.timings
+    if execution.started:
+        timings.queued_us = int((execution.started - execution.created) * 1e6)
+    usage = execution.usage
+    if usage is None:
+        return
+    timings.startup_us = usage.startup_ns // 1000
+    timings.run_us = (usage.wall_ns - usage.startup_ns) // 1000
+    used = message.usage
+    used.cpu_us = usage.cpu_ns // 1000
+    used.active_us = usage.active_ns // 1000
+    used.wall_us = usage.wall_ns // 1000
+    used.peak_memory_bytes = usage.memory_bytes
+    used.peak_memory_exact = usage.memory_exact
+    used.host_calls = len(execution.calls)
+    used.log_lines = usage.log_lines
+    used.bytes_out = sum(call.bytes_out for call in execution.calls)
+    used.bytes_in = sum(call.bytes_in for call in execution.calls)
+
+
+def _fill_context(context: pb.Context, caller: Caller) -> None:
+    context.actor = caller.actor
+    context.owner = caller.owner
+    context.environment = _ENVIRONMENT_NUMBERS[caller.environment]  # type: ignore[assignment]
+    context.reason = caller.reason
+    context.expires_at.FromNanoseconds(int(caller.expires_at * 1e9))
+
+
+def error_message(failure: Failure) -> pb.ExecutionError:
+    """Why an execution did not succeed."""
+    return pb.ExecutionError(**{name: getattr(failure, name) for name in Failure.__dataclass_fields__})
+
+
+def log_message(line: LogLine) -> pb.LogLine:
+    """One log line."""
+    return pb.LogLine(number=line.number, level=line.level, time_unix_ns=line.time_ns, text=line.text)  # type: ignore[arg-type]
+
+
+def call_message(call: HostCallRecord, execution: Execution) -> pb.HostCall:
+    """One host call, ended or not."""
+    return pb.HostCall(
+        number=call.number,
+        kind=call.kind,
+        target=call.target,
+        outcome=call.outcome,
+        http_status=call.http_status,
+        started_us=int((call.started - execution.started) * 1e6),
+        duration_us=int((call.ended - call.started) * 1e6) if call.ended else 0,
+        bytes_out=call.bytes_out,
+        bytes_in=call.bytes_in,
+        egress=call.egress,
+        credential=call.credential,
+    )
+
+
+def seconds(timestamp: Timestamp) -> float:
+    """Unix seconds."""
+    return timestamp.seconds + timestamp.nanos / 1e9

@@ -1,0 +1,131 @@
+"""ExecuteRequest to Program: every field checked, every fault named, nothing defaulted that identity needs."""
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import grpc
+
+from runtime.execution.caller import Caller
+from runtime.execution.execution import Program
+from runtime.execution.language import detect_language
+from runtime.rpc import runtime_pb2 as pb
+from runtime.service.convert import ENVIRONMENTS, LANGUAGES, seconds
+from runtime.service.errors import ApiError, bad_fields
+from sandboxes.limits import narrow
+from sandboxes.profile import Profile, environment_allowed, language_allowed
+
+MOST_NAME = 256
+MOST_REASON = 2_000
+MOST_KEY = 128
+MOST_EXPIRY_S = 7 * 86_400
+
+type Faults = list[tuple[str, str]]
+
+
+def program_of(request: pb.ExecuteRequest, principal: str, profiles: Mapping[str, Profile]) -> Program:
+    """The validated program. Raises ApiError that names every field at fault."""
+    faults: Faults = []
+    caller = _caller(request, principal, faults)
+    profile = _profile(request.profile, profiles, faults)
+    _check_code(request.code, faults)
+    if request.language and request.language not in LANGUAGES:
+        faults.append(("language", f"there is no language {request.language}; {_words(LANGUAGES)}"))
+    if len(request.idempotency_key) > MOST_KEY:
+        faults.append(("idempotency_key", f"has {len(request.idempotency_key)} characters; at most {MOST_KEY}"))
+    if faults or profile is None or caller is None:
+        raise bad_fields(faults)
+    return _under_profile(request, profile, caller)
+
+
+def _under_profile(request: pb.ExecuteRequest, profile: Profile, caller: Caller) -> Program:
+    try:
+        limits, sources = narrow(profile.limits, dict(request.limits))
+    except ValueError as error:
+        raise bad_fields([("limits", _first_line(error))]) from None
+    _check_size("code", request.code, limits.source_bytes, "source_bytes")
+    _check_size("inputs_json", request.inputs_json, limits.inputs_bytes, "inputs_bytes")
+    language: Any = LANGUAGES.get(request.language) or detect_language(request.code)
+    for decision in (language_allowed(profile, language), environment_allowed(profile, caller.environment)):
+        if not decision.allowed:
+            raise ApiError(grpc.StatusCode.PERMISSION_DENIED, "PROFILE_REFUSES", decision.reason)
+    return Program(
+        code=request.code,
+        language=language,
+        inputs=_inputs(request.inputs_json),
+        profile=profile,
+        limits=limits,
+        limit_sources=sources,
+        caller=caller,
+        idempotency_key=request.idempotency_key,
+    )
+
+
+def _caller(request: pb.ExecuteRequest, principal: str, faults: Faults) -> Caller | None:
+    context = request.context
+    before = len(faults)
+    for field, most in (("actor", MOST_NAME), ("owner", MOST_NAME), ("reason", MOST_REASON)):
+        value = getattr(context, field).strip()
+        if not value:
+            faults.append((f"context.{field}", "is required"))
+        elif len(value) > most:
+            faults.append((f"context.{field}", f"has {len(value)} characters; at most {most}"))
+    if context.environment not in ENVIRONMENTS:
+        faults.append(("context.environment", f"is required: {_words(ENVIRONMENTS)}"))
+    expires = seconds(context.expires_at)
+    if not context.HasField("expires_at"):
+        faults.append(("context.expires_at", "is required"))
+    elif not time.time() < expires <= time.time() + MOST_EXPIRY_S:
+        faults.append(("context.expires_at", f"must lie in the future, at most {MOST_EXPIRY_S} seconds from now"))
+    if len(faults) > before:
+        return None
+    return Caller(
+        principal=principal,
+        actor=context.actor.strip(),
+        owner=context.owner.strip(),
+        environment=ENVIRONMENTS[context.environment],  # type: ignore[arg-type]
+        reason=context.reason.strip(),
+        expires_at=expires,
+    )
+
+
+def _profile(name: str, profiles: Mapping[str, Profile], faults: Faults) -> Profile | None:
+    profile = profiles.get(name)
+    if profile is None:
+        what = f'there is no profile "{name[:100]}"' if name else "is required"
+        faults.append(("profile", f"{what}; there are {', '.join(sorted(profiles))}"))
+    return profile
+
+
+def _check_code(code: str, faults: Faults) -> None:
+    if not code.strip():
+        faults.append(("code", "is empty; send a program"))
+    elif "\0" in code:
+        faults.append(("code", "contains a NUL character; send text"))
+
+
+def _check_size(field: str, text: str, most: int, limit: str) -> None:
+    size = len(text.encode())
+    if size > most:
+        raise bad_fields([(field, f"is {size} bytes; limit {limit} is {most}")])
+
+
+def _inputs(text: str) -> str:
+    if not text:
+        return "null"
+    try:
+        json.loads(text)
+    except ValueError as error:
+        raise bad_fields([("inputs_json", f"is not JSON: {error}")]) from None
+    except RecursionError:
+        raise bad_fields([("inputs_json", "is nested too deeply")]) from None
+    return text
+
+
+def _words(enum: Mapping[int, str]) -> str:
+    return f"one of {', '.join(enum.values())}"
+
+
+def _first_line(error: ValueError) -> str:
+    return str(error).splitlines()[-1 if "validation error" in str(error) else 0].strip()

@@ -1,0 +1,192 @@
+"""The Runtime service over one Executor."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
+from itertools import islice
+
+import grpc
+
+from runtime.execution.execution import CallEnded, CallStarted, Execution, Happening, Program
+from runtime.execution.executor import Executor, QueueFullError
+from runtime.rpc import runtime_pb2 as pb
+from runtime.service.convert import LANGUAGE_NUMBERS, STATUSES, call_message, execution_message, log_message
+from runtime.service.errors import ApiError, bad_fields
+from runtime.service.requests import MOST_REASON, program_of
+from sandboxes.egress import canonical_json
+from sandboxes.profile import Profile
+
+MOST_PAGE = 500
+DEFAULT_PAGE = 50
+_RETRY_S = 0.25
+
+
+class RuntimeServicer:
+    """Methods take (request, principal, context) and are named as in the proto."""
+
+    def __init__(self, executor: Executor, profiles: Mapping[str, Profile]) -> None:
+        self._executor = executor
+        self._profiles = profiles
+
+    async def Execute(  # noqa: N802 - the proto's name
+        self, request: pb.ExecuteRequest, principal: str, _: grpc.aio.ServicerContext
+    ) -> pb.ExecuteResponse:
+        execution, _attached = self._begin(request, principal)
+        try:
+            await execution.ended.wait()
+        except asyncio.CancelledError:
+            self._client_left(execution)
+            raise
+        return pb.ExecuteResponse(execution=execution_message(execution))
+
+    async def ExecuteStream(  # noqa: N802
+        self, request: pb.ExecuteRequest, principal: str, _: grpc.aio.ServicerContext
+    ) -> AsyncIterator[pb.ExecuteEvent]:
+        execution, attached = self._begin(request, principal)
+        execution.watchers += 1
+        try:
+            yield pb.ExecuteEvent(accepted=pb.Accepted(execution_id=execution.id, attached=attached))
+            async for event in _watch(execution):
+                yield event
+        except (asyncio.CancelledError, GeneratorExit):
+            self._client_left(execution)
+            raise
+        finally:
+            execution.watchers -= 1
+
+    def _begin(self, request: pb.ExecuteRequest, principal: str) -> tuple[Execution, bool]:
+        program = program_of(request, principal, self._profiles)
+        if program.idempotency_key:
+            earlier = self._executor.registry.by_key(principal, program.idempotency_key)
+            if earlier is not None:
+                _check_same(earlier.program, program)
+                return earlier, True
+        try:
+            return self._executor.submit(program), False
+        except QueueFullError as error:
+            message = f"{error}; nothing was started, try again later"
+            raise ApiError(
+                grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL", message, retry_after_s=_RETRY_S
+            ) from None
+
+    def _client_left(self, execution: Execution) -> None:
+        if not execution.program.idempotency_key and execution.state != "ended":
+            self._executor.cancel(execution, "the client went away, or its deadline passed")
+
+    async def GetExecution(  # noqa: N802
+        self, request: pb.GetExecutionRequest, principal: str, _: grpc.aio.ServicerContext
+    ) -> pb.GetExecutionResponse:
+        return pb.GetExecutionResponse(execution=execution_message(self._find(request.execution_id, principal)))
+
+    def _find(self, execution_id: str, principal: str) -> Execution:
+        execution = self._executor.registry.get(execution_id, principal)
+        if execution is None:
+            message = f'there is no execution "{execution_id[:100]}", or it ended long ago and is forgotten'
+            raise ApiError(grpc.StatusCode.NOT_FOUND, "NO_SUCH_EXECUTION", message)
+        return execution
+
+    async def ListExecutions(  # noqa: N802
+        self, request: pb.ListExecutionsRequest, principal: str, _: grpc.aio.ServicerContext
+    ) -> pb.ListExecutionsResponse:
+        size = request.page_size or DEFAULT_PAGE
+        if not 1 <= size <= MOST_PAGE:
+            raise bad_fields([("page_size", f"is {size}; 1 to {MOST_PAGE}")])
+        page = list(islice(self._matching(request, principal), size + 1))
+        messages = [execution_message(execution, logs=False, calls=False) for execution in page[:size]]
+        token = page[size - 1].id if len(page) > size else ""
+        return pb.ListExecutionsResponse(executions=messages, next_page_token=token)
+
+    def _matching(self, request: pb.ListExecutionsRequest, principal: str) -> Iterator[Execution]:
+        wanted = set(request.status)
+        skipping = request.page_token
+        for execution in self._executor.registry.newest_first(principal):
+            # Ids sort by time, so a page still begins in the right place when its last entry is forgotten.
+            if skipping and execution.id >= skipping:
+                continue
+            if wanted and STATUSES[execution.status] not in wanted:
+                continue
+            if request.actor and execution.program.caller.actor != request.actor:
+                continue
+            yield execution
+
+    async def Cancel(  # noqa: N802
+        self, request: pb.CancelRequest, principal: str, _: grpc.aio.ServicerContext
+    ) -> pb.CancelResponse:
+        if len(request.reason) > MOST_REASON:
+            raise bad_fields([("reason", f"has {len(request.reason)} characters; at most {MOST_REASON}")])
+        execution = self._find(request.execution_id, principal)
+        self._executor.cancel(execution, f"cancelled: {request.reason}" if request.reason else "cancelled")
+        await execution.ended.wait()
+        return pb.CancelResponse(execution=execution_message(execution))
+
+    async def ListProfiles(  # noqa: N802
+        self, _request: pb.ListProfilesRequest, _principal: str, _: grpc.aio.ServicerContext
+    ) -> pb.ListProfilesResponse:
+        summaries = [_summary(profile) for _, profile in sorted(self._profiles.items())]
+        return pb.ListProfilesResponse(profiles=summaries)
+
+    async def GetProfile(  # noqa: N802
+        self, request: pb.GetProfileRequest, _principal: str, _: grpc.aio.ServicerContext
+    ) -> pb.GetProfileResponse:
+        profile = self._profiles.get(request.name)
+        if profile is None:
+            names = ", ".join(sorted(self._profiles))
+            message = f'there is no profile "{request.name[:100]}"; there are {names}'
+            raise ApiError(grpc.StatusCode.NOT_FOUND, "NO_SUCH_PROFILE", message)
+        document = profile.model_dump(mode="json", by_alias=True)
+        return pb.GetProfileResponse(
+            summary=_summary(profile),
+            languages=[LANGUAGE_NUMBERS[word] for word in profile.languages if word in LANGUAGE_NUMBERS],  # type: ignore[misc]
+            limits=profile.limits.model_dump(),
+            document_json=canonical_json(document).decode(),
+        )
+
+
+async def _watch(execution: Execution) -> AsyncIterator[pb.ExecuteEvent]:
+    """What has happened so far, then what happens, then the end."""
+    told = 0
+    while True:
+        while told < len(execution.happenings):
+            yield _event(execution.happenings[told], execution)
+            told += 1
+        if execution.state == "ended":
+            yield pb.ExecuteEvent(finished=execution_message(execution, logs=False))
+            return
+        execution.changed.clear()
+        await execution.changed.wait()
+
+
+def _event(happening: Happening, execution: Execution) -> pb.ExecuteEvent:
+    match happening:
+        case CallStarted(call):
+            return pb.ExecuteEvent(
+                call_started=pb.HostCall(number=call.number, kind=call.kind, target=call.target)
+            )
+        case CallEnded(call):
+            return pb.ExecuteEvent(call_ended=call_message(call, execution))
+        case "started":
+            queued = int((execution.started - execution.created) * 1e6)
+            return pb.ExecuteEvent(started=pb.Started(queued_us=queued))
+        case line:
+            return pb.ExecuteEvent(log=log_message(line))
+
+
+def _check_same(earlier: Program, now: Program) -> None:
+    same = (
+        earlier.code == now.code
+        and earlier.language == now.language
+        and earlier.inputs == now.inputs
+        and earlier.profile.digest() == now.profile.digest()
+        and earlier.limits == now.limits
+    )
+    if not same:
+        raise ApiError(
+            grpc.StatusCode.ALREADY_EXISTS,
+            "IDEMPOTENCY_KEY_REUSED",
+            "this idempotency key belongs to an execution of another program, inputs, profile or limits; use a new key",
+        )
+
+
+def _summary(profile: Profile) -> pb.ProfileSummary:
+    return pb.ProfileSummary(
+        name=profile.name, version=profile.version, description=profile.description, digest=profile.digest()
+    )
