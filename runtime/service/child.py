@@ -4,8 +4,6 @@ import asyncio
 import contextlib
 import json
 import logging
-import os
-import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -126,12 +124,3 @@ class Child:
         except TimeoutError:
             process.kill()
             await process.wait()
-
-
-def end_with_parent() -> None:
-    """In a child: die when the parent does, however it dies."""
-    import ctypes
-
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() == 1 and os.environ.get("container") is None:
-        log.debug("the parent is init")

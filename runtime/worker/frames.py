@@ -102,6 +102,22 @@ class Decoder:
         return frames
 
 
+def encode_hello(walls: dict[str, str]) -> bytes:
+    """HELLO: which walls of the lock-down stand, as a JSON object."""
+    return encode(Kind.HELLO, 0, json.dumps(walls).encode())
+
+
+def decode_hello(payload: bytes) -> dict[str, str]:
+    """The inverse of encode_hello. Raises FrameError."""
+    try:
+        walls = json.loads(payload)
+    except (ValueError, RecursionError) as error:
+        raise FrameError("a HELLO frame that is not JSON") from error
+    if not isinstance(walls, dict) or not all(isinstance(text, str) for text in walls.values()):
+        raise FrameError("a HELLO frame of the wrong types")
+    return {name[:40]: text[:200] for name, text in walls.items()}
+
+
 def encode_run(number: int, run: Run) -> bytes:
     """RUN: numbers, then program and inputs."""
     limits = run.limits

@@ -35,6 +35,7 @@ class Link(asyncio.Protocol):
     def __init__(self, process: Process, on_ready: Callable[["Link"], None], on_gone: Callable[["Link"], None]) -> None:
         self.process = process
         self.served = 0
+        self.walls: dict[str, str] = {}
         self._on_ready = on_ready
         self._on_gone = on_gone
         self._decoder = Decoder()
@@ -97,7 +98,9 @@ class Link(asyncio.Protocol):
 
     def _dispatch(self, frame: Frame) -> None:
         if frame.kind == Kind.HELLO:
-            self._on_ready(self)
+            if not self.walls:
+                self.walls = frames.decode_hello(frame.payload)
+                self._on_ready(self)
             return
         listener = self._listeners.get(frame.number)
         if listener is None:

@@ -18,6 +18,7 @@ from runtime.isolate.engine import THREAD_STACK_BYTES
 from runtime.isolate.isolate import Isolate
 from runtime.worker import frames
 from runtime.worker.frames import Call, Decoder, Kind, Run
+from runtime.worker.lockdown import Walls
 
 log = logging.getLogger(__name__)
 
@@ -31,9 +32,12 @@ _RECEIVE_BYTES = 1 << 18
 class Worker:
     """Serves one gateway over one socket until that socket closes."""
 
-    def __init__(self, engine: wasmtime.Engine, images: Sequence[Image], link: socket.socket, slots: int) -> None:
+    def __init__(
+        self, engine: wasmtime.Engine, images: Sequence[Image], link: socket.socket, slots: int, walls: Walls
+    ) -> None:
         self._images = images
         self._link = link
+        self._walls = walls
         self._slots = RunSlots(slots)
         self._ticker = Ticker(engine)
         self._sending = threading.Lock()
@@ -48,7 +52,7 @@ class Worker:
         threading.stack_size(THREAD_STACK_BYTES)
         for index in range(len(self._images)):
             self._refill(index)
-        self.send(frames.encode(Kind.HELLO, os.getpid()))
+        self.send(frames.encode_hello(self._walls))
         decoder = Decoder()
         with contextlib.suppress(OSError):
             while data := self._link.recv(_RECEIVE_BYTES):

@@ -18,6 +18,7 @@ from typing import Any
 
 from runtime.isolate import Image, load_image, make_engine
 from runtime.isolate.images import CompiledImage
+from runtime.worker.lockdown import lock_down
 from runtime.worker.worker import Worker
 
 _PR_SET_PDEATHSIG = 1
@@ -64,8 +65,9 @@ def _receive(control: socket.socket) -> tuple[bytes, list[int]]:
 
 def _become_worker(engine: Any, images: list[Image], descriptor: int, slots: int) -> None:
     _die_with_parent()
-    os.environ.clear()
-    Worker(engine, images, socket.socket(fileno=descriptor), slots).serve()
+    logging.raiseExceptions = False
+    link = socket.socket(fileno=descriptor)
+    Worker(engine, images, link, slots, lock_down([descriptor])).serve()
 
 
 def _die_with_parent() -> None:

@@ -1,0 +1,91 @@
+"""Where a command finds its service: a running one, or a cell of its own."""
+
+import asyncio
+import contextlib
+import os
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+
+from runtime.client import Client
+from runtime.service.cell import Cell, CellOptions
+from sandboxes.config import Config, load_config, split_endpoint
+from sandboxes.state import StateDirectory, open_state, state_path
+
+CONFIG_NAME = "lockgate.yaml"
+_PATIENCE_S = 0.7
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """What the options and the environment say: state directory, configuration, a server to use."""
+
+    state: StateDirectory
+    config_file: Path | None
+    server: str | None
+    embedded: bool
+
+    @property
+    def config(self) -> Config:
+        """The configuration, or the defaults. Raises ConfigError."""
+        return load_config(self.config_file) if self.config_file is not None else Config()
+
+
+def find_place(*, config: str | None, server: str | None, embedded: bool = False) -> Place:
+    """Options first, then $LOCKGATE_CONFIG, then a lockgate.yaml in the working directory. Raises StateError."""
+    named = config or os.environ.get("LOCKGATE_CONFIG")
+    default = Path(CONFIG_NAME)
+    config_file = Path(named) if named else default if default.is_file() else None
+    return Place(
+        state=open_state(state_path(os.environ)),
+        config_file=config_file.absolute() if config_file is not None else None,
+        server=server,
+        embedded=embedded,
+    )
+
+
+@contextlib.asynccontextmanager
+async def connected(place: Place) -> AsyncIterator[Client]:
+    """A client of the server that was named, of one that runs where the configuration says, or of an own cell."""
+    token = os.environ.get("LOCKGATE_TOKEN") or place.state.token().get_secret_value()
+    address = place.server or (None if place.embedded else await _running(place))
+    if address is not None:
+        async with Client(address, token) as client:
+            yield client
+        return
+    options = CellOptions(state=place.state, config_file=place.config_file, any_port=True, workers=1)
+    async with _told_if_slow("starting a cell"), Cell(options) as cell:
+        for warning in cell.warnings:
+            print(f"lockgate: warning: {warning}", file=sys.stderr)
+        async with Client(cell.grpc_address, cell.token) as client:
+            yield client
+
+
+async def _running(place: Place) -> str | None:
+    address = place.config.listen.grpc
+    host, port = split_endpoint(address)
+    with contextlib.suppress(OSError, TimeoutError):
+        async with asyncio.timeout(_PATIENCE_S):
+            _, writer = await asyncio.open_connection(host, port)
+            writer.close()
+        async with Client(address, place.state.token().get_secret_value()) as client:
+            with contextlib.suppress(grpc.aio.AioRpcError):
+                await client.profiles()
+                return address
+    return None
+
+
+@contextlib.asynccontextmanager
+async def _told_if_slow(what: str) -> AsyncIterator[None]:
+    """Say what is being waited for, to a person only, when it takes long enough to wonder."""
+    loop = asyncio.get_running_loop()
+    timer = loop.call_later(_PATIENCE_S, lambda: print(f"lockgate: {what} ...", file=sys.stderr, flush=True))
+    if not sys.stderr.isatty():
+        timer.cancel()
+    try:
+        yield
+    finally:
+        timer.cancel()

@@ -1,0 +1,116 @@
+"""`lockgate run`: one program, its logs to standard error, its result to standard output."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import json_format
+
+from runtime.client import Client, execute_request, local_context
+from runtime.command.connection import connected, find_place
+from runtime.command.exits import Exit, exit_of
+from runtime.rpc import runtime_pb2 as pb
+
+_LEVELS = {1: "debug", 2: "", 3: "warning", 4: "error"}
+
+
+def add_parser(commands: Any) -> None:
+    """The command's options."""
+    parser = commands.add_parser("run", help="run a program and print its result as JSON")
+    parser.add_argument("file", help='the program; "-" reads standard input')
+    parser.add_argument("--language", choices=["javascript", "python"], default="", help="otherwise detected")
+    parser.add_argument("--profile", default="standard", help="default: standard")
+    parser.add_argument("--inputs", default="", help="the program's inputs: JSON, or @FILE")
+    parser.add_argument("--environment", choices=["dev", "stage", "prod"], default="dev")
+    parser.add_argument("--reason", default="", help="why it runs, for the record")
+    parser.add_argument("--json", action="store_true", help="print the whole reply as proto JSON")
+    parser.add_argument("--config", help="lockgate.yaml to use")
+    parser.add_argument("--server", help="host:port of a running service")
+    parser.add_argument("--embedded", action="store_true", help="start a cell of its own even if a service runs")
+    parser.set_defaults(main=run)
+
+
+async def run(arguments: argparse.Namespace) -> int:
+    """Run it; the exit status tells how it ended."""
+    try:
+        request = _request(arguments)
+    except (OSError, ValueError) as error:
+        print(f"lockgate: {error}", file=sys.stderr)
+        return Exit.USAGE
+    place = find_place(config=arguments.config, server=arguments.server, embedded=arguments.embedded)
+    async with connected(place) as client:
+        execution = await _follow(client, request)
+    if arguments.json:
+        reply = pb.ExecuteResponse(execution=execution)
+        print(json_format.MessageToJson(reply, preserving_proto_field_name=True))
+    elif execution.status == pb.STATUS_SUCCEEDED:
+        print(execution.result_json)
+    else:
+        print(_explain(execution), file=sys.stderr)
+    return exit_of(execution.status)
+
+
+def _request(arguments: argparse.Namespace) -> pb.ExecuteRequest:
+    code = _read_program(arguments.file)
+    language = arguments.language or _by_ending(arguments.file)
+    reason = arguments.reason or f"lockgate run {arguments.file}"
+    request = execute_request(
+        code,
+        profile=arguments.profile,
+        context=local_context(reason, arguments.environment),
+        language=language,
+    )
+    request.inputs_json = _read_inputs(arguments.inputs)
+    return request
+
+
+def _read_program(name: str) -> str:
+    data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{name} is not UTF-8: byte {data[error.start]:#04x} at offset {error.start}") from None
+
+
+def _by_ending(name: str) -> Any:
+    return {".js": "javascript", ".mjs": "javascript", ".py": "python"}.get(Path(name).suffix, "")
+
+
+def _read_inputs(text: str) -> str:
+    if text.startswith("@"):
+        text = Path(text[1:]).read_text()
+    if text:
+        try:
+            json.loads(text)
+        except ValueError as error:
+            raise ValueError(f"--inputs is not JSON: {error}") from None
+    return text
+
+
+async def _follow(client: Client, request: pb.ExecuteRequest) -> pb.Execution:
+    logs: list[pb.LogLine] = []
+    async for event in client.stream(request):
+        if event.HasField("log"):
+            logs.append(event.log)
+            level = _LEVELS.get(event.log.level, "")
+            print(f"[{level}] {event.log.text}" if level else event.log.text, file=sys.stderr, flush=True)
+        elif event.HasField("finished"):
+            execution = event.finished
+            execution.logs.extend(logs)
+            return execution
+    raise RuntimeError("the stream ended before the execution did")
+
+
+def _explain(execution: pb.Execution) -> str:
+    error = execution.error
+    where = f" (line {error.line}, column {error.column})" if error.line else ""
+    lines = [f"lockgate: {error.name}: {error.message}{where}"]
+    if error.source_line:
+        lines.append(f"    {error.source_line}")
+        if error.column:
+            lines.append("    " + " " * (error.column - 1) + "^")
+    if error.side_effects_possible:
+        lines.append("lockgate: host calls that may have changed something had been made")
+    return "\n".join(lines)

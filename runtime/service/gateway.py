@@ -1,0 +1,147 @@
+"""The gateway process: the gRPC API and the MCP portal over one executor. `python -m runtime.service.gateway`.
+
+Settings come as one JSON line on standard input, the egress proxy's address as a later one; a ready line goes
+out on standard output. The end of the input ends the gateway.
+"""
+
+import asyncio
+import base64
+import contextlib
+import ctypes
+import json
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
+from grpc_reflection.v1alpha import reflection
+from pydantic import ValidationError
+
+from runtime.execution.executor import Executor
+from runtime.execution.tokens import TokenMint
+from runtime.isolate import compile_image, make_engine
+from runtime.isolate.images import CompiledImage
+from runtime.isolate.shipped import NAMES, wasm_path
+from runtime.rpc import portal_pb2, runtime_pb2
+from runtime.service.auth import Authenticator
+from runtime.service.egress_link import EgressLink
+from runtime.service.handlers import generic_handler
+from runtime.service.portal_face import PortalFaceInProcess
+from runtime.service.portal_servicer import PortalServicer
+from runtime.service.runtime_servicer import RuntimeServicer
+from runtime.service.settings import EgressAddress, GatewaySettings
+from runtime.worker.pool import PoolSettings, WorkerPool
+from sandboxes.config import Config, load_config
+from sandboxes.profile_file import load_profiles
+from sandboxes.state import open_state
+
+log = logging.getLogger(__name__)
+
+MOST_MESSAGE = 16 << 20
+"""Bytes of one gRPC message, either way up from the client."""
+
+_STOP_GRACE_S = 1.0
+
+
+async def serve(settings: GatewaySettings, lines: asyncio.StreamReader) -> None:
+    """Serve until `lines` ends."""
+    state = open_state(settings.state_dir)
+    config = load_config(settings.config_file) if settings.config_file is not None else Config()
+    profiles = load_profiles([Path(place) for place in config.profiles]).profiles
+    images = await asyncio.to_thread(_compile_images, state.images)
+    pool = WorkerPool(images, PoolSettings(workers=settings.workers))
+    mint = TokenMint(base64.b64decode(settings.token_key))
+    egress = EgressLink()
+    authenticator = Authenticator(state.token().get_secret_value())
+    async with contextlib.AsyncExitStack() as stack:
+        starting = asyncio.create_task(pool.start())
+        stack.push_async_callback(pool.close)
+        portal = await stack.enter_async_context(PortalFaceInProcess(config, egress, mint, profiles))
+        await starting
+        executor = Executor(pool, portal.tools, egress, mint)
+        portal.use(executor)
+        stack.push_async_callback(executor.close)
+        server = _grpc_server(settings.grpc_address, authenticator, executor, portal, profiles)
+        await server.start()
+        stack.push_async_callback(server.stop, _STOP_GRACE_S)
+        await stack.enter_async_context(portal.mcp_server(settings.mcp_address, authenticator))
+        _say({"ready": True})
+        async for line in lines:
+            await egress.use(EgressAddress.model_validate_json(line).egress_port)
+
+
+def _compile_images(cache: Path) -> list[CompiledImage]:
+    engine = make_engine()
+    return [compile_image(engine, name, wasm_path(name), cache) for name in NAMES]
+
+
+def _grpc_server(
+    address: str, authenticator: Authenticator, executor: Executor, portal: PortalFaceInProcess, profiles: Any
+) -> grpc.aio.Server:
+    server = grpc.aio.server(
+        options=[
+            ("grpc.max_receive_message_length", MOST_MESSAGE),
+            ("grpc.max_send_message_length", 4 * MOST_MESSAGE),
+            ("grpc.max_concurrent_streams", 1_000),
+            ("grpc.so_reuseport", 0),
+        ]
+    )
+    runtime = runtime_pb2.DESCRIPTOR.services_by_name["Runtime"]
+    portal_service = portal_pb2.DESCRIPTOR.services_by_name["Portal"]
+    server.add_generic_rpc_handlers(
+        (
+            generic_handler(runtime, RuntimeServicer(executor, profiles), authenticator),
+            generic_handler(portal_service, PortalServicer(portal), authenticator),
+        )
+    )
+    health = HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    names = (runtime.full_name, portal_service.full_name)
+    for name in ("", *names):
+        _set_serving(health, name)
+    reflection.enable_server_reflection((*names, "grpc.health.v1.Health", reflection.SERVICE_NAME), server)
+    if server.add_insecure_port(address) == 0:
+        raise OSError(f"cannot listen on {address}")
+    return server
+
+
+def _set_serving(health: HealthServicer, name: str) -> None:
+    health._server_status[name] = health_pb2.HealthCheckResponse.SERVING  # noqa: SLF001 - set() is a coroutine
+
+
+def _say(line: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+
+
+async def _main() -> None:
+    lines = asyncio.StreamReader(limit=1 << 20)
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
+    try:
+        settings = GatewaySettings.model_validate_json(await lines.readline())
+        loop.add_signal_handler(signal.SIGTERM, lines.feed_eof)
+        await serve(settings, lines)
+    except (ValidationError, OSError, RuntimeError, TimeoutError, ValueError) as error:
+        log.debug("the gateway did not start", exc_info=True)
+        _say({"ready": False, "error": str(error)})
+
+
+def main() -> None:
+    """Run until told to end."""
+    logging.basicConfig(level=logging.INFO, format="gateway: %(levelname)s %(message)s", stream=sys.stderr)
+    logging.getLogger("mcp").setLevel(logging.WARNING)
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM, 0, 0, 0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.umask(0o077)
+    asyncio.run(_main())
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

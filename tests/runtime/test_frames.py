@@ -1,0 +1,137 @@
+"""The frame protocol: what one side encodes the other decodes, and nothing hostile gets through as anything else."""
+
+import json
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime.isolate import GuestLimits, LogLine, Outcome, Status, Usage
+from runtime.isolate.outcome import Ending
+from runtime.worker import frames
+from runtime.worker.frames import Call, Decoder, Frame, FrameError, Kind, Run
+
+texts = st.text(max_size=200)
+counts = st.integers(0, 2**40)
+limits = st.builds(GuestLimits, **dict.fromkeys(GuestLimits.__dataclass_fields__, counts))
+
+
+def only(data: bytes) -> Frame:
+    (frame,) = Decoder().feed(data)
+    return frame
+
+
+@given(st.lists(st.tuples(st.integers(0, 255), st.integers(0, 2**64 - 1), st.binary(max_size=300))), st.data())
+def test_frames_survive_any_splitting_of_the_stream(sent, data):
+    stream = b"".join(frames.HEADER.pack(len(payload), kind, number) + payload for kind, number, payload in sent)
+    decoder, received = Decoder(), []
+    while stream:
+        size = data.draw(st.integers(1, len(stream)))
+        received += decoder.feed(stream[:size])
+        stream = stream[size:]
+    assert received == sent
+
+
+@given(limits, texts, texts, st.binary(min_size=32, max_size=32), st.integers(0, 2**62))
+def test_run_round_trip(guest_limits, program, inputs, seed, start_ns):
+    run = Run(image=1, seed=seed, start_ns=start_ns, limits=guest_limits, program=program, inputs=inputs)
+    frame = only(frames.encode_run(7, run))
+    assert (frame.kind, frame.number) == (Kind.RUN, 7)
+    assert frames.decode_run(frame.payload) == run
+
+
+@given(st.integers(0, 2**32 - 1), st.booleans(), texts)
+def test_result_round_trip(call_id, ok, payload):
+    frame = only(frames.encode_result(9, call_id, ok=ok, payload=payload))
+    assert frames.decode_result(frame.payload) == (call_id, ok, payload)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 255), st.text(max_size=100), texts)
+def test_call_round_trip(call_id, kind, name, payload):
+    call = Call(call_id, kind, name, payload)
+    assert frames.decode_call(only(frames.encode_call(3, call)).payload) == call
+
+
+log_lines = st.builds(
+    LogLine, st.integers(1, 2**31 - 1), st.integers(1, 4), st.integers(0, 2**63 - 1), st.text(max_size=100)
+)
+
+
+@given(st.lists(log_lines, max_size=5))
+def test_log_round_trip(lines):
+    assert frames.decode_log(only(frames.encode_log(3, lines)).payload) == lines
+
+
+usages = st.builds(
+    Usage,
+    **{
+        name: st.booleans() if name == "memory_exact" else st.integers(0, 2**31 - 1)
+        for name in Usage.__dataclass_fields__
+    },
+)
+
+
+@given(st.sampled_from(Status), st.sampled_from(["", "cpu_ms", "memory_bytes"]), counts, texts, usages)
+def test_done_round_trip(status, limit, value, text, usage):
+    ending = Ending(status, limit, value)
+    field = "result" if status is Status.SUCCEEDED else "error"
+    outcome = Outcome(ending=ending, usage=usage, **{field: text})
+    assert frames.decode_done(only(frames.encode_done(1, outcome)).payload) == outcome
+
+
+@pytest.mark.parametrize("decode", [frames.decode_call, frames.decode_log, frames.decode_done])
+@given(payload=st.binary(max_size=400))
+def test_any_bytes_decode_or_are_a_frame_error(decode, payload):
+    try:
+        decode(payload)
+    except FrameError:
+        pass
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=12) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=30,
+)
+
+
+@given(json_values)
+def test_any_json_in_a_log_frame_gives_lines_or_a_frame_error(value):
+    try:
+        lines = frames.decode_log(json.dumps(value).encode())
+    except FrameError:
+        return
+    assert all(isinstance(line.text, str) and 1 <= line.level <= 4 for line in lines)
+
+
+@given(json_values)
+def test_any_json_in_a_done_frame_gives_an_outcome_or_a_frame_error(value):
+    head = json.dumps(value).encode()
+    try:
+        outcome = frames.decode_done(struct.pack("<I", len(head)) + head)
+    except FrameError:
+        return
+    assert isinstance(outcome.ending.status, Status)
+
+
+def test_deeply_nested_json_is_a_frame_error():
+    with pytest.raises(FrameError):
+        frames.decode_log(b"[" * 100_000)
+
+
+def test_a_frame_longer_than_allowed_is_refused_before_it_is_buffered():
+    with pytest.raises(FrameError, match="1001 bytes; at most 1000"):
+        Decoder(most_payload=1000).feed(frames.HEADER.pack(1001, Kind.DONE, 1))
+
+
+def test_a_call_whose_lengths_do_not_add_up_is_refused():
+    payload = only(frames.encode_call(1, Call(1, 1, "name", "{}"))).payload
+    with pytest.raises(FrameError, match="do not add up"):
+        frames.decode_call(payload + b"x")
+
+
+def test_a_lone_surrogate_in_a_log_line_is_repaired():
+    lines = [LogLine(1, 2, 3, "a\ud800b")]
+    (line,) = frames.decode_log(only(frames.encode_log(1, lines)).payload)
+    assert line.text == "a?b"
