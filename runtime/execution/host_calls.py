@@ -143,8 +143,9 @@ def _describe_fetch(request: dict[str, Any]) -> tuple[str, bool]:
 def _failed(record: HostCallRecord, error: HostCallError) -> str:
     record.outcome = error.code
     record.http_status = record.http_status or error.status or 0
-    if error.egress:
-        record.egress = error.egress
+    record.egress = error.egress[:_MOST_TARGET]
+    if error.code == "denied" and isinstance(error.details, dict) and "reason" in error.details:
+        record.egress = f"denied: {error.details['reason']}"[:_MOST_TARGET]
     if error.tool is None and record.kind == "tool":
         error.tool = record.target
     return json.dumps(error.to_json(), default=str)

@@ -177,21 +177,25 @@ class DescribeRequest(_message.Message):
 
     NAMES_FIELD_NUMBER: _builtins.int
     LANGUAGE_FIELD_NUMBER: _builtins.int
+    BUDGET_CHARS_FIELD_NUMBER: _builtins.int
     language: _runtime_pb2.Language.ValueType
     """Python, or else TypeScript's notation."""
+    budget_chars: _builtins.int
+    """Characters the declarations may take: 200 to 200,000, default 6,000 (about 1,500 tokens)."""
     @_builtins.property
     def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """`upstream.tool`, at most 50."""
+        """`upstream.tool`, or the name of a type that a declaration mentioned; 1 to 50."""
 
     def __init__(
         self,
         *,
         names: _abc.Iterable[_builtins.str] | None = ...,
         language: _runtime_pb2.Language.ValueType = ...,
+        budget_chars: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["language", b"language", "names", b"names"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_chars", b"budget_chars", "language", b"language", "names", b"names"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -205,21 +209,27 @@ class DescribeResponse(_message.Message):
 
     DECLARATIONS_FIELD_NUMBER: _builtins.int
     UNKNOWN_FIELD_NUMBER: _builtins.int
+    LEFT_OUT_FIELD_NUMBER: _builtins.int
     declarations: _builtins.str
     """Source text: types and functions as a program sees them."""
     @_builtins.property
     def unknown(self) -> _containers.RepeatedCompositeFieldContainer[Global___UnknownTool]:
         """Names that are in no catalog, each with the nearest that are."""
 
+    @_builtins.property
+    def left_out(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Tools and types that did not fit the budget; ask for them by these names."""
+
     def __init__(
         self,
         *,
         declarations: _builtins.str = ...,
         unknown: _abc.Iterable[Global___UnknownTool] | None = ...,
+        left_out: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["declarations", b"declarations", "unknown", b"unknown"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["declarations", b"declarations", "left_out", b"left_out", "unknown", b"unknown"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -486,6 +486,7 @@ class HostCall(_message.Message):
     BYTES_IN_FIELD_NUMBER: _builtins.int
     EGRESS_FIELD_NUMBER: _builtins.int
     CREDENTIAL_FIELD_NUMBER: _builtins.int
+    READ_ONLY_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """1, 2, 3, ... in the order the program made them."""
     kind: _builtins.str
@@ -508,6 +509,8 @@ class HostCall(_message.Message):
     """What the egress proxy said: the rule that allowed it, or why it was refused."""
     credential: _builtins.str
     """Which credential the egress proxy added, redacted; empty if none."""
+    read_only: _builtins.bool
+    """Whether it could only read: a tool its upstream declares so, or a GET, HEAD or OPTIONS."""
     def __init__(
         self,
         *,
@@ -522,10 +525,11 @@ class HostCall(_message.Message):
         bytes_in: _builtins.int = ...,
         egress: _builtins.str = ...,
         credential: _builtins.str = ...,
+        read_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes_in", b"bytes_in", "bytes_out", b"bytes_out", "credential", b"credential", "duration_us", b"duration_us", "egress", b"egress", "http_status", b"http_status", "kind", b"kind", "number", b"number", "outcome", b"outcome", "started_us", b"started_us", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes_in", b"bytes_in", "bytes_out", b"bytes_out", "credential", b"credential", "duration_us", b"duration_us", "egress", b"egress", "http_status", b"http_status", "kind", b"kind", "number", b"number", "outcome", b"outcome", "read_only", b"read_only", "started_us", b"started_us", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -20,7 +20,11 @@ class Authenticator:
         """Whom an `Authorization` value proves, or None."""
         if authorization is None or authorization[: len(_SCHEME)].lower() != _SCHEME:
             return None
-        given = hashlib.sha256(authorization[len(_SCHEME) :].strip().encode(errors="replace")).digest()
+        return self.bearer(authorization[len(_SCHEME) :].strip())
+
+    def bearer(self, token: str) -> str | None:
+        """Whom a token proves, or None."""
+        given = hashlib.sha256(token.encode(errors="replace")).digest()
         return PRINCIPAL if hmac.compare_digest(given, self._digest) else None
 
 

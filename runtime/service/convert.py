@@ -115,6 +115,7 @@ def call_message(call: HostCallRecord, execution: Execution) -> pb.HostCall:
         bytes_in=call.bytes_in,
         egress=call.egress,
         credential=call.credential,
+        read_only=call.read_only,
     )
 
 

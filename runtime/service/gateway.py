@@ -13,6 +13,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +28,20 @@ from runtime.execution.tokens import TokenMint
 from runtime.isolate import compile_image, make_engine
 from runtime.isolate.images import CompiledImage
 from runtime.isolate.shipped import NAMES, wasm_path
+from runtime.portal.caller import ToolCaller
+from runtime.portal.finder import Finder
+from runtime.portal.upstreams import Upstreams
 from runtime.rpc import portal_pb2, runtime_pb2
 from runtime.service.auth import Authenticator
 from runtime.service.egress_link import EgressLink
 from runtime.service.handlers import generic_handler
-from runtime.service.portal_face import PortalFaceInProcess
+from runtime.service.mcp_face import serve_mcp
 from runtime.service.portal_servicer import PortalServicer
 from runtime.service.runtime_servicer import RuntimeServicer
 from runtime.service.settings import EgressAddress, GatewaySettings
 from runtime.worker.pool import PoolSettings, WorkerPool
 from sandboxes.config import Config, load_config
+from sandboxes.profile import Profile
 from sandboxes.profile_file import load_profiles
 from sandboxes.state import open_state
 
@@ -53,26 +58,39 @@ async def serve(settings: GatewaySettings, lines: asyncio.StreamReader) -> None:
     state = open_state(settings.state_dir)
     config = load_config(settings.config_file) if settings.config_file is not None else Config()
     profiles = load_profiles([Path(place) for place in config.profiles]).profiles
-    images = await asyncio.to_thread(_compile_images, state.images)
-    pool = WorkerPool(images, PoolSettings(workers=settings.workers))
     mint = TokenMint(base64.b64decode(settings.token_key))
-    egress = EgressLink()
-    authenticator = Authenticator(state.token().get_secret_value())
+    token = state.token().get_secret_value()
+    authenticator = Authenticator(token)
     async with contextlib.AsyncExitStack() as stack:
-        starting = asyncio.create_task(pool.start())
+        egress = EgressLink()
+        stack.push_async_callback(egress.close)
+        upstreams = Upstreams(
+            config.upstreams, send=egress.send, transport=egress.transport, service_token=mint.for_service
+        )
+        images = await asyncio.to_thread(_compile_images, state.images)
+        pool = WorkerPool(images, PoolSettings(workers=settings.workers))
         stack.push_async_callback(pool.close)
-        portal = await stack.enter_async_context(PortalFaceInProcess(config, egress, mint, profiles))
-        await starting
-        executor = Executor(pool, portal.tools, egress, mint)
-        portal.use(executor)
+        await pool.start()
+        executor = Executor(pool, ToolCaller(upstreams), egress, mint)
         stack.push_async_callback(executor.close)
-        server = _grpc_server(settings.grpc_address, authenticator, executor, portal, profiles)
+        server = _grpc_server(settings.grpc_address, authenticator, executor, Finder(upstreams), profiles)
         await server.start()
         stack.push_async_callback(server.stop, _STOP_GRACE_S)
-        await stack.enter_async_context(portal.mcp_server(settings.mcp_address, authenticator))
+        await stack.enter_async_context(serve_mcp(settings, token, authenticator.bearer))
         _say({"ready": True})
-        async for line in lines:
-            await egress.use(EgressAddress.model_validate_json(line).egress_port)
+        await _follow(lines, egress, upstreams, stack)
+
+
+async def _follow(
+    lines: asyncio.StreamReader, egress: EgressLink, upstreams: Upstreams, stack: contextlib.AsyncExitStack
+) -> None:
+    """The egress proxy's address, when it comes; upstreams start then, because most are reached through it."""
+    started = False
+    async for line in lines:
+        egress.use(EgressAddress.model_validate_json(line).egress_port)
+        if not started:
+            started = True
+            await stack.enter_async_context(upstreams)
 
 
 def _compile_images(cache: Path) -> list[CompiledImage]:
@@ -81,7 +99,7 @@ def _compile_images(cache: Path) -> list[CompiledImage]:
 
 
 def _grpc_server(
-    address: str, authenticator: Authenticator, executor: Executor, portal: PortalFaceInProcess, profiles: Any
+    address: str, authenticator: Authenticator, executor: Executor, finder: Finder, profiles: Mapping[str, Profile]
 ) -> grpc.aio.Server:
     server = grpc.aio.server(
         options=[
@@ -96,7 +114,7 @@ def _grpc_server(
     server.add_generic_rpc_handlers(
         (
             generic_handler(runtime, RuntimeServicer(executor, profiles), authenticator),
-            generic_handler(portal_service, PortalServicer(portal), authenticator),
+            generic_handler(portal_service, PortalServicer(finder), authenticator),
         )
     )
     health = HealthServicer()

@@ -1,0 +1,1 @@
+"""The egress proxy: the only process that holds secrets and the only way out. Decides, injects, records."""

@@ -1,0 +1,187 @@
+"""From a request head to leave to go: who asks, what for, by which rule, with which credential."""
+
+import base64
+import binascii
+import ipaddress
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from sandboxes.egress import RuleSet
+from sandboxes.hostname import is_address
+from sandboxes.token import TokenClaims, TokenRefused, verify_token
+
+from .addresses import Allowance, refuse_address
+from .authority import Authority, parse_authority
+from .decision import Decision, RequestFacts, decide, decide_tunnel
+from .injection import Credentialed, Headers, inject
+from .request import CanonicalRequest, Denial
+from .secrets import Missing, SecretStore
+
+_PROXY_AUTHENTICATION = 407
+# They belong to one connection (RFC 9110 section 7.6.1), or to the proxy alone.
+_NOT_FORWARDED = frozenset(
+    (
+        b"connection",
+        b"host",
+        b"http2-settings",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"upgrade",
+    )
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Admission:
+    """An allowed request as it will be sent: headers without Host, query, and what must not come back."""
+
+    decision: Decision
+    headers: Headers
+    query: str | None
+    credential: str | None = None
+    needles: tuple[tuple[str, bytes], ...] = ()
+
+
+class Admitter:
+    """Holds what admission is decided by. Its answers depend on nothing else but their arguments and the time."""
+
+    def __init__(
+        self, *, key: bytes, rule_sets: Mapping[str, RuleSet], secrets: SecretStore, own_ports: Collection[int]
+    ) -> None:
+        self._key = key
+        self._rule_sets = dict(rule_sets)
+        self._allowances = {rule.networks: _allowance(rule.networks) for s in rule_sets.values() for rule in s.rules}
+        self._secrets = secrets
+        self._own_ports = own_ports
+        self._revoked: set[str] = set()
+
+    def add_rule_sets(self, rule_sets: Mapping[str, RuleSet]) -> None:
+        """Learn further rule sets."""
+        self._allowances |= {rule.networks: _allowance(rule.networks) for s in rule_sets.values() for rule in s.rules}
+        self._rule_sets |= rule_sets
+
+    def revoke(self, executions: Iterable[str]) -> None:
+        """Refuse these executions' tokens from now on."""
+        self._revoked.update(executions)
+
+    def identify(self, token: str | Denial, now: float) -> TokenClaims | Denial:
+        """Who a token speaks for, if it still does."""
+        if isinstance(token, Denial):
+            return token
+        claims = verify_token(token, self._key, now)
+        if isinstance(claims, TokenRefused):
+            return Denial(code="token", reason=claims.reason, status=_PROXY_AUTHENTICATION)
+        if claims.execution in self._revoked:
+            return Denial(code="token", reason="the execution token was revoked", status=_PROXY_AUTHENTICATION)
+        if claims.rules not in self._rule_sets:
+            return Denial(code="token", reason="the execution token names rules that are not loaded")
+        return claims
+
+    def admit_tunnel(self, claims: TokenClaims, authority: Authority) -> Denial | None:
+        """Why no request could leave through a tunnel to this authority, or None."""
+        decision = decide_tunnel(self._rule_sets[claims.rules], authority.host, authority.port)
+        return None if decision.allowed else _denial(decision)
+
+    def admit(
+        self, claims: TokenClaims, request: CanonicalRequest, headers: Iterable[tuple[bytes, bytes]]
+    ) -> Admission | Denial:
+        """The request with its credential, or why it does not leave."""
+        decision = decide(self._rule_sets[claims.rules], _facts(request))
+        if not decision.allowed or decision.rule is None:
+            return _denial(decision)
+        unreachable = self._refuse_literal(decision, request.authority)
+        if unreachable:
+            return Denial(code="address", reason=unreachable, rule=decision.rule.name)
+        kept = [(name, value) for name, value in headers if not _stays_here(name)]
+        if decision.rule.inject is None:
+            return Admission(decision=decision, headers=kept, query=request.target.query)
+        return self._with_credential(decision, kept, request.target.query)
+
+    def allowance(self, decision: Decision) -> Allowance:
+        """Where connections of the deciding rule may go."""
+        return self._allowances[decision.rule.networks] if decision.rule else Allowance()
+
+    def _with_credential(self, decision: Decision, headers: Headers, query: str | None) -> Admission | Denial:
+        rule = decision.rule
+        assert rule is not None
+        assert rule.inject is not None
+        secret = self._secrets.get(rule.inject.secret)
+        if isinstance(secret, Missing):
+            return Denial(code="secret", reason=secret.reason, rule=rule.name)
+        try:
+            ready: Credentialed = inject(rule.inject, secret, headers, query)
+        except ValueError as error:
+            return Denial(code="secret", reason=str(error), rule=rule.name)
+        # Asked for plain, so that what comes back can be searched.
+        plain = [(name, value) for name, value in ready.headers if name.lower() != b"accept-encoding"]
+        return Admission(
+            decision=decision,
+            headers=[*plain, (b"accept-encoding", b"identity")],
+            query=ready.query,
+            credential=rule.inject.redacted(),
+            needles=ready.needles,
+        )
+
+    def _refuse_literal(self, decision: Decision, authority: Authority) -> str | None:
+        if not is_address(authority.host):
+            return None
+        return refuse_address(authority.host, authority.port, self.allowance(decision), self._own_ports)
+
+
+def bearer(headers: Iterable[tuple[bytes, bytes]]) -> str | Denial:
+    """The execution token of a request head: `Bearer TOKEN`, or the password of `Basic` for other clients."""
+    values = [value for name, value in headers if name.lower() == b"proxy-authorization"]
+    if len(values) != 1:
+        what = "more than one" if values else "no"
+        return Denial(code="token", reason=f"there is {what} Proxy-Authorization header", status=_PROXY_AUTHENTICATION)
+    scheme, _, rest = values[0].decode("latin-1").partition(" ")
+    token = rest.strip() if scheme.lower() == "bearer" else _password(rest) if scheme.lower() == "basic" else ""
+    return token or Denial(code="token", reason="write Proxy-Authorization: Bearer TOKEN", status=_PROXY_AUTHENTICATION)
+
+
+def connect_authority(target: str, headers: Iterable[tuple[bytes, bytes]]) -> Authority | Denial:
+    """Where a CONNECT goes; its Host header, if any, must say the same."""
+    try:
+        wanted = parse_authority(target, None)
+        said = [value.decode("latin-1") for name, value in headers if name.lower() == b"host"]
+        hosts = [parse_authority(value, wanted.port) for value in said]
+    except ValueError as error:
+        return Denial(code="malformed", reason=str(error), status=400)
+    if len(hosts) > 1 or any(host != wanted for host in hosts):
+        return Denial(code="authority", reason="CONNECT and Host name different destinations")
+    return wanted
+
+
+def _password(encoded: str) -> str:
+    try:
+        return base64.b64decode(encoded, validate=True).decode("latin-1").partition(":")[2]
+    except (binascii.Error, ValueError):
+        return ""
+
+
+def _stays_here(name: bytes) -> bool:
+    lowered = name.lower()
+    return lowered in _NOT_FORWARDED or lowered.startswith(b"lockgate-")
+
+
+def _facts(request: CanonicalRequest) -> RequestFacts:
+    return RequestFacts(
+        method=request.method,
+        scheme=request.scheme,
+        host=request.authority.host,
+        port=request.authority.port,
+        path=request.target.path,
+    )
+
+
+def _denial(decision: Decision) -> Denial:
+    rule = decision.rule.name if decision.rule else None
+    return Denial(code=decision.code, reason=decision.reason, rule=rule, hint=decision.hint)
+
+
+def _allowance(networks: tuple[str, ...]) -> Allowance:
+    return Allowance(tuple(ipaddress.ip_network(text) for text in networks))

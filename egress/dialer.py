@@ -1,0 +1,94 @@
+"""An event loop that connects only where a decision allows it: the check is in the connecting call itself."""
+
+import asyncio
+import socket
+from collections.abc import Collection
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+from .addresses import Allowance, refuse_address
+
+CONNECT_TIMEOUT_S = 10.0
+REFUSED = "address refused: "
+
+
+class Destination(tuple[str, int]):  # noqa: SLOT001 - a tuple subclass cannot have slots with a value in them
+    """A decided `(host, port)`. Compares with its allowance, so that no connection serves rules that differ in it."""
+
+    allowance: Allowance
+
+    @classmethod
+    def of(cls, host: str, port: int, allowance: Allowance) -> "Destination":
+        """The destination of a request that a rule with this allowance let pass."""
+        made = cls((host, port))
+        made.allowance = allowance
+        return made
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Destination) and tuple(self) == tuple(other) and self.allowance == other.allowance
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash((*self, self.allowance))
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """One attempt to connect: what may be reached, and names that have an address of their own."""
+
+    allowance: Allowance
+    own_ports: Collection[int]
+    hosts: dict[str, str] = field(default_factory=dict)
+
+
+DIAL: ContextVar[Dial | None] = ContextVar("dial", default=None)
+
+
+class AddressRefusedError(OSError):
+    """The address guard's refusal. Its text starts with REFUSED, because mitmproxy hands on only the text."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(REFUSED + reason)
+
+
+class GuardedLoop(asyncio.SelectorEventLoop):
+    """Refuses every connection that no `Dial` of its context allows. Listening sockets are not concerned."""
+
+    async def getaddrinfo(self, host: Any, port: Any, **options: Any) -> Any:
+        """Resolve; every answer must be permitted, or none is used."""
+        dial = DIAL.get()
+        if dial is None:
+            return await super().getaddrinfo(host, port, **options)
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                answers = await super().getaddrinfo(dial.hosts.get(host, host), port, **options)
+        except socket.gaierror:
+            raise OSError("the name could not be resolved") from None
+        except TimeoutError:
+            raise OSError("resolving the name timed out") from None
+        for *_, address in answers:
+            _check(dial, address)
+        return answers
+
+    async def sock_connect(self, sock: socket.socket, address: Any) -> None:
+        """Connect to a permitted address within CONNECT_TIMEOUT_S."""
+        dial = DIAL.get()
+        if dial is None or sock.family not in {socket.AF_INET, socket.AF_INET6}:
+            raise AddressRefusedError("nothing was decided about this connection")
+        _check(dial, address)
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                await super().sock_connect(sock, address)
+        except TimeoutError:
+            raise OSError("connecting timed out") from None
+        except OSError as error:
+            raise OSError(f"connecting failed: {(error.strerror or str(error)).lower()}") from error
+
+
+def _check(dial: Dial, address: tuple[Any, ...]) -> None:
+    refusal = refuse_address(str(address[0]), int(address[1]), dial.allowance, dial.own_ports)
+    if refusal is not None:
+        raise AddressRefusedError(refusal)

@@ -1,0 +1,109 @@
+"""One request through the proxy, from its head to its record."""
+
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from sandboxes.token import TokenClaims
+
+from .answers import Answer, refusal, upstream_fault
+from .dialer import Destination
+from .redaction import Redactor, StreamRedactor
+from .request import Denial
+
+
+@dataclass(kw_only=True, slots=True)
+class Exchange:
+    """What is known of a request so far. Mutable: the proxy's hooks fill it in, `event` reads it out once."""
+
+    method: str
+    started: float = field(default_factory=time.monotonic)
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    claims: TokenClaims | None = None
+    scheme: str = ""
+    host: str | None = None
+    port: int | None = None
+    path: str | None = None
+    allowed: bool = False
+    code: str = "undecided"
+    reason: str = "no decision was made"
+    rule: str | None = None
+    credential: str | None = None
+    hint: dict[str, Any] | None = None
+    destination: Destination | None = None
+    redactor: Redactor | None = None
+    body_redactor: StreamRedactor | None = None
+    status: int | None = None
+    answer: Answer | None = None
+    address: str | None = None
+    tls: str | None = None
+    bytes_out: int = 0
+    bytes_in: int = 0
+    redactions: int = 0
+    recorded: bool = False
+
+    def deny(self, denial: Denial) -> Answer:
+        """Note the refusal and give the answer to it."""
+        self.allowed = False
+        self.destination = None
+        self.code, self.reason, self.rule, self.hint = denial.code, denial.reason, denial.rule, denial.hint
+        self.status = denial.status
+        self.answer = refusal(
+            status=denial.status, code=denial.code, reason=denial.reason, rule=denial.rule,
+            host=self.host, hint=denial.hint,
+        )  # fmt: skip
+        return self.answer
+
+    def fail(self, error: str, reason: str) -> Answer:
+        """Note that the upstream failed an allowed request and give the answer to it."""
+        self.code, self.reason, self.status = error, reason, 502
+        self.answer = upstream_fault(
+            error=error, reason=reason, rule=self.rule, host=self.host, credential=self.credential
+        )
+        return self.answer
+
+    def sending(self, data: bytes) -> bytes | list[bytes]:
+        """Count a piece of the request's body. mitmproxy would end a chunked body at `b""`, hence the list."""
+        self.bytes_out += len(data)
+        return data or []
+
+    def receiving(self, data: bytes) -> bytes | list[bytes]:
+        """Count a piece of the response's body and take secrets out of it; `b""` is its end."""
+        self.bytes_in += len(data)
+        if self.body_redactor is None:
+            return data or []
+        clean = self.body_redactor.feed(data) if data else self.body_redactor.finish()
+        self.redactions += self.body_redactor.count
+        self.body_redactor.count = 0
+        return clean or []
+
+    def event(self) -> dict[str, Any]:
+        """The record of this request. Holds no secret: query values are gone and the credential is redacted."""
+        claims = self.claims
+        return {
+            "time": self.started_at.isoformat(timespec="milliseconds"),
+            "event": "egress",
+            "allowed": self.allowed,
+            "code": self.code,
+            "reason": self.reason,
+            "rule": self.rule,
+            "method": self.method,
+            "scheme": self.scheme,
+            "host": self.host,
+            "port": self.port,
+            "path": self.path,
+            "status": self.status,
+            "bytes_out": self.bytes_out,
+            "bytes_in": self.bytes_in,
+            "duration_ms": round((time.monotonic() - self.started) * 1000, 3),
+            "address": self.address,
+            "tls": self.tls,
+            "credential": self.credential,
+            "redactions": self.redactions,
+            "execution": claims.execution if claims else None,
+            "actor": claims.actor if claims else None,
+            "environment": claims.environment if claims else None,
+            "rules": claims.rules if claims else None,
+            "hint": self.hint,
+        }

@@ -1,0 +1,361 @@
+"""The addon that decides: mitmproxy's hooks on one side, admission, exchanges and records on the other."""
+
+import ipaddress
+import time
+from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from mitmproxy import exceptions, http, tls
+from mitmproxy.connection import Client
+from mitmproxy.proxy.server_hooks import ServerConnectionHookData
+
+from sandboxes.hostname import canonical_host, is_address
+from sandboxes.token import TokenClaims
+
+from .admission import Admission, Admitter, bearer, connect_authority
+from .answers import NOTE_HEADER, NOTE_PREFIX, Answer, note
+from .authority import Authority
+from .dialer import DIAL, Destination, Dial
+from .events import EventLog
+from .exchange import Exchange
+from .layers import EXCHANGE, RAW_TARGET, closed, exchange_of
+from .redaction import Redactor, StreamRedactor
+from .request import CanonicalRequest, Denial, RawRequest, read_request
+
+_NO_BODY = frozenset({204, 304})
+
+
+@dataclass(frozen=True, slots=True)
+class Tunnel:
+    """An open CONNECT: where it goes, and the token that every request in it is checked with again."""
+
+    authority: Authority
+    token: str
+    execution: str
+
+
+class Gate:
+    """Denies by default. Raises freely: whatever a hook lets out closes what it was about (`ClosedAddons`)."""
+
+    def __init__(self, *, admitter: Admitter, log: EventLog, own_ports: Collection[int], hosts: dict[str, str]) -> None:
+        self._admitter = admitter
+        self._log = log
+        self._own_ports = own_ports
+        self._hosts = hosts
+        self._tunnels: dict[str, Tunnel] = {}
+        self._barred: set[str] = set()
+        self._open: defaultdict[str, list[Exchange]] = defaultdict(list)
+
+    # Connections
+
+    def client_connected(self, client: Client) -> None:
+        """Only this machine speaks to the proxy."""
+        if not ipaddress.ip_address(client.peername[0].partition("%")[0]).is_loopback:
+            client.error = "not from this machine"
+
+    def client_disconnected(self, client: Client) -> None:
+        """Record what never came to an end."""
+        self._tunnels.pop(client.id, None)
+        self._barred.discard(client.id)
+        for exchange in self._open.pop(client.id, []):
+            if exchange.answer is None and exchange.code == "allowed":
+                exchange.code, exchange.reason = "client_disconnected", "the client went away"
+            self._record(exchange)
+
+    def server_connect(self, data: ServerConnectionHookData) -> None:
+        """Arm the address guard for the connection that this task is about to open."""
+        destination = data.server.address
+        if not isinstance(destination, Destination) or data.server.via is not None:
+            data.server.error = "nothing was decided about this connection"
+            return
+        if not data.client.alpn:
+            data.server.alpn_offers = [b"http/1.1"]
+        DIAL.set(Dial(destination.allowance, self._own_ports, self._hosts))
+
+    # Tunnels
+
+    def http_connect(self, flow: http.HTTPFlow) -> None:
+        """Open a tunnel only to where its token's rules could let a request go."""
+        exchange = self._begin(flow)
+        opened = self._open_tunnel(flow, exchange)
+        if isinstance(opened, Denial):
+            flow.response = _response(exchange.deny(opened))
+            return
+        self._tunnels[flow.client_conn.id] = opened
+
+    def http_connected(self, flow: http.HTTPFlow) -> None:
+        """A tunnel stands."""
+        self._end(flow, status=200)
+
+    def http_connect_error(self, flow: http.HTTPFlow) -> None:
+        """A tunnel was refused."""
+        self._end(flow)
+
+    def tls_clienthello(self, data: tls.ClientHelloData) -> None:
+        """The server name of a tunnel's TLS must be the tunnel's host."""
+        client = data.context.client
+        tunnel = self._tunnels.get(client.id)
+        conflict = _sni_conflict(tunnel, data.client_hello.sni)
+        if conflict is None:
+            return
+        self._barred.add(client.id)
+        exchange = Exchange(method="CONNECT", host=tunnel.authority.host if tunnel else None)
+        exchange.deny(Denial(code="authority", reason=conflict))
+        self._record(exchange)
+
+    def tls_start_client(self, data: tls.TlsData) -> None:
+        """No handshake for a barred client: without a context mitmproxy closes the connection."""
+        if data.context.client.id in self._barred:
+            raise exceptions.AddonHalt
+
+    # Requests
+
+    def requestheaders(self, flow: http.HTTPFlow) -> None:
+        """Decide, and put the request into the form it leaves in. Its body streams behind."""
+        exchange = self._begin(flow)
+        admitted = self._admit(flow, exchange)
+        if isinstance(admitted, Denial):
+            flow.response = None if flow.error else _response(exchange.deny(admitted))
+            return
+        flow.request.stream = exchange.sending
+
+    def responseheaders(self, flow: http.HTTPFlow) -> None:
+        """Add the note, take out what must not come back. The body streams behind."""
+        exchange = _required(flow)
+        response = flow.response
+        if exchange.answer is not None or response is None:
+            return
+        exchange.status = response.status_code
+        exchange.address = (flow.server_conn.peername or (None,))[0]
+        exchange.tls = flow.server_conn.tls_version
+        fault = _response_fault(exchange, response)
+        if fault:
+            exchange.fail("response_refused", fault)
+            flow.kill()
+            return
+        _clean_head(exchange, response)
+        if exchange.redactor is not None:
+            _unframe(flow.request, response)
+            exchange.body_redactor = StreamRedactor(exchange.redactor)
+        response.stream = exchange.receiving
+
+    def response(self, flow: http.HTTPFlow) -> None:
+        """The end of an exchange that came to one."""
+        exchange = _required(flow)
+        if flow.response is not None and flow.response.trailers and exchange.redactor is not None:
+            flow.response.trailers = _redacted(exchange, flow.response.trailers)
+        self._end(flow)
+
+    def error(self, flow: http.HTTPFlow) -> None:
+        """The end of one that did not."""
+        exchange = exchange_of(flow)
+        if exchange is None:
+            return
+        if exchange.allowed and exchange.answer is None and exchange.code == "allowed":
+            exchange.fail("upstream_error", "the upstream's answer is not valid HTTP")
+        self._end(flow)
+
+    # Parts
+
+    def _begin(self, flow: http.HTTPFlow) -> Exchange:
+        exchange = Exchange(method=flow.request.method[:32])
+        flow.metadata[EXCHANGE] = exchange
+        self._open[flow.client_conn.id].append(exchange)
+        if not self._log.healthy:
+            raise RuntimeError("events cannot be recorded")
+        return exchange
+
+    def _end(self, flow: http.HTTPFlow, status: int | None = None) -> None:
+        exchange = _required(flow)
+        exchange.status = status or exchange.status
+        waiting = self._open.get(flow.client_conn.id)
+        if waiting and exchange in waiting:
+            waiting.remove(exchange)
+        self._record(exchange)
+
+    def _record(self, exchange: Exchange) -> None:
+        if exchange.recorded:
+            return
+        exchange.recorded = True
+        self._log.put(exchange.event())
+
+    def clients_of(self, executions: frozenset[str]) -> list[str]:
+        """Connections that an exchange or a tunnel of these executions is open on."""
+        busy = {
+            client_id
+            for client_id, exchanges in self._open.items()
+            if any(exchange.claims and exchange.claims.execution in executions for exchange in exchanges)
+        }
+        tunnels = {client_id for client_id, tunnel in self._tunnels.items() if tunnel.execution in executions}
+        return sorted(busy | tunnels)
+
+    def fault(self, hook: str, error: BaseException) -> None:
+        """Record that a hook failed; the kind of the error only, because its text may quote a request."""
+        self._log.put({"time": time.time(), "event": "fault", "hook": hook, "error": type(error).__name__})
+
+    def _open_tunnel(self, flow: http.HTTPFlow, exchange: Exchange) -> Tunnel | Denial:
+        headers = flow.request.headers.fields
+        authority = connect_authority(_raw_target(flow)[1], headers)
+        if isinstance(authority, Denial):
+            return authority
+        exchange.host, exchange.port = authority.host, authority.port
+        token = bearer(headers)
+        claims = self._identify(exchange, token)
+        if isinstance(claims, Denial):
+            return claims
+        refused = self._admitter.admit_tunnel(claims, authority)
+        if refused or isinstance(token, Denial):
+            return refused or closed()
+        exchange.allowed, exchange.code, exchange.reason = True, "allowed", "a tunnel; each request in it is decided"
+        return Tunnel(authority, token, claims.execution)
+
+    def _identify(self, exchange: Exchange, token: str | Denial) -> TokenClaims | Denial:
+        claims = self._admitter.identify(token, time.time())
+        if not isinstance(claims, Denial):
+            exchange.claims = claims
+        return claims
+
+    def _admit(self, flow: http.HTTPFlow, exchange: Exchange) -> Admission | Denial:
+        if flow.error:
+            return Denial(code="malformed", reason="the request is not valid HTTP", status=400)
+        client = flow.client_conn
+        tunnel = self._tunnels.get(client.id)
+        if client.id in self._barred:
+            return closed()
+        request = read_request(_raw(flow, tunnel))
+        if not isinstance(request, Denial):
+            exchange.scheme, exchange.path = request.scheme, request.target.shown()
+            exchange.host, exchange.port = request.authority.host, request.authority.port
+        claims = self._identify(exchange, tunnel.token if tunnel else bearer(flow.request.headers.fields))
+        if isinstance(claims, Denial):
+            return claims
+        if isinstance(request, Denial):
+            return request
+        admission = self._admitter.admit(claims, request, flow.request.headers.fields)
+        if not isinstance(admission, Denial):
+            self._apply(flow, exchange, request, admission)
+        return admission
+
+    def _apply(self, flow: http.HTTPFlow, exchange: Exchange, request: CanonicalRequest, admission: Admission) -> None:
+        rule = admission.decision.rule
+        exchange.allowed, exchange.code, exchange.reason = True, "allowed", admission.decision.reason
+        exchange.rule, exchange.credential = rule.name if rule else None, admission.credential
+        exchange.redactor = Redactor(admission.needles) if admission.needles else None
+        rewrite(flow.request, request, admission)
+        allowance = self._admitter.allowance(admission.decision)
+        exchange.destination = Destination.of(request.authority.host, request.authority.port, allowance)
+
+
+def rewrite(sent: http.Request, request: CanonicalRequest, admission: Admission) -> None:
+    """Give mitmproxy's request the canonical form: origin-form target, one Host, admitted headers."""
+    host = request.authority.header(request.scheme)
+    sent.data.scheme = request.scheme.encode()
+    sent.data.host, sent.data.port = request.authority.host, request.authority.port
+    path = request.target.path if admission.query is None else f"{request.target.path}?{admission.query}"
+    sent.data.path = path.encode()
+    sent.data.authority = host.encode() if sent.is_http2 else b""
+    own = () if sent.is_http2 else ((b"Host", host.encode()),)
+    sent.headers.fields = (*own, *admission.headers)
+
+
+def _raw(flow: http.HTTPFlow, tunnel: Tunnel | None) -> RawRequest:
+    scheme, authority = _raw_target(flow)
+    secure = flow.client_conn.tls
+    return RawRequest(
+        method=flow.request.method,
+        scheme=scheme or ("https" if secure else "http"),
+        target_authority=authority or None,
+        target=flow.request.data.path.decode("latin-1"),
+        headers=flow.request.headers.fields,
+        secure=secure,
+        tunnel=tunnel.authority if tunnel else None,
+        sni=flow.client_conn.sni,
+    )
+
+
+def _raw_target(flow: http.HTTPFlow) -> tuple[str, str]:
+    scheme, authority = getattr(flow.request, RAW_TARGET)
+    return scheme.decode("latin-1"), _text(authority)
+
+
+def _text(authority: bytes) -> str:
+    """An authority's bytes as text: UTF-8 for IDNA names, else something no host name can be."""
+    try:
+        return authority.decode()
+    except UnicodeDecodeError:
+        return "\ufffd"
+
+
+def _sni_conflict(tunnel: Tunnel | None, sni: str | None) -> str | None:
+    if tunnel is None:
+        return "TLS outside a tunnel"
+    host = tunnel.authority.host
+    if sni is None:
+        return None if is_address(host) else f"the tunnel goes to {host} and its TLS names no server"
+    try:
+        named = canonical_host(sni)
+    except ValueError as error:
+        return f"the TLS server name is malformed: {error}"
+    return None if named == host else f"the tunnel goes to {host} and its TLS names {named}"
+
+
+def _required(flow: http.HTTPFlow) -> Exchange:
+    exchange = exchange_of(flow)
+    if exchange is None:
+        raise LookupError("a flow without an exchange")
+    return exchange
+
+
+def _response(answer: Answer) -> http.Response:
+    return http.Response.make(answer.status, answer.body, http.Headers(answer.headers))
+
+
+def _response_fault(exchange: Exchange, response: http.Response) -> str | None:
+    """Why a response must not be passed on, or None."""
+    if response.status_code < 200:  # noqa: PLR2004 - final responses start there
+        return f"the upstream answered {response.status_code} to a request that did not ask for it"
+    coding = response.headers.get("content-encoding", "identity").strip().lower()
+    if exchange.redactor is not None and coding not in {"identity", ""}:
+        return f"the upstream encoded its answer ({coding[:20]}) although asked not to, so it cannot be searched"
+    return None
+
+
+def _clean_head(exchange: Exchange, response: http.Response) -> None:
+    kept = http.Headers(
+        [
+            (name, value)
+            for name, value in response.headers.fields
+            if not name.lower().startswith(NOTE_PREFIX) and name.lower() not in {b"alt-svc", b"proxy-authenticate"}
+        ]
+    )
+    if exchange.redactor is not None:
+        kept = _redacted(exchange, kept)
+        response.data.reason, found = exchange.redactor.replace(response.data.reason)
+        exchange.redactions += found
+    header = note(allowed=True, rule=exchange.rule, credential=exchange.credential, reason=exchange.reason)
+    response.headers = http.Headers([*kept.fields, (NOTE_HEADER, header)])
+
+
+def _redacted(exchange: Exchange, headers: http.Headers) -> http.Headers:
+    """Headers or trailers without secrets. A name that holds one goes with its value."""
+    assert exchange.redactor is not None
+    clean: list[tuple[bytes, bytes]] = []
+    for name, value in headers.fields:
+        value, found = exchange.redactor.replace(value)  # noqa: PLW2901
+        in_name = exchange.redactor.replace(name)[1]
+        exchange.redactions += found + in_name
+        if not in_name:
+            clean.append((name, value))
+    return http.Headers(clean)
+
+
+def _unframe(request: http.Request, response: http.Response) -> None:
+    """A redacted body may change its length: say so before it starts."""
+    if request.method == "HEAD" or response.status_code in _NO_BODY or "content-length" not in response.headers:
+        return
+    del response.headers["content-length"]
+    if request.http_version == "HTTP/1.1" and response.http_version == "HTTP/1.1":
+        response.headers["transfer-encoding"] = "chunked"
+    elif request.http_version.startswith("HTTP/1"):
+        response.headers["connection"] = "close"

@@ -1,0 +1,315 @@
+"""mitmproxy's protocol layers with the ways out closed: HTTP and TLS only, decided destinations only, JSON errors.
+
+mitmproxy makes these classes by the names they have in its own modules, so `install` puts ours there.
+"""
+
+import logging
+import re
+from collections.abc import Generator
+from typing import Any
+
+import h11
+from h11._readers import ChunkedReader
+from mitmproxy import http
+from mitmproxy.connection import ConnectionState
+from mitmproxy.net.tls import starts_like_tls_record
+from mitmproxy.proxy import commands, events, layer, mode_servers
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers import ClientTLSLayer, ServerTLSLayer, modes
+from mitmproxy.proxy.layers import http as layers
+from mitmproxy.proxy.layers.http import GetHttpConnection, HttpLayer, HTTPMode, HttpStream, SendHttp, _http1
+from mitmproxy.proxy.layers.http._base import HttpEvent, ReceiveHttp
+from mitmproxy.proxy.layers.http._events import (
+    ErrorCode,
+    RequestData,
+    RequestHeaders,
+    RequestProtocolError,
+    ResponseData,
+    ResponseProtocolError,
+)
+from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Server
+from mitmproxy.proxy.layers.http._http2 import Http2Server
+from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
+
+from .answers import Answer, refusal
+from .dialer import REFUSED
+from .exchange import Exchange
+from .request import Denial
+
+EXCHANGE = "lockgate"
+RAW_TARGET = "lockgate_target"
+MAX_HEAD = 64 * 1024
+MAX_DISCARDED = 1024 * 1024
+Commands = Generator[commands.Command, Any, Any]
+_REQUEST_LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32} [^\x00-\x20\x7f]{1,20000} HTTP/1\.[01]\r\n")
+_BARE_LF = re.compile(rb"(?<!\r)\n")
+_HEAD_END = re.compile(rb"\n\r?\n")
+_INFORMATIONAL = re.compile(rb"HTTP/1\.[01] 1(?!01)[0-9][0-9][ \r]")
+
+
+def exchange_of(flow: http.HTTPFlow) -> Exchange | None:
+    """The exchange that the gate attached to a flow."""
+    found = flow.metadata.get(EXCHANGE)
+    return found if isinstance(found, Exchange) else None
+
+
+class NextLayer:
+    """Chooses protocols: a plain HTTP proxy outside, HTTP or TLS with HTTP in tunnels. Nothing else exists here."""
+
+    name = "nextlayer"
+
+    def next_layer(self, nextlayer: layer.NextLayer) -> None:
+        """Set the next layer; a hook of mitmproxy."""
+        context = nextlayer.context
+        if len(context.layers) == 1 and isinstance(context.layers[0], modes.HttpProxy):
+            nextlayer.layer = HttpLayer(context, HTTPMode.regular)
+            return
+        data: bytes = nextlayer.data_client()
+        if context.client.tls or (data and data[0] != 0x16):  # noqa: PLR2004 - a TLS handshake record
+            nextlayer.layer = HttpLayer(context, HTTPMode.transparent)
+        elif starts_like_tls_record(data):
+            server = ServerTLSLayer(context)
+            server.child_layer = ClientTLSLayer(context)
+            nextlayer.layer = server
+        elif len(data) > 2:  # noqa: PLR2004 - enough to know that it is not TLS
+            nextlayer.layer = Refuse(context)
+
+
+class Refuse(layer.Layer):
+    """Closes the client's connection, whatever comes."""
+
+    def _handle_event(self, _event: events.Event) -> Commands:
+        yield commands.CloseConnection(self.context.client)
+
+
+class GateError(ResponseProtocolError):
+    """A protocol error that carries the answer the client shall get."""
+
+    def __init__(self, event: ResponseProtocolError, answer: Answer) -> None:
+        super().__init__(event.stream_id, event.message, event.code)
+        self.answer = answer
+
+
+class GateStream(HttpStream):
+    """One request and its response. Connects only to the destination its exchange was decided for."""
+
+    discarded = 0
+
+    def _handle_event(self, event: events.Event) -> Commands:
+        if isinstance(event, (RequestData, ResponseData)) and not event.data:
+            return  # an empty piece would look like the end of the body to whoever counts and redacts it
+        yield from self._answered(super()._handle_event(event))
+
+    def state_wait_for_request_headers(self, event: RequestHeaders) -> Commands:
+        """Keep the target as it was written: mitmproxy normalises it before the first hook."""
+        data = event.request.data
+        setattr(event.request, RAW_TARGET, (data.scheme, data.authority))
+        yield from super().state_wait_for_request_headers(event)
+
+    def state_consume_request_body(self, event: events.Event) -> Commands:
+        """A refused request's body is thrown away, and its sender cut off beyond MAX_DISCARDED bytes."""
+        if not isinstance(event, RequestData) or self.flow.response is None:
+            yield from super().state_consume_request_body(event)
+            return
+        self.discarded += len(event.data)
+        if self.discarded > MAX_DISCARDED:
+            error = ResponseProtocolError(self.stream_id, "refused", ErrorCode.REQUEST_TOO_LARGE)
+            yield from self.handle_protocol_error(error)
+            self.client_state = self.state_errored
+
+    def make_server_connection(self) -> Commands:
+        """A connection to the decided destination; without one there is none."""
+        exchange = exchange_of(self.flow)
+        if exchange is None or exchange.destination is None:
+            error = ResponseProtocolError(self.stream_id, "not decided", ErrorCode.KILL)
+            yield from self.handle_protocol_error(error)
+            return False
+        secure = self.flow.request.scheme == "https"
+        connection, failure = yield GetHttpConnection(exchange.destination, secure, None, "tcp")
+        if failure:
+            error = ResponseProtocolError(self.stream_id, failure, ErrorCode.CONNECT_FAILED)
+            yield from self.handle_protocol_error(error)
+            return False
+        self.context.server = self.flow.server_conn = connection
+        return True
+
+    def handle_protocol_error(self, event: RequestProtocolError | ResponseProtocolError) -> Commands:
+        """Note what went wrong before the hooks see it."""
+        exchange = exchange_of(self.flow)
+        if exchange is not None:
+            note_failure(exchange, event)
+        yield from super().handle_protocol_error(event)
+
+    def _answered(self, source: Commands) -> Commands:
+        """The same commands; errors on their way to the client get our answer instead of mitmproxy's page."""
+        reply: Any = None
+        while True:
+            try:
+                command = source.send(reply)
+            except StopIteration as stop:
+                return stop.value
+            if isinstance(command, SendHttp) and isinstance(command.event, ResponseProtocolError):
+                command = SendHttp(GateError(command.event, _answer(self.flow)), command.connection)
+            reply = yield command
+
+
+def note_failure(exchange: Exchange, event: RequestProtocolError | ResponseProtocolError) -> None:
+    """Put a protocol error into the terms of the exchange."""
+    if exchange.answer is not None:
+        return
+    if isinstance(event, RequestProtocolError):
+        exchange.code, exchange.reason = "client_disconnected", "the client went away or broke the protocol"
+    elif event.code is ErrorCode.CONNECT_FAILED and REFUSED in event.message:
+        reason = event.message.partition(REFUSED)[2]
+        exchange.deny(Denial(code="address", reason=reason, rule=exchange.rule))
+    elif event.code is ErrorCode.CONNECT_FAILED:
+        exchange.fail("upstream_unreachable", event.message)
+    elif event.code is ErrorCode.KILL:
+        exchange.deny(closed())
+    elif exchange.allowed:
+        # The message may quote what the upstream sent.
+        exchange.fail("upstream_error", "the upstream's answer was broken off or is not valid HTTP")
+
+
+def closed() -> Denial:
+    """The refusal where something in the proxy itself failed."""
+    return Denial(code="closed", reason="the egress proxy failed while deciding, so it refused", status=403)
+
+
+def _answer(flow: http.HTTPFlow) -> Answer:
+    exchange = exchange_of(flow)
+    if exchange is None:
+        return refusal(status=403, code="closed", reason=closed().reason)
+    return exchange.answer or exchange.deny(closed())
+
+
+class GateHttp1Server(Http1Server):
+    """HTTP/1 towards clients: heads are bounded and strictly framed, errors are JSON."""
+
+    def send(self, event: HttpEvent) -> Commands:
+        """Write a response, or our answer where there is none yet."""
+        if not isinstance(event, GateError):
+            yield from super().send(event)
+            return
+        if self.response is None and self.conn.state & ConnectionState.CAN_WRITE:
+            yield commands.SendData(self.conn, event.answer.http1())
+        yield commands.CloseConnection(self.conn)
+
+    def read_headers(self, event: events.ConnectionEvent) -> Commands:
+        """Refuse a head as soon as it cannot become a good one."""
+        fault = _head_fault(bytes(self.buf)) if isinstance(event, events.DataReceived) else None
+        if fault is None:
+            yield from super().read_headers(event)
+            return
+        yield commands.SendData(self.conn, _error_response(fault[0], fault[1]))
+        yield commands.CloseConnection(self.conn)
+        self.state = self.done
+
+
+def _head_fault(data: bytes) -> tuple[int, str] | None:
+    """What is wrong with the beginning of a request, as (status, reason)."""
+    data = data.lstrip(b"\r\n")
+    line_end = data.find(b"\n")
+    if line_end >= 0 and not _REQUEST_LINE.match(data):
+        return 400, "the first line is not an HTTP/1.1 request line"
+    if line_end < 0 and data and not data[:1].isalpha():
+        return 400, "this is not HTTP/1.1"
+    end = _HEAD_END.search(data)
+    if (end.end() if end else len(data)) > MAX_HEAD:
+        return 431, f"the request head is larger than {MAX_HEAD} bytes"
+    if end and _BARE_LF.search(data, 0, end.end()):
+        return 400, "a line of the request head ends in a bare line feed"
+    return None
+
+
+class GateHttp1Client(Http1Client):
+    """HTTP/1 towards upstreams: heads are bounded, interim responses other than 101 are passed over."""
+
+    def read_headers(self, event: events.ConnectionEvent) -> Commands:
+        """Read a response head."""
+        data = bytes(self.buf)
+        while self.request and _INFORMATIONAL.match(data) and self._skip_head():
+            data = bytes(self.buf)
+        if len(data) > MAX_HEAD and not _HEAD_END.search(data, 0, MAX_HEAD) and self.stream_id:
+            yield commands.CloseConnection(self.conn)
+            yield ReceiveHttp(ResponseProtocolError(self.stream_id, "head too large", ErrorCode.GENERIC_SERVER_ERROR))
+            return
+        yield from super().read_headers(event)
+
+    def _skip_head(self) -> bool:
+        return self.buf.maybe_extract_lines() is not None
+
+
+class GateHttp2Server(Http2Server):
+    """HTTP/2 towards clients in tunnels: errors are JSON."""
+
+    def _handle_event(self, event: events.Event) -> Commands:
+        if not isinstance(event, GateError) or not self._can_answer(event.stream_id):
+            yield from super()._handle_event(event)
+            return
+        head = [(b":status", str(event.answer.status).encode()), *event.answer.headers]
+        self.h2_conn.send_headers(event.stream_id, head)
+        self.h2_conn.send_data(event.stream_id, event.answer.body, end_stream=True)
+        yield commands.SendData(self.conn, self.h2_conn.data_to_send())
+
+    def _can_answer(self, stream_id: int) -> bool:
+        return self.is_open_for_us(stream_id) and not self.h2_conn.streams[stream_id].state_machine.headers_sent
+
+
+class _ChunkedReader(ChunkedReader):
+    """Chunked bodies whose trailers are dropped (RFC 9110 section 6.5.1); mitmproxy raises on them."""
+
+    def __call__(self, buf: Any) -> Any:
+        event = super().__call__(buf)
+        return h11.EndOfMessage() if isinstance(event, h11.EndOfMessage) else event
+
+
+def _error_response(status: int, _message: str = "") -> bytes:
+    """For heads that are not requests. mitmproxy's message may quote the head, so it is not shown."""
+    reason = _message if not _message.startswith(("Bad HTTP", "Invalid header")) else "this is not a valid HTTP request"
+    return refusal(status=status, code="malformed", reason=reason).http1()
+
+
+_make_body_reader = _http1.make_body_reader
+
+
+def _body_reader(expected_size: int | None) -> Any:
+    return _ChunkedReader() if expected_size is None else _make_body_reader(expected_size)
+
+
+def install() -> None:
+    """Make mitmproxy use these layers. Raises AttributeError if this version of it has no such names."""
+    replaced = {
+        (layers, "HttpStream"): GateStream,
+        (layers, "Http1Server"): GateHttp1Server,
+        (layers, "Http1Client"): GateHttp1Client,
+        (layers, "Http2Server"): GateHttp2Server,
+        (mode_servers, "ProxyConnectionHandler"): GateConnection,
+        (_http1, "make_error_response"): _error_response,
+        (_http1, "make_body_reader"): _body_reader,
+    }
+    for (module, name), ours in replaced.items():
+        getattr(module, name)
+        setattr(module, name, ours)
+
+
+class GateConnection(ProxyConnectionHandler):
+    """A client's connection. An error inside the layers, which mitmproxy only logs, ends it."""
+
+    def log(self, message: str, level: int = logging.INFO, exc_info: Any = None) -> None:
+        """Only errors: mitmproxy reports several lines per request here."""
+        if level < logging.ERROR:
+            return
+        super().log(message, level, exc_info)
+        self.abort()
+
+    def abort(self) -> None:
+        """Close the client's connection and everything opened for it."""
+        transport = self.transports.get(self.client)
+        if transport is not None and transport.handler is not None:
+            transport.handler.cancel("closed by the gate")
+
+
+def refusing_layer(context: Context) -> layer.Layer:
+    """The layer for a connection that nothing may come of."""
+    return Refuse(context)

@@ -1,0 +1,152 @@
+"""The egress process: settings in on standard input, one ready line out, then it serves until its input ends.
+
+After the settings, each further input line is a command, answered by one line:
+`{"rule_sets": {digest: RuleSet}}` adds rule sets, `{"revoke": [execution id, ...]}` refuses tokens and closes
+their connections.
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import json
+import logging
+import os
+import resource
+import signal
+import sys
+import threading
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from sandboxes.egress import EgressSettings, RuleSet
+
+from .dialer import GuardedLoop
+from .proxy import Proxy
+from .redaction import Redactor
+from .secrets import SecretStore
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
+_RULE_SETS = TypeAdapter(dict[str, RuleSet])
+
+
+def main() -> None:
+    """Exit status 0 after an ordered end, 1 if it could not start."""
+    _confine()
+    try:
+        settings = EgressSettings.model_validate_json(sys.stdin.buffer.readline())
+    except ValidationError as error:
+        _fail(f"the settings are not valid: {_messages(error)}")
+    with asyncio.Runner(loop_factory=GuardedLoop) as runner:
+        status = runner.run(_serve(settings))
+        sys.stdout.flush()
+        os._exit(status)  # nothing is left to close, and idle threads are not waited for
+
+
+async def _serve(settings: EgressSettings) -> int:
+    try:
+        proxy = Proxy(settings)
+    except (OSError, ValueError) as error:
+        _say({"ready": False, "error": str(error)})
+        return 1
+    _log_to_stderr(proxy.secrets)
+    _end_on_signals(proxy)
+    starter = _Starter(proxy)
+    proxy.addons.add(starter)
+    await proxy.run()
+    return starter.status
+
+
+class _Starter:
+    """Tells that the proxy listens, once it does, and starts listening to commands."""
+
+    def __init__(self, proxy: Proxy) -> None:
+        self._proxy = proxy
+        self.status = 0
+
+    def running(self) -> None:
+        try:
+            port = self._proxy.ready()
+        except OSError as error:
+            self.status = 1
+            _say({"ready": False, "error": str(error)})
+            self._proxy.stop()
+            return
+        warnings = self._proxy.secrets.warnings()
+        _say({"ready": True, "port": port, "ca_file": str(self._proxy.ca_file), "warnings": warnings})
+        loop = asyncio.get_running_loop()
+        threading.Thread(target=_follow, args=(self._proxy, loop), name="commands", daemon=True).start()
+
+
+def _follow(proxy: Proxy, loop: asyncio.AbstractEventLoop) -> None:
+    """Commands, line by line; the end of input ends the proxy."""
+    with contextlib.suppress(RuntimeError, OSError):
+        while line := sys.stdin.buffer.readline():
+            loop.call_soon_threadsafe(_command, proxy, line)
+    proxy.stop()
+
+
+def _command(proxy: Proxy, line: bytes) -> None:
+    try:
+        command = json.loads(line)
+        rule_sets = _RULE_SETS.validate_python(command.get("rule_sets", {}))
+        wrong = [digest for digest, rules in rule_sets.items() if rules.digest() != digest]
+        if wrong:
+            raise ValueError(f"rule set {wrong[0]} has another digest")  # noqa: TRY301
+        revoked = [str(execution) for execution in command.get("revoke", [])]
+    except (ValueError, AttributeError, TypeError) as error:
+        _say({"done": False, "error": str(error)})
+        return
+    proxy.admitter.add_rule_sets(rule_sets)
+    proxy.admitter.revoke(revoked)
+    for client_id in proxy.gate.clients_of(frozenset(revoked)):
+        proxy.addons.abort(client_id)
+    _say({"done": True})
+
+
+def _confine() -> None:
+    """Die with the parent; leave no core, and nothing another process of this user could read."""
+    libc = ctypes.CDLL(None)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    libc.prctl(_PR_SET_DUMPABLE, 0)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor ends us in order
+    os.umask(0o077)
+
+
+def _end_on_signals(proxy: Proxy) -> None:
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, proxy.stop)
+
+
+class _RedactedLines(logging.Formatter):
+    """mitmproxy's log lines may quote what was on the wire."""
+
+    def __init__(self, secrets: SecretStore) -> None:
+        super().__init__("egress: %(levelname)s %(message)s")
+        self._secrets = secrets
+
+    def format(self, record: logging.LogRecord) -> str:
+        redactor = Redactor((secret.name, secret.expose()) for secret in self._secrets.known())
+        return redactor.replace(super().format(record).encode(errors="replace"))[0].decode(errors="replace")
+
+
+def _log_to_stderr(secrets: SecretStore) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_RedactedLines(secrets))
+    logging.basicConfig(level=logging.ERROR, handlers=[handler], force=True)
+
+
+def _messages(error: ValidationError) -> str:
+    """Where and what, without the values: they may be keys."""
+    return "; ".join(f"{'.'.join(map(str, item['loc'])) or 'settings'}: {item['msg']}" for item in error.errors())
+
+
+def _say(line: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+
+
+def _fail(reason: str) -> None:
+    _say({"ready": False, "error": reason})
+    raise SystemExit(1)

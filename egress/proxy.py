@@ -1,0 +1,89 @@
+"""The proxy put together: a real mitmproxy master with as few parts as it runs with."""
+
+import contextlib
+from pathlib import Path
+
+from mitmproxy import options
+from mitmproxy.addons.proxyserver import Proxyserver
+
+from sandboxes.egress import EgressSettings
+
+from . import layers
+from .admission import Admitter
+from .certificates import Certificates, load_authority, trust_file
+from .closed import ClosedAddons, GateMaster
+from .events import EventLog
+from .gate import Gate
+from .secrets import SecretStore
+
+_IDLE_TIMEOUT_S = 600
+
+
+class Proxy:
+    """One egress proxy. Make it inside a running `GuardedLoop`, then `await run()`."""
+
+    def __init__(self, settings: EgressSettings) -> None:
+        layers.install()
+        state = Path(settings.state_dir)
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        store, self.ca_file = load_authority(state)
+        self.secrets = SecretStore(settings.secrets)
+        self.log = EventLog(settings.event_file)
+        self._own_ports = set(settings.own_ports)
+        self.admitter = Admitter(
+            key=settings.key(), rule_sets=settings.rule_sets, secrets=self.secrets, own_ports=self._own_ports
+        )
+        self.gate = Gate(admitter=self.admitter, log=self.log, own_ports=self._own_ports, hosts=dict(settings.hosts))
+        self.master = GateMaster(_options(settings, trust_file(state, settings.extra_ca_file)))
+        self._server = Proxyserver()  # type: ignore[no-untyped-call]
+        self.master.addons.add(self._server, layers.NextLayer(), self.gate, Certificates(store))
+        self.master.addons.on_fault = self.gate.fault
+        self.master.options.update(  # type: ignore[no-untyped-call]
+            connection_strategy="lazy", validate_inbound_headers=True
+        )
+
+    @property
+    def addons(self) -> ClosedAddons:
+        """The closing addon manager, for its fault counts."""
+        return self.master.addons
+
+    def ready(self) -> int:
+        """The port, once the proxy listens. Raises OSError with the reason if it does not."""
+        addresses = self._server.listen_addrs()
+        if not addresses:
+            faults = [str(server.last_exception) for server in self._server.servers if server.last_exception]
+            raise OSError("; ".join(faults) or "the proxy does not listen")
+        port = int(addresses[0][1])
+        self._own_ports.add(port)
+        return port
+
+    async def run(self) -> None:
+        """Serve until `stop`."""
+        try:
+            await self.master.run()
+        finally:
+            await self._server.servers.update([])
+            for client_id in list(self._server.connections):
+                self.addons.abort(client_id)
+            self.log.close()
+
+    def stop(self) -> None:
+        """End `run`. May be called from any thread."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed already
+            self.master.shutdown()  # type: ignore[no-untyped-call]
+
+
+def _options(settings: EgressSettings, trusted: str) -> options.Options:
+    return options.Options(
+        listen_host=settings.listen_host,
+        listen_port=settings.listen_port,
+        mode=["regular"],
+        confdir=str(Path(settings.state_dir) / "ca"),
+        ssl_verify_upstream_trusted_ca=trusted,
+        upstream_cert=False,
+        http2=True,
+        http3=False,
+        websocket=False,
+        rawtcp=False,
+        tcp_timeout=_IDLE_TIMEOUT_S,
+    )

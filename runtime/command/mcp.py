@@ -1,0 +1,31 @@
+"""`lockgate mcp`: the pair `search` and `execute` over standard input and output."""
+
+import argparse
+from importlib.metadata import version
+from typing import Any
+
+from runtime.command.connection import connected, find_place
+from runtime.command.exits import Exit
+from runtime.portal.mcp_server import portal_server, serve_stdio
+from runtime.service.client_face import ClientFace
+
+
+def add_parser(commands: Any) -> None:
+    """The command's options."""
+    parser = commands.add_parser("mcp", help="serve the pair search and execute over stdio")
+    parser.add_argument("--profile", default="standard", help="for requests that name none; default: standard")
+    parser.add_argument("--environment", choices=["dev", "stage", "prod"], default="dev")
+    parser.add_argument("--owner", default="mcp", help="who answers for what the client does")
+    parser.add_argument("--config", help="lockgate.yaml to use")
+    parser.add_argument("--server", help="host:port of a running service")
+    parser.set_defaults(main=_mcp)
+
+
+async def _mcp(arguments: argparse.Namespace) -> int:
+    place = find_place(config=arguments.config, server=arguments.server)
+    async with connected(place) as client:
+        face = ClientFace(
+            client, profile=arguments.profile, environment=arguments.environment, owner=arguments.owner
+        )
+        await serve_stdio(portal_server(face, version("lockgate")))
+    return Exit.SUCCESS

@@ -1,0 +1,103 @@
+"""Why an execution did not succeed, in words: from the host's record, and from what the program said of itself."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+from runtime.execution.execution import Execution, Failure
+from runtime.isolate import Status
+from runtime.isolate.outcome import Ending
+
+_ENDINGS: dict[Status, str] = {
+    Status.LIMIT_CPU: "it used all the processor time it may",
+    Status.LIMIT_ACTIVE: "it ran, or waited to run, for as long as it may",
+    Status.LIMIT_WALL: "the time from its start is over",
+    Status.LIMIT_MEMORY: "it used all the memory it may",
+    Status.LIMIT_STACK: "it recursed too deeply",
+    Status.LIMIT_OUTPUT: "it logged more than it may",
+    Status.LIMIT_RESULT: "its result is larger than it may be; return less, or only the part that is needed",
+    Status.CANCELLED: "it was cancelled",
+    Status.TRAPPED: "the isolate stopped for a reason the host does not know; the program may be sent again",
+}
+
+_MOST_TEXT = 16_384
+
+
+def limit_failure(execution: Execution, ending: Ending, error: str = "", cancelled: str = "") -> Failure:
+    """The host ended it; `error` is what the program had said by then, `cancelled` the reason it was cancelled for."""
+    known = _parsed(error)
+    status = ending.status
+    text = cancelled if status is Status.CANCELLED and cancelled else _ENDINGS[status]
+    source = execution.program.limit_sources.get(ending.limit)
+    set_by = f" (limit {ending.limit} = {ending.value}, set by the {source})" if source else ""
+    return Failure(
+        name="Cancelled" if status is Status.CANCELLED else _limit_name(status),
+        message=f"{text}{set_by}",
+        line=known.line,
+        column=known.column,
+        source_line=known.source_line,
+        stack=known.stack,
+        limit=ending.limit,
+        limit_value=ending.value,
+        side_effects_possible=execution.side_effects_possible(),
+    )
+
+
+def lost_failure(execution: Execution, reason: str) -> Failure:
+    """Its worker died."""
+    done = ", ".join(f"{call.target} ({call.outcome})" for call in execution.calls[-5:])
+    what = f"its last host calls: {done}" if done else "it had made no host call and may simply be sent again"
+    return Failure(
+        name="Lost",
+        message=f"the worker was lost: {reason}; {what}",
+        side_effects_possible=execution.side_effects_possible(),
+    )
+
+
+def program_failure(execution: Execution, error: str) -> tuple[str, Failure]:
+    """The program threw: status and failure. One host call too many has a status of its own."""
+    failure = replace(_parsed(error), side_effects_possible=execution.side_effects_possible())
+    call = _object(_object_of(error).get("call"))
+    details = _object(call.get("details"))
+    if call.get("code") == "limit" and details.get("limit") == "host_calls":
+        return "limit_host_calls", replace(
+            failure, limit="host_calls", limit_value=execution.program.limits.host_calls
+        )
+    return Status.PROGRAM_ERROR, failure
+
+
+def _limit_name(status: Status) -> str:
+    return "".join(part.capitalize() for part in status.value.split("_"))
+
+
+def _object_of(text: str) -> dict[str, Any]:
+    try:
+        return _object(json.loads(text))
+    except (ValueError, RecursionError):
+        return {}
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _parsed(text: str) -> Failure:
+    """A guest's error object, with every field checked: it is the program's word."""
+    error = _object_of(text)
+
+    def string(name: str) -> str:
+        value = error.get(name)
+        return value[:_MOST_TEXT].encode(errors="replace").decode() if isinstance(value, str) else ""
+
+    def number(name: str) -> int:
+        value = error.get(name)
+        return value if type(value) is int and 0 <= value < 2**31 else 0
+
+    return Failure(
+        name=string("name") or "Error",
+        message=string("message"),
+        line=number("line"),
+        column=number("column"),
+        source_line=string("source_line"),
+        stack=string("stack"),
+    )

@@ -1,0 +1,130 @@
+"""One execution in one worker: the listener of its frames, the keeper of its deadline."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable
+
+from runtime.execution.execution import Execution, Failure
+from runtime.execution.failure import limit_failure, lost_failure, program_failure
+from runtime.execution.host_calls import HostCalls
+from runtime.isolate import GuestLimits, LogLine, Outcome, Status
+from runtime.isolate.outcome import Ending
+from runtime.worker.frames import Call, Run
+from runtime.worker.link import Link
+from sandboxes.limits import Limits
+
+REPLY_GRACE_S = 0.05
+KILL_GRACE_S = 0.25
+"""How long after the deadline the gateway answers by itself, and how much later a silent worker is killed."""
+
+type Finished = Callable[[Execution, str, Failure | None], None]
+
+
+class RunningExecution:
+    """One execution in one worker: the Listener of its frames and the keeper of its deadline."""
+
+    def __init__(self, finished: Finished, execution: Execution, link: Link, number: int, calls: HostCalls) -> None:
+        self._finished = finished
+        self._execution = execution
+        self._link = link
+        self._number = number
+        self._calls = calls
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.get_running_loop()
+        self._cancelled = ""
+        self._over = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self, image: int) -> None:
+        """Hand the program to the worker and start the clock."""
+        program = self._execution.program
+        limits = program.limits
+        run = Run(
+            image=image,
+            seed=secrets.token_bytes(32),
+            start_ns=self._execution.created_ns,
+            limits=guest_limits(limits),
+            program=program.code,
+            inputs=program.inputs,
+        )
+        left = min(limits.wall_ms / 1e3, program.caller.expires_at - time.time())
+        self._timer = self._loop.call_later(max(0.0, left) + REPLY_GRACE_S, self._deadline)
+        self._link.run(self._number, run, self)
+
+    def cancel(self, reason: str) -> None:
+        """Ask the worker to end it; if it does not, it is killed."""
+        if not self._cancelled:
+            self._cancelled = reason
+            self._link.cancel(self._number)
+            self._loop.call_later(KILL_GRACE_S, self._kill)
+
+    def _deadline(self) -> None:
+        """The worker has not reported in time: answer for it, and end it if it stays silent."""
+        program = self._execution.program
+        if program.caller.expires_at <= time.time():
+            ending = Ending(Status.CANCELLED)
+        else:
+            ending = Ending(Status.LIMIT_WALL, "wall_ms", program.limits.wall_ms)
+        expired = "the request's expires_at has passed"
+        self._finish(ending.status, limit_failure(self._execution, ending, cancelled=expired))
+        self._link.cancel(self._number)
+        self._loop.call_later(KILL_GRACE_S, self._kill)
+
+    def _kill(self) -> None:
+        if self._link.holds(self._number):
+            self._link.kill(f"execution {self._execution.id} did not end when told to")
+
+    # Listener
+
+    def on_log(self, lines: list[LogLine]) -> None:
+        if self._over:
+            return
+        limits = self._execution.program.limits
+        logs = self._execution.logs
+        for line in lines[: max(0, limits.log_lines - len(logs))]:
+            logs.append(line)
+            self._execution.happened(line)
+
+    def on_call(self, call: Call) -> None:
+        if self._over:
+            return
+        if len(self._tasks) > self._execution.program.limits.host_calls:
+            self._link.kill("the worker passed on more host calls than the program may make")
+            return
+        task = self._loop.create_task(self._answer(call))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _answer(self, call: Call) -> None:
+        ok, payload = await self._calls.perform(call)
+        self._link.result(self._number, call.call_id, ok=ok, payload=payload)
+
+    def on_done(self, outcome: Outcome) -> None:
+        ending = outcome.ending
+        self._execution.usage = outcome.usage
+        if ending.status is Status.SUCCEEDED:
+            self._execution.result = outcome.result
+            self._finish(ending.status, None)
+        elif ending.status is Status.PROGRAM_ERROR:
+            self._finish(*program_failure(self._execution, outcome.error))
+        else:
+            self._finish(ending.status, limit_failure(self._execution, ending, outcome.error, self._cancelled))
+
+    def on_lost(self, reason: str) -> None:
+        self._finish("lost", lost_failure(self._execution, reason))
+
+    def _finish(self, status: str, failure: Failure | None) -> None:
+        if self._over:
+            return
+        self._over = True
+        if self._timer is not None:
+            self._timer.cancel()
+        for task in list(self._tasks):
+            task.cancel()
+        self._finished(self._execution, status, failure)
+
+
+def guest_limits(limits: Limits) -> GuestLimits:
+    """The part of the limits that the isolate enforces."""
+    return GuestLimits(**{name: getattr(limits, name) for name in GuestLimits.__dataclass_fields__})

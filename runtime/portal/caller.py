@@ -1,0 +1,78 @@
+"""A program's tool call: found, permitted, checked, made."""
+
+import json
+from typing import Any, Final
+
+from runtime.execution.host_calls import Answer
+from runtime.execution.hostcall import CallContext, HostCallError
+from runtime.portal.tool import Tool, ToolReply
+from runtime.portal.upstreams import Upstreams
+from sandboxes.tools import decide_tool
+
+# JSON of an answer may be longer than the bytes it came as.
+_MOST_TIMES_LARGER: Final = 4
+
+
+class ToolCaller:
+    """The `Tools` of executions, over the upstreams of this cell."""
+
+    def __init__(self, upstreams: Upstreams) -> None:
+        self._upstreams = upstreams
+
+    def read_only(self, name: str) -> bool:
+        """Whether a tool only reads; false for one that is unknown."""
+        tool = self._upstreams.catalog.find(name)
+        return tool is not None and tool.read_only
+
+    async def call(self, name: str, arguments: dict[str, Any], context: CallContext) -> Answer:
+        """Call a tool by its full name. Raises HostCallError."""
+        tool = self._find(name)
+        decision = decide_tool(context.tools, tool.full_name)
+        if not decision.allowed:
+            raise HostCallError("denied", decision.reason, tool=tool.full_name, details={"rule": decision.rule})
+        upstream = self._upstreams.find(tool.upstream)
+        if upstream is None:
+            raise HostCallError("unavailable", f"upstream {tool.upstream} is gone", tool=tool.full_name)
+        return _answer(tool, await upstream.call(tool, arguments, context), context)
+
+    def _find(self, name: str) -> Tool:
+        catalog = self._upstreams.catalog
+        tool = catalog.find(name) or catalog.find_original(name)
+        if tool is not None:
+            return tool
+        upstream, _, _ = name.partition(".")
+        state = self._upstreams.states.get(upstream)
+        if state is not None and state.phase != "ready" and upstream not in catalog.by_upstream:
+            again = state.phase != "broken"
+            raise HostCallError("unavailable", f"upstream {upstream} is {state}", retryable=again, tool=name[:200])
+        raise HostCallError("not_found", self._unknown(name[:200]), tool=name[:200])
+
+    def _unknown(self, name: str) -> str:
+        upstream, _, _ = name.partition(".")
+        catalog = self._upstreams.catalog
+        near = catalog.nearest(name)
+        hint = f"; the nearest are {', '.join(near)}" if near else ""
+        if upstream not in self._upstreams.states:
+            known = ", ".join(sorted(self._upstreams.states)) or "none"
+            return f'there is no upstream "{upstream}"{hint}; the upstreams are {known}'
+        return f'there is no tool "{name}"{hint or "; search for it first"}'
+
+
+def _answer(tool: Tool, reply: ToolReply, context: CallContext) -> Answer:
+    payload = json.dumps(reply.value, ensure_ascii=False, separators=(",", ":"), default=str)
+    size = reply.bytes_in or len(payload)
+    if size > context.max_response_bytes or len(payload) > _MOST_TIMES_LARGER * context.max_response_bytes:
+        raise HostCallError(
+            "limit",
+            f"{tool.full_name}: the answer has {size} bytes, more than response_bytes {context.max_response_bytes}; "
+            "the call was made. Ask for less, page by page",
+            tool=tool.full_name,
+            details={"limit": "response_bytes", "value": context.max_response_bytes},
+        )
+    return Answer(
+        payload=payload,
+        http_status=reply.http_status,
+        bytes_in=size,
+        egress=reply.egress,
+        credential=reply.credential,
+    )

@@ -1,0 +1,81 @@
+"""All tools of all upstreams at one moment. Immutable: a refresh makes a new one."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+
+from runtime.portal.tool import SkippedTool, Tool
+
+_CANDIDATES = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class Catalog:
+    """`generation` grows with every change, so that what was derived from a catalog knows its age."""
+
+    generation: int = 0
+    by_upstream: Mapping[str, tuple[Tool, ...]] = field(default_factory=dict)
+    skipped: tuple[SkippedTool, ...] = ()
+
+    @cached_property
+    def tools(self) -> Mapping[str, Tool]:
+        """Every tool by full name, in the order of upstreams and their tools."""
+        return MappingProxyType({tool.full_name: tool for tools in self.by_upstream.values() for tool in tools})
+
+    def find(self, full_name: str) -> Tool | None:
+        """The tool of that name. None if there is none."""
+        return self.tools.get(full_name)
+
+    def find_original(self, name: str) -> Tool | None:
+        """The tool an upstream itself calls so: `github.issues/list-for-repo`. None if there is not exactly one."""
+        found = self._originals.get(name)
+        return found[0] if found is not None and len(found) == 1 else None
+
+    def with_upstream(self, name: str, tools: Iterable[Tool], skipped: Iterable[SkippedTool] = ()) -> "Catalog":
+        """The next catalog, in which `name` has exactly these tools. Raises ValueError for a name used twice."""
+        members = tuple(tools)
+        names = [tool.name for tool in members]
+        if len(set(names)) != len(names):
+            raise ValueError(f'upstream "{name}" has two tools of one name')
+        others = tuple(one for one in self.skipped if one.upstream != name)
+        return Catalog(
+            generation=self.generation + 1,
+            by_upstream=MappingProxyType({**self.by_upstream, name: members}),
+            skipped=(*others, *skipped),
+        )
+
+    def without_upstream(self, name: str) -> "Catalog":
+        """The next catalog, in which `name` does not exist."""
+        return Catalog(
+            generation=self.generation + 1,
+            by_upstream=MappingProxyType({key: value for key, value in self.by_upstream.items() if key != name}),
+            skipped=tuple(one for one in self.skipped if one.upstream != name),
+        )
+
+    def nearest(self, full_name: str, count: int = 3) -> list[str]:
+        """The full names most like one that does not exist, best first."""
+        wanted = _trigrams(full_name)
+        shared = ((len(wanted & grams), name) for name, grams in self._grams.items())
+        likely = sorted((pair for pair in shared if pair[0]), key=lambda pair: (-pair[0], pair[1]))[:_CANDIDATES]
+        folded = full_name.lower()
+        scored = ((difflib.SequenceMatcher(None, folded, name.lower()).ratio(), name) for _, name in likely)
+        best = sorted((pair for pair in scored if pair[0] >= 0.5), key=lambda pair: (-pair[0], pair[1]))  # noqa: PLR2004
+        return [name for _, name in best[:count]]
+
+    @cached_property
+    def _originals(self) -> dict[str, list[Tool]]:
+        found: dict[str, list[Tool]] = {}
+        for tool in self.tools.values():
+            found.setdefault(f"{tool.upstream}.{tool.original}", []).append(tool)
+        return found
+
+    @cached_property
+    def _grams(self) -> dict[str, frozenset[str]]:
+        return {name: _trigrams(name) for name in self.tools}
+
+
+def _trigrams(name: str) -> frozenset[str]:
+    folded = name.lower().replace("_", "").replace("-", "")
+    return frozenset(folded[i : i + 3] for i in range(max(1, len(folded) - 2)))

@@ -1,0 +1,121 @@
+"""What the MCP server needs of Lockgate: search, describe, execute. In-process over HTTP, a gRPC client over stdio."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Requester:
+    """Who asks: whom the bearer token proved (empty over stdio), and what the MCP client calls itself."""
+
+    principal: str = ""
+    client: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ToolHit:
+    """One tool found. `signature` is what a program writes, in JavaScript."""
+
+    name: str
+    signature: str
+    purpose: str
+    upstream: str
+    read_only: bool
+    deprecated: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SearchReply:
+    """`unmatched` are words no tool has; `unavailable` says which upstreams are missing from the catalog, and why."""
+
+    tools: tuple[ToolHit, ...]
+    total: int
+    unmatched: tuple[str, ...] = ()
+    cursor: str | None = None
+    unavailable: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DescribeReply:
+    """Declarations as text, what did not fit, and names that mean nothing."""
+
+    text: str
+    left_out: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PortalLog:
+    """A line a program wrote. `level` is debug, info, warning or error."""
+
+    number: int
+    level: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CallLine:
+    """One host call of a program: what, and how it ended (`ok` or an error code)."""
+
+    target: str
+    outcome: str
+    read_only: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProgramError:
+    """Why a program did not finish. Line and column count from 1, 0 where not known."""
+
+    name: str
+    message: str
+    line: int = 0
+    column: int = 0
+    source_line: str = ""
+    stack: str = ""
+    limit: str = ""
+    limit_value: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExecuteReply:
+    """`status` is "succeeded" exactly when the program finished; then `result` is JSON."""
+
+    execution_id: str
+    status: str
+    result: Any = None
+    error: ProgramError | None = None
+    logs: tuple[PortalLog, ...] = ()
+    logs_dropped: int = 0
+    calls: tuple[CallLine, ...] = ()
+
+
+class BadRequestError(ValueError):
+    """A request that was refused before anything ran; its text is for the model."""
+
+
+type OnLog = Callable[[PortalLog], Awaitable[None]]
+
+
+class PortalFace(Protocol):
+    """The functions behind the pair. Each raises BadRequestError for what it refuses."""
+
+    async def search(self, query: str, limit: int, cursor: str | None, requester: Requester) -> SearchReply:
+        """Ranked tools."""
+        ...
+
+    async def describe(self, names: Sequence[str], language: str, requester: Requester) -> DescribeReply:
+        """Declarations of tools and types; `language` is javascript or python."""
+        ...
+
+    async def execute(  # noqa: PLR0913 - a request
+        self,
+        code: str,
+        language: str | None,
+        inputs: Any,
+        profile: str | None,
+        on_log: OnLog,
+        requester: Requester,
+    ) -> ExecuteReply:
+        """Run a program to its end. Cancelling the call cancels the program."""
+        ...

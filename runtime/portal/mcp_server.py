@@ -1,0 +1,166 @@
+"""The pair `search` and `execute` as an MCP server, over any transport of the official SDK."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any, Final
+
+import mcp_types
+from mcp.server.connection import allowed_log_levels
+from mcp.server.context import ServerRequestContext
+from mcp.server.lowlevel.server import Server
+from mcp.server.stdio import stdio_server
+
+from runtime.portal import pair
+from runtime.portal.face import BadRequestError, ExecuteReply, PortalFace, PortalLog, Requester, SearchReply
+from runtime.portal.reply_text import describe_text, execute_text, search_text
+from runtime.portal.schema import Shape
+from runtime.portal.validation import check
+
+DEFAULT_LIMIT: Final = 10
+_LEVELS: Final = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
+
+type _Context = ServerRequestContext[Any, Any]
+type _Answer = mcp_types.CallToolResult
+
+
+def portal_server(face: PortalFace, version: str, requester_of: Callable[[Any], str] | None = None) -> Server[Any]:
+    """The server. `requester_of` takes the transport's request (None over stdio) to whom its token proved."""
+    handlers = _Handlers(face, requester_of or (lambda _: ""))
+    server: Server[Any] = Server(
+        pair.NAME,
+        version=version,
+        instructions=pair.INSTRUCTIONS,
+        on_list_tools=handlers.list_tools,
+        on_call_tool=handlers.call_tool,
+    )
+    # By way of add_request_handler, because the constructor warns of the capability's age.
+    server.add_request_handler("logging/setLevel", mcp_types.SetLevelRequestParams, handlers.set_level)
+    return server
+
+
+async def serve_stdio(server: Server[Any]) -> None:
+    """Serve one client over standard input and output, until it closes them."""
+    async with stdio_server() as (read, write):
+        await server.run(read, write, server.create_initialization_options())
+
+
+class _Handlers:
+    def __init__(self, face: PortalFace, requester_of: Callable[[Any], str]) -> None:
+        self._face = face
+        self._requester_of = requester_of
+
+    async def list_tools(
+        self, _: _Context, params: mcp_types.PaginatedRequestParams | None
+    ) -> mcp_types.ListToolsResult:
+        del params
+        return mcp_types.ListToolsResult(tools=pair.tools())
+
+    async def set_level(self, context: _Context, params: mcp_types.SetLevelRequestParams) -> mcp_types.EmptyResult:
+        context.session._connection.state["log_level"] = params.level  # noqa: SLF001 - the SDK has no public door to it
+        return mcp_types.EmptyResult()
+
+    async def call_tool(self, context: _Context, params: mcp_types.CallToolRequestParams) -> _Answer:
+        arguments = params.arguments or {}
+        requester = self._requester(context)
+        tool = next((tool for tool in pair.tools() if tool.name == params.name), None)
+        try:
+            if tool is None:
+                return await self._not_a_tool(params.name, requester)
+            problems = check(Shape(schema={**tool.input_schema, "additionalProperties": False}, root={}), arguments)
+            if problems:
+                return _failed("; ".join(f"{problem}" for problem in problems))
+            if tool.name == pair.SEARCH:
+                return await self._search(arguments, requester)
+            return await self._execute(context, arguments, requester)
+        except BadRequestError as error:
+            return _failed(str(error))
+
+    async def _search(self, arguments: dict[str, Any], requester: Requester) -> _Answer:
+        if names := arguments.get("describe"):
+            described = await self._face.describe(names, arguments.get("language", "javascript"), requester)
+            return _text(describe_text(described), structured={"unknown": list(described.unknown),
+                                                               "left_out": list(described.left_out)})  # fmt: skip
+        if "query" not in arguments and not arguments.get("cursor"):
+            return _failed('query: is required, unless describe is given. An empty query ("") lists all tools.')
+        limit = int(arguments.get("limit", DEFAULT_LIMIT))
+        reply = await self._face.search(arguments.get("query", ""), limit, arguments.get("cursor"), requester)
+        return _text(search_text(reply), structured=_search_structure(reply))
+
+    async def _execute(self, context: _Context, arguments: dict[str, Any], requester: Requester) -> _Answer:
+        async def on_log(line: PortalLog) -> None:
+            await _send_log(context, line)
+
+        reply = await self._face.execute(
+            arguments["code"],
+            arguments.get("language"),
+            arguments.get("inputs"),
+            arguments.get("profile"),
+            on_log,
+            requester,
+        )
+        finished = reply.status == "succeeded"
+        return _text(execute_text(reply), structured=_execute_structure(reply), is_error=not finished)
+
+    async def _not_a_tool(self, name: str, requester: Requester) -> _Answer:
+        """A tool of the catalog called like a tool of MCP: how to call it instead."""
+        wanted = name.removeprefix("codemode.")
+        found = await self._face.search(wanted.replace("__", "."), 1, None, requester)
+        hit = found.tools[0] if found.tools else None
+        if hit is None:
+            return _failed(f'There is no tool "{name[:100]}". There are search and execute.')
+        exact = wanted.replace("_", ".").lower() in (hit.name.lower(), hit.name.replace("_", ".").lower())
+        unknown = f'There is no tool "{name[:100]}"; the nearest is {hit.name}'
+        said = f"{hit.name} is called inside a program" if exact else unknown
+        return _failed(f"{said}. Call execute with code like:\nreturn await {hit.signature.split('): Promise<')[0]});")
+
+    def _requester(self, context: _Context) -> Requester:
+        client = context.session.client_params
+        called = client.client_info.name if client is not None and client.client_info is not None else ""
+        return Requester(principal=self._requester_of(context.request), client=called[:100])
+
+
+async def _send_log(context: _Context, line: PortalLog) -> None:
+    """A log notification on the stream of the request, where the client wants one of that level."""
+    level: Any = line.level if line.level in _LEVELS else "info"
+    if level not in allowed_log_levels(context.protocol_version, context.meta):
+        return
+    least = context.session._connection.state.get("log_level", "debug")  # noqa: SLF001 - as above
+    if _LEVELS.index(level) < _LEVELS.index(least):
+        return
+    params = mcp_types.LoggingMessageNotificationParams(level=level, logger="program", data=line.text)
+    notification = mcp_types.LoggingMessageNotification(params=params)
+    await context.session.send_notification(notification, related_request_id=context.request_id)
+
+
+def _search_structure(reply: SearchReply) -> dict[str, Any]:
+    return {
+        "tools": [asdict(hit) for hit in reply.tools],
+        "total": reply.total,
+        "unmatched": list(reply.unmatched),
+        "cursor": reply.cursor,
+    }
+
+
+def _execute_structure(reply: ExecuteReply) -> dict[str, Any]:
+    structure: dict[str, Any] = {"execution_id": reply.execution_id, "status": reply.status}
+    if reply.status == "succeeded":
+        structure["result"] = reply.result
+    elif reply.error is not None:
+        structure["error"] = {key: value for key, value in asdict(reply.error).items() if value}
+    if reply.calls:
+        structure["calls"] = [asdict(call) for call in reply.calls]
+    return structure
+
+
+def _text(text: str, *, structured: dict[str, Any] | None = None, is_error: bool = False) -> _Answer:
+    safe = text.encode("utf-8", "replace").decode()
+    return mcp_types.CallToolResult(
+        content=[mcp_types.TextContent(text=safe)],
+        structured_content=json.loads(json.dumps(structured)) if structured is not None else None,
+        is_error=is_error,
+    )
+
+
+def _failed(text: str) -> _Answer:
+    return _text(text, is_error=True)

@@ -1,0 +1,99 @@
+"""From what an MCP server lists to tools of the catalog. The server is not trusted: every member may lie."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import mcp_types
+
+from runtime.portal.identifier import RESERVED_ARGUMENTS, distinct_identifiers
+from runtime.portal.schema import Shape, properties_of, required_of
+from runtime.portal.tool import SkippedTool, Tool, one_line
+
+MAX_TOOLS: Final = 5_000
+MAX_SCHEMA_CHARACTERS: Final = 256 << 10
+MAX_DESCRIPTION: Final = 8 << 10
+
+_COMPOSED = frozenset({"allOf", "anyOf", "oneOf", "$ref", "if", "additionalProperties", "patternProperties",
+                       "unevaluatedProperties", "dependentSchemas"})  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class McpBinding:
+    """The server's own name of the tool."""
+
+    name: str
+
+
+def build_tools(upstream: str, listed: Sequence[mcp_types.Tool]) -> tuple[tuple[Tool, ...], tuple[SkippedTool, ...]]:
+    """The tools of a listing, and what of it cannot be one."""
+    skipped: list[SkippedTool] = []
+    usable: list[mcp_types.Tool] = []
+    counts = Counter(each.name for each in listed)
+    for each in listed:
+        reason = _unusable(each, counts)
+        if len(usable) >= MAX_TOOLS:
+            reason = f"the server has {len(listed)} tools; at most {MAX_TOOLS} are read"
+        if reason:
+            skipped.append(SkippedTool(upstream=upstream, original=each.name[:200], reason=reason))
+        else:
+            usable.append(each)
+    names = distinct_identifiers([(each.name, each.name) for each in usable])
+    tools = tuple(_tool(upstream, name, each) for name, each in zip(names, usable, strict=True))
+    return tools, tuple(skipped)
+
+
+def _unusable(listed: mcp_types.Tool, counts: Counter[str]) -> str:
+    if not listed.name.strip():
+        return "it has no name"
+    if counts[listed.name] > 1:
+        return "the server lists two tools of this name"
+    for schema in (listed.input_schema, listed.output_schema):
+        try:
+            if schema is not None and len(json.dumps(schema)) > MAX_SCHEMA_CHARACTERS:
+                return f"its schema has more than {MAX_SCHEMA_CHARACTERS} characters"
+        except (ValueError, RecursionError):
+            return "its schema is nested too deeply"
+    return ""
+
+
+def _tool(upstream: str, name: str, listed: mcp_types.Tool) -> Tool:
+    description = (listed.description or "")[:MAX_DESCRIPTION]
+    schema, renamed = _arguments(listed.input_schema)
+    title = listed.title or (listed.annotations.title if listed.annotations else None) or ""
+    output = listed.output_schema
+    return Tool(
+        upstream=upstream,
+        name=name,
+        original=listed.name,
+        summary=one_line(description or title or listed.name),
+        description=description,
+        input=Shape(schema=schema, root=listed.input_schema),
+        output=Shape(schema=output, root=output) if output is not None else None,
+        read_only=listed.annotations is not None and listed.annotations.read_only_hint is True,
+        keywords=(title,) if title else (),
+        renamed=renamed,
+        binding=McpBinding(name=listed.name),
+    )
+
+
+def _arguments(schema: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """The input schema by names programs can write, and those that differ.
+
+    A plain schema that does not say whether it takes other names is read as closed: a misspelt argument is
+    then an error and not silently ignored by the server.
+    """
+    properties = properties_of(schema)
+    names = distinct_identifiers([(name, name) for name in properties], joined="_", reserved=RESERVED_ARGUMENTS)
+    by_wire = dict(zip(properties, names, strict=True))
+    renamed = {name: wire for wire, name in by_wire.items() if name != wire}
+    read = dict(schema)
+    read["type"] = "object"
+    if properties:
+        read["properties"] = {by_wire[wire]: value for wire, value in properties.items()}
+        read["required"] = [by_wire.get(name, name) for name in required_of(schema)]
+    if not _COMPOSED & set(schema):
+        read["additionalProperties"] = False
+    return read, renamed

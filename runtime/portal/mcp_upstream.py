@@ -1,0 +1,196 @@
+"""An upstream that is an MCP server: connected, listed, called, and connected again when it was gone."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Final
+
+import mcp_types
+from mcp.client.client import Client
+from mcp.client.session import IncomingMessage
+from mcp.shared.exceptions import MCPError
+
+from runtime.execution.hostcall import CallContext, HostCallError
+from runtime.portal.arguments import checked_arguments, wire_arguments
+from runtime.portal.http_call import blamed
+from runtime.portal.mcp_content import protocol_failure, read_result
+from runtime.portal.mcp_tools import MAX_TOOLS, build_tools
+from runtime.portal.mcp_transport import CallScope, McpWire, current_call
+from runtime.portal.tool import Tool, ToolReply
+from runtime.portal.upstream import Publish, earliest
+from runtime.portal.upstream_state import Backoff, UpstreamState, reason_of
+
+CONNECT_TIMEOUT_S: Final = 20.0
+MAX_PAGES: Final = 200
+MAX_PARALLEL_CALLS: Final = 64
+
+type OpenWire = Callable[[], AbstractAsyncContextManager[McpWire]]
+
+
+class McpService:
+    """Owns one connection at a time; every call shares it."""
+
+    def __init__(
+        self,
+        name: str,
+        open_wire: OpenWire,
+        *,
+        rules: str,
+        call_timeout_s: float,
+        backoff: Backoff,
+        connect_timeout_s: float = CONNECT_TIMEOUT_S,
+        refresh_s: float = 60.0,
+    ) -> None:
+        self.name = name
+        self._open_wire = open_wire
+        self._rules = rules
+        self._call_timeout_s = call_timeout_s
+        self._backoff = backoff
+        self._connect_timeout_s = connect_timeout_s
+        self._refresh_s = refresh_s
+        self._client: Client | None = None
+        self._why = "it is still starting"
+        self._look = asyncio.Event()
+        self._turns = asyncio.Semaphore(MAX_PARALLEL_CALLS)
+
+    async def run(self, publish: Publish) -> None:
+        """Connect, stay connected, start again with growing pauses."""
+        failures = 0
+        while True:
+            began = time.monotonic()
+            reason = await self._connected(publish)
+            self._client, self._why = None, reason
+            steady = time.monotonic() - began > self._backoff.most_s
+            failures = 1 if steady else failures + 1
+            publish(self.name, UpstreamState(phase="down", reason=reason))
+            await asyncio.sleep(self._backoff.wait_s(failures))
+
+    async def call(self, tool: Tool, arguments: Any, context: CallContext) -> ToolReply:
+        """One tools/call. A connection lost on the way is an error of this call; it is not repeated."""
+        sent = wire_arguments(tool, checked_arguments(tool, arguments))
+        deadline = earliest(context, self._call_timeout_s)
+        scope = CallScope(token=lambda: context.token(self._rules))
+        try:
+            async with asyncio.timeout(max(0.0, deadline - time.monotonic())), self._turns:
+                result = await self._send(tool, sent, scope)
+        except TimeoutError:
+            self._look.set()
+            raise HostCallError(
+                "timeout",
+                f"{tool.full_name}: no answer in time; whether the tool did its work is not known",
+                tool=tool.full_name,
+            ) from None
+        return ToolReply(value=read_result(tool, result))
+
+    async def _send(self, tool: Tool, arguments: dict[str, Any], scope: CallScope) -> mcp_types.CallToolResult:
+        client = self._client
+        if client is None:
+            raise HostCallError(
+                "unavailable", f"upstream {self.name} is down: {self._why}", retryable=True, tool=tool.full_name
+            )
+        reset = current_call.set(scope)
+        try:
+            return await client.call_tool(tool.binding.name, arguments)
+        except MCPError as error:
+            raise self._translated(tool, scope, error) from error
+        except (HostCallError, asyncio.CancelledError):
+            raise
+        except Exception as error:
+            self._look.set()
+            message = f"{tool.full_name}: {reason_of(error)}"
+            raise HostCallError("upstream_error", message, tool=tool.full_name) from error
+        finally:
+            current_call.reset(reset)
+
+    def _translated(self, tool: Tool, scope: CallScope, error: MCPError) -> HostCallError:
+        """An error of the protocol, in terms of what happened on the wire where that is known."""
+        self._look.set()
+        if scope.failure is not None:
+            return blamed(scope.failure, tool.full_name, read_only=tool.read_only)
+        return protocol_failure(tool, error)
+
+    async def _connected(self, publish: Publish) -> str:
+        """Stay connected as long as it goes; why it ended."""
+        publish(self.name, UpstreamState(phase="starting"))
+        words = ""
+        scope = CallScope()
+        current_call.set(scope)
+        try:
+            async with self._open_wire() as wire:
+                try:
+                    async with self._session(wire) as client:
+                        await self._serve(client, wire, publish)
+                    await asyncio.sleep(0)
+                finally:
+                    words = wire.last_words()
+        except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001 - whatever it is, it ends this upstream alone
+            reason = scope.failure.message if scope.failure is not None else reason_of(error)
+            return f"{reason}; its last words: {words}" if words else reason
+        return f"the connection ended; its last words: {words}" if words else "the connection ended"
+
+    @asynccontextmanager
+    async def _session(self, wire: McpWire) -> AsyncIterator[Client]:
+        client = Client(
+            wire.transport,
+            client_info=mcp_types.Implementation(name="lockgate", version="0"),
+            message_handler=self._heard,
+            cache=None,
+        )
+        async with _entered_within(client, self._connect_timeout_s):
+            # The SDK would check answers against the server's own schema, patterns included: a hostile
+            # pattern stops the event loop. Programs see what the server sent.
+            client.session.validate_tool_result = _accept  # type: ignore[method-assign]
+            yield client
+
+    async def _serve(self, client: Client, wire: McpWire, publish: Publish) -> None:
+        listed: list[mcp_types.Tool] | None = None
+        while not wire.closed.is_set():
+            self._look.clear()
+            async with asyncio.timeout(self._connect_timeout_s):
+                found = await _list_all(client)
+            if found != listed:
+                listed = found
+                self._client = client
+                publish(self.name, UpstreamState(phase="ready"), *build_tools(self.name, found))
+            await _first(wire.closed, self._look, self._refresh_s)
+
+    async def _heard(self, message: IncomingMessage) -> None:
+        if isinstance(message, mcp_types.ToolListChangedNotification):
+            self._look.set()
+
+
+@asynccontextmanager
+async def _entered_within(client: Client, seconds: float) -> AsyncIterator[None]:
+    async with asyncio.timeout(seconds) as limit:
+        async with client:
+            limit.reschedule(None)
+            yield
+
+
+async def _accept(name: str, result: mcp_types.CallToolResult) -> None:
+    """Take an answer as it came."""
+
+
+async def _list_all(client: Client) -> list[mcp_types.Tool]:
+    tools: list[mcp_types.Tool] = []
+    cursor: str | None = None
+    seen: set[str] = set()
+    for _ in range(MAX_PAGES):
+        page = await client.list_tools(cursor=cursor)
+        tools += page.tools
+        cursor = page.next_cursor
+        if cursor is None or cursor in seen or len(tools) > MAX_TOOLS:
+            return tools
+        seen.add(cursor)
+    return tools
+
+
+async def _first(one: asyncio.Event, other: asyncio.Event, seconds: float) -> None:
+    """Return when either is set, or after so many seconds."""
+    tasks = [asyncio.ensure_future(each.wait()) for each in (one, other)]
+    try:
+        await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()

@@ -1,0 +1,207 @@
+"""Calling an OpenAPI operation: arguments to a request, the answer to a value or an error. No I/O but the port."""
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import unquote, urljoin, urlsplit
+
+from runtime.execution.hostcall import Code, HostCallError
+from runtime.portal.arguments import checked_arguments
+from runtime.portal.http_call import RETRYABLE, HttpBounds, HttpReply, HttpRequest, HttpSend, blamed
+from runtime.portal.openapi_body import encode, is_json
+from runtime.portal.openapi_operation import HttpBinding
+from runtime.portal.openapi_parameter import Parameter, cookie_text, header_text, path_text, query_pairs
+from runtime.portal.tool import Tool, ToolReply
+
+MAX_DETAIL_BYTES: Final = 8 << 10
+MAX_REDIRECTS: Final = 3
+
+_CODES: Final[dict[int, Code]] = {
+    404: "not_found",
+    410: "not_found",
+    408: "timeout",
+    504: "timeout",
+    502: "unavailable",
+    503: "unavailable",
+}
+_MESSAGE_BYTES = 300
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Api:
+    """Where an operation is called, with which headers, by which way."""
+
+    base_url: str
+    headers: Mapping[str, str]
+    send: HttpSend
+
+
+async def call_openapi(tool: Tool, arguments: Any, api: Api, bounds: HttpBounds) -> ToolReply:
+    """The parsed answer of one call. Raises HostCallError."""
+    request = build_request(tool, checked_arguments(tool, arguments), base_url=api.base_url, headers=api.headers)
+    try:
+        reply = await _followed(request, api.send, bounds)
+    except HostCallError as error:
+        raise blamed(error, tool.full_name, read_only=tool.read_only) from error
+    return ToolReply(
+        value=read_reply(tool, reply),
+        http_status=reply.status,
+        bytes_in=len(reply.body),
+        egress=reply.egress,
+        credential=reply.credential,
+    )
+
+
+async def _followed(request: HttpRequest, send: HttpSend, bounds: HttpBounds) -> HttpReply:
+    reply = await send(request, bounds)
+    for _ in range(MAX_REDIRECTS):
+        target = redirect_target(request, reply)
+        if target is None:
+            break
+        request = HttpRequest(method=request.method, url=target, headers=request.headers, body=request.body)
+        reply = await send(request, bounds)
+    return reply
+
+
+def build_request(
+    tool: Tool, arguments: dict[str, Any], *, base_url: str, headers: Mapping[str, str] | None = None
+) -> HttpRequest:
+    """The request for checked arguments. Raises HostCallError for what the wire cannot carry."""
+    binding: HttpBinding = tool.binding
+    try:
+        path, query, extra, cookies = _placed(binding, arguments)
+        body, media_type = None, ""
+        if binding.body is not None and "body" in arguments:
+            body, media_type = encode(binding.body, arguments["body"])
+    except ValueError as error:
+        raise HostCallError("invalid_argument", f"{tool.full_name}: {error}", tool=tool.full_name) from None
+    sent = {"accept": binding.accept, **{key.lower(): value for key, value in (headers or {}).items()}, **extra}
+    if media_type:
+        sent["content-type"] = media_type
+    if cookies:
+        sent["cookie"] = "; ".join(cookies)
+    url = base_url.rstrip("/") + path + (f"?{query}" if query else "")
+    return HttpRequest(method=binding.method, url=url, headers=tuple(sent.items()), body=body)
+
+
+def _placed(binding: HttpBinding, arguments: dict[str, Any]) -> tuple[str, str, dict[str, str], list[str]]:
+    """Path, query, headers and cookies."""
+    path, query, headers, cookies = binding.path, [], {}, []
+    for parameter in binding.parameters:
+        if parameter.argument not in arguments:
+            continue
+        value = arguments[parameter.argument]
+        match parameter.location:
+            case "path":
+                path = path.replace(f"{{{parameter.wire}}}", _path_part(parameter, value))
+            case "query":
+                query += [f"{name}={text}" for name, text in query_pairs(parameter, value)]
+            case "header":
+                headers[parameter.wire.lower()] = _named(parameter, header_text, value)
+            case "cookie":
+                cookies.append(cookie_text(parameter, value))
+    return path, "&".join(query), headers, cookies
+
+
+def _path_part(parameter: Parameter, value: Any) -> str:
+    text = path_text(parameter, value)
+    if not text or any(unquote(part) in (".", "..") for part in text.split("/")):
+        raise ValueError(f'{parameter.argument}: a part of a path may not be empty, "." or ".."')
+    return text
+
+
+def _named(parameter: Parameter, write: Any, value: Any) -> str:
+    try:
+        return str(write(parameter, value))
+    except ValueError as error:
+        raise ValueError(f"{parameter.argument}: {error}") from None
+
+
+def redirect_target(request: HttpRequest, reply: HttpReply) -> str | None:
+    """Where to ask again: the same method, under the same origin. None for every other answer."""
+    location = reply.header("location")
+    again = reply.status in (307, 308) or (reply.status in (301, 302) and request.method in ("GET", "HEAD"))
+    if not again or not location:
+        return None
+    target = urljoin(request.url, location)
+    same = urlsplit(target)[:2] == urlsplit(request.url)[:2]
+    return target.split("#", 1)[0] if same else None
+
+
+def read_reply(tool: Tool, reply: HttpReply) -> Any:
+    """JSON parsed, other text as it is, bytes as `{base64, content_type}`, nothing as None.
+
+    A documented redirect to elsewhere is `{status, location}`: a download to fetch. Raises HostCallError.
+    """
+    binding: HttpBinding = tool.binding
+    if reply.status >= 400:  # noqa: PLR2004 - RFC 9110, 15
+        raise _error(tool, reply)
+    if reply.status >= 300:  # noqa: PLR2004 - RFC 9110, 15
+        if reply.status in binding.redirects:
+            return {"status": reply.status, "location": reply.header("location") or None}
+        where = reply.header("location") or "nowhere"
+        raise HostCallError(
+            "upstream_error",
+            f"{tool.full_name}: the upstream answered {reply.status} and points to {where}",
+            status=reply.status,
+            tool=tool.full_name,
+        )
+    return _value(reply)
+
+
+def _value(reply: HttpReply) -> Any:
+    if not reply.body:
+        return None
+    media_type = reply.header("content-type")
+    try:
+        text = reply.body.decode()
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(reply.body).decode(), "content_type": media_type or None}
+    if media_type and not is_json(media_type):
+        return text
+    try:
+        return json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _error(tool: Tool, reply: HttpReply) -> HostCallError:
+    details = _details(reply)
+    said = _said(details)
+    message = f"{tool.full_name}: the upstream answered {reply.status}" + (f": {said}" if said else "")
+    return HostCallError(
+        _CODES.get(reply.status, "upstream_error"),
+        message,
+        status=reply.status,
+        retryable=reply.status in RETRYABLE,
+        tool=tool.full_name,
+        details=details,
+        egress=reply.egress,
+    )
+
+
+def _details(reply: HttpReply) -> Any:
+    """The error body for the program, cut as text where it is long."""
+    if len(reply.body) > MAX_DETAIL_BYTES:
+        return reply.body[:MAX_DETAIL_BYTES].decode("utf-8", "replace") + "..."
+    value = _value(reply)
+    return value if value != "" else None
+
+
+def _said(details: Any) -> str:
+    """What the body says in words, from the members error bodies usually have (RFC 9457 among them)."""
+    if isinstance(details, str):
+        return " ".join(details[:_MESSAGE_BYTES].split())
+    for key in ("message", "detail", "error_description", "error", "title"):
+        said = details.get(key) if isinstance(details, dict) else None
+        if isinstance(said, dict):
+            said = said.get("message")
+        if isinstance(said, str) and said.strip():
+            return " ".join(said[:_MESSAGE_BYTES].split())
+    return ""

@@ -1,0 +1,66 @@
+"""The two tools every MCP client sees, whatever stands behind them. Words here cost every model, every time."""
+
+from typing import Any, Final
+
+import mcp_types
+
+SEARCH: Final = "search"
+EXECUTE: Final = "execute"
+NAME: Final = "lockgate"
+
+INSTRUCTIONS: Final = (
+    "Lockgate runs programs over many tools. Search for tools, then write one program that calls them as "
+    "`codemode.<upstream>.<tool>(...)`; only what it returns comes back, so filter and combine inside it. "
+    "The tools found are not MCP tools: they exist inside a program only."
+)
+
+_SEARCH_DESCRIPTION: Final = (
+    "Find tools for a program. `query`: words or a tool's name; answers with signatures. "
+    "`describe`: names from a search; answers with full types."
+)
+
+_EXECUTE_DESCRIPTION: Final = """\
+Run a JavaScript or Python program in a fresh sandbox. Answers with the value of `return`, as JSON.
+JavaScript: `const i = await codemode.github.issuesGet({owner: "a", repo: "b", issue_number: 1}); return i.title;`
+Python: `i = await codemode.github.issuesGet(owner="a", repo="b", issue_number=1); return i["title"]`
+Calls run in parallel with Promise.all / asyncio.gather. A failed call throws and can be caught: error.code, \
+.status, .message, .retryable. `fetch` works where the profile allows. `inputs` holds the given inputs. \
+console.log / print are shown. No packages, no files."""
+
+
+def tools() -> list[mcp_types.Tool]:
+    """The pair, as tools/list gives it."""
+    return [
+        mcp_types.Tool(
+            name=SEARCH,
+            description=_SEARCH_DESCRIPTION,
+            input_schema=_schema(
+                {
+                    "query": {"type": "string"},
+                    "describe": {"type": "array", "items": {"type": "string"}},
+                    "language": {"enum": ["javascript", "python"]},
+                    "limit": {"type": "integer", "minimum": 1, "maximum": 50},
+                    "cursor": {"type": "string"},
+                }
+            ),
+            annotations=mcp_types.ToolAnnotations(read_only_hint=True),
+        ),
+        mcp_types.Tool(
+            name=EXECUTE,
+            description=_EXECUTE_DESCRIPTION,
+            input_schema=_schema(
+                {
+                    "code": {"type": "string"},
+                    "language": {"enum": ["javascript", "python"]},
+                    "inputs": {},
+                    "profile": {"type": "string"},
+                },
+                ["code"],
+            ),
+        ),
+    ]
+
+
+def _schema(properties: dict[str, Any], required: list[str] | None = None) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": "object", "properties": properties}
+    return {**schema, "required": required} if required else schema

@@ -1,0 +1,93 @@
+"""Replies in words, for a model to read."""
+
+import json
+from collections.abc import Sequence
+from typing import Final
+
+from runtime.portal.face import CallLine, DescribeReply, ExecuteReply, PortalLog, ProgramError, SearchReply
+
+MAX_LOG_CHARACTERS: Final = 4_000
+_MAX_SOURCE: Final = 160
+_MAX_CALLS: Final = 12
+
+
+def search_text(reply: SearchReply) -> str:
+    """One tool per two lines, best first, and what the words did not find."""
+    lines: list[str] = []
+    for hit in reply.tools:
+        marks = " [reads]" if hit.read_only else " [writes]"
+        lines += [hit.signature, f"  {hit.purpose}{marks}{' [deprecated]' if hit.deprecated else ''}"]
+    if not reply.tools:
+        lines.append("No tool found. Try other words, or an empty query for all.")
+    if reply.unmatched:
+        lines.append(f"No tool has: {', '.join(reply.unmatched)}")
+    if reply.cursor is not None:
+        lines.append(f'{reply.total} in all; more with cursor "{reply.cursor}"')
+    lines += [f"Upstream {each}" for each in reply.unavailable]
+    return "\n".join(lines)
+
+
+def describe_text(reply: DescribeReply) -> str:
+    """The declarations, and names that mean nothing."""
+    unknown = [f"There is no tool or type {each}" for each in reply.unknown]
+    return "\n\n".join([*([reply.text] if reply.text else []), *unknown])
+
+
+def execute_text(reply: ExecuteReply) -> str:
+    """The result or the error, then the log; after a failure also what had been done."""
+    if reply.error is None and reply.status == "succeeded":
+        parts = [json.dumps(reply.result, ensure_ascii=False, separators=(",", ":"))]
+    else:
+        parts = [error_text(reply.status, reply.error), calls_text(reply.calls)]
+    return "\n\n".join(part for part in [*parts, logs_text(reply.logs, reply.logs_dropped)] if part)
+
+
+def error_text(status: str, error: ProgramError | None) -> str:
+    """What went wrong, and the line with a caret under the place."""
+    if error is None:
+        return f"The program did not finish: {status}"
+    where = f" (line {error.line}, column {error.column})" if error.line and error.column else ""
+    where = where or (f" (line {error.line})" if error.line else "")
+    lines = [f"{error.name}: {error.message}{where}" if error.name else f"{error.message}{where}"]
+    if error.source_line and error.line:
+        lines += _caret(error)
+    if error.limit:
+        lines.append(f"Limit {error.limit} = {error.limit_value}")
+    return "\n".join(lines)
+
+
+def calls_text(calls: Sequence[CallLine]) -> str:
+    """Which calls a program that failed had made: they are not undone."""
+    if not calls:
+        return "It had made no calls."
+    writes = [call for call in calls if not call.read_only]
+    shown = ", ".join(f"{call.target} {call.outcome}" for call in (writes or calls)[:_MAX_CALLS])
+    more = len(writes or calls) - _MAX_CALLS
+    kinds = "calls, all of which only read" if not writes else "calls that may have changed something"
+    return f"It had made {kinds}: {shown}{f' and {more} more' if more > 0 else ''}"
+
+
+def logs_text(logs: Sequence[PortalLog], dropped: int) -> str:
+    """The end of the log, as much as fits."""
+    kept: list[str] = []
+    room = MAX_LOG_CHARACTERS
+    for line in reversed(logs):
+        text = line.text if line.level == "info" else f"{line.level}: {line.text}"
+        room -= len(text) + 1
+        if room < 0:
+            break
+        kept.append(text)
+    missing = len(logs) - len(kept) + dropped
+    head = f"Log ({missing} lines not shown):" if missing else "Log:"
+    return "\n".join([head, *reversed(kept)]) if kept or missing else ""
+
+
+def _caret(error: ProgramError) -> list[str]:
+    """The source line, cut around the column, and a caret."""
+    source = error.source_line.replace("\t", " ").rstrip()
+    start = max(0, error.column - 1 - _MAX_SOURCE // 2) if len(source) > _MAX_SOURCE else 0
+    margin = f"{error.line:>5} | "
+    lines = [margin + source[start : start + _MAX_SOURCE]]
+    if 0 < error.column <= len(source) + 1:
+        lines.append(" " * (len(margin) - 2) + "| " + " " * (error.column - 1 - start) + "^")
+    return lines

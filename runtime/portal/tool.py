@@ -1,0 +1,63 @@
+"""One tool of the catalog: what a program may call, with the types of what goes in and comes out."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from runtime.portal.schema import Shape
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Tool:
+    """`upstream` and `name` are identifiers; `original` is what the upstream itself calls it.
+
+    `summary` is one line, `description` all there is. `input` describes one JSON object, the arguments, by
+    the names programs use; `renamed` maps those that differ to the upstream's own. `output` is None where
+    the upstream declares nothing. `binding` is for the upstream's kind alone. `keywords` help the search.
+    """
+
+    upstream: str
+    name: str
+    original: str
+    summary: str
+    description: str
+    input: Shape
+    output: Shape | None
+    read_only: bool
+    deprecated: bool = False
+    keywords: tuple[str, ...] = ()
+    renamed: dict[str, str] = field(default_factory=dict)
+    binding: Any = None
+
+    @property
+    def full_name(self) -> str:
+        """`upstream.name`, unique in the catalog."""
+        return f"{self.upstream}.{self.name}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SkippedTool:
+    """Something an upstream offers that is not in the catalog, and why. `original` is what it calls itself."""
+
+    upstream: str
+    original: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ToolReply:
+    """A call's good end: `value` is JSON for the program, the rest is for the record."""
+
+    value: Any
+    http_status: int = 0
+    bytes_in: int = 0
+    egress: str = ""
+    credential: str = ""
+
+
+def one_line(text: str, limit: int = 120) -> str:
+    """The first sentence or line of a text, printable and at most `limit` characters."""
+    printable = "".join(c if c.isprintable() or c in "\n\t" else " " for c in text)
+    lines = (" ".join(line.split()) for line in printable.strip().splitlines())
+    first = next((line for line in lines if line), "")
+    sentence = first.split(". ", 1)[0]
+    return sentence if len(sentence) <= limit else f"{sentence[: limit - 3].rstrip()}..."

@@ -1,0 +1,46 @@
+"""What state an upstream is in, and how long to wait before it is tried again."""
+
+import time
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+Phase = Literal["starting", "ready", "down", "broken"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UpstreamState:
+    """`down` is expected to pass and is retried; `broken` needs an operator. `since` is Unix seconds, UTC."""
+
+    phase: Phase
+    reason: str = ""
+    since: float = field(default_factory=time.time)
+
+    def __str__(self) -> str:
+        return f"{self.phase}: {self.reason}" if self.reason else self.phase
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Backoff:
+    """Waits that double from `first_s` up to `most_s`."""
+
+    first_s: float = 0.25
+    most_s: float = 30.0
+
+    def wait_s(self, failures: int) -> float:
+        """Seconds to wait after that many failures in a row."""
+        return float(min(self.most_s, self.first_s * 2 ** min(max(failures - 1, 0), 32)))
+
+
+MAX_REASON: Final = 400
+
+
+def reason_of(error: BaseException) -> str:
+    """The innermost cause in words; groups of exceptions are opened."""
+    while isinstance(error, BaseExceptionGroup) and error.exceptions:
+        error = error.exceptions[0]
+    if isinstance(error, TimeoutError) and not str(error):
+        return "no answer in time"
+    if isinstance(error, FileNotFoundError):
+        return f"there is no {error.filename}"
+    text = " ".join((str(error) or type(error).__name__).split())
+    return text[:MAX_REASON]

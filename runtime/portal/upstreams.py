@@ -1,0 +1,135 @@
+"""All declared upstreams, each in its own task, and the catalog they make together."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Self
+
+from runtime.portal.catalog import Catalog
+from runtime.portal.http_call import HttpSend
+from runtime.portal.mcp_transport import McpWire, TransportFactory, http_wire, stdio_wire
+from runtime.portal.mcp_upstream import McpService
+from runtime.portal.openapi_upstream import OpenApiService
+from runtime.portal.tool import SkippedTool, Tool
+from runtime.portal.upstream import ServiceToken, Upstream
+from runtime.portal.upstream_state import Backoff, UpstreamState
+from sandboxes.upstream import McpHttpUpstream, McpStdioUpstream, OpenApiUpstream
+
+log = logging.getLogger(__name__)
+
+type AnyUpstream = OpenApiUpstream | McpStdioUpstream | McpHttpUpstream
+
+
+class Upstreams:
+    """Starts, supervises and stops. `async with` it; use it on one event loop only.
+
+    `catalog` is replaced as a whole whenever an upstream's tools change; keep the reference for as long as
+    one answer needs it and no longer.
+    """
+
+    def __init__(
+        self,
+        configs: Mapping[str, AnyUpstream],
+        *,
+        send: HttpSend,
+        transport: TransportFactory,
+        service_token: ServiceToken,
+        backoff: Backoff | None = None,
+    ) -> None:
+        self.catalog = Catalog()
+        self.states: dict[str, UpstreamState] = {name: UpstreamState(phase="starting") for name in configs}
+        self._listeners: list[Callable[[Catalog], None]] = []
+        self._changed = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._running: dict[str, Upstream] = {
+            name: _service(name, config, send, transport, service_token, backoff or Backoff())
+            for name, config in configs.items()
+        }
+
+    async def __aenter__(self) -> Self:
+        for name, upstream in self._running.items():
+            self._tasks.append(asyncio.create_task(self._kept(upstream), name=f"upstream {name}"))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+
+    def find(self, name: str) -> Upstream | None:
+        """The upstream of that name. None if none is declared."""
+        return self._running.get(name)
+
+    def on_change(self, listener: Callable[[Catalog], None]) -> None:
+        """Call `listener` with every new catalog, from the next one on."""
+        self._listeners.append(listener)
+
+    async def settled(self, timeout_s: float) -> bool:
+        """Wait until no upstream is starting; whether that came to be in time."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while any(state.phase == "starting" for state in self.states.values()):
+                    await self.changed()
+        except TimeoutError:
+            return False
+        return True
+
+    async def changed(self) -> None:
+        """Wait for the next change of any state or tool."""
+        await self._changed.wait()
+
+    async def _kept(self, upstream: Upstream) -> None:
+        """Run an upstream; a fault of ours in it is its end and nobody else's."""
+        try:
+            await upstream.run(self._publish)
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            log.exception("upstream %s ended", upstream.name)
+            self._publish(upstream.name, UpstreamState(phase="broken", reason="it failed inside Lockgate; see the log"))
+
+    def _publish(
+        self,
+        name: str,
+        state: UpstreamState,
+        tools: tuple[Tool, ...] | None = None,
+        skipped: tuple[SkippedTool, ...] = (),
+    ) -> None:
+        previous = self.states[name]
+        if state.phase == "starting" and previous.phase == "down":
+            state = previous
+        if (state.phase, state.reason) != (previous.phase, previous.reason):
+            log.info("upstream %s is %s", name, state)
+            self.states[name] = state
+        if tools is not None:
+            self.catalog = self.catalog.with_upstream(name, tools, skipped)
+            for listener in self._listeners:
+                listener(self.catalog)
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+
+def _service(  # noqa: PLR0913 - everything an upstream may need, by kind
+    name: str,
+    config: AnyUpstream,
+    send: HttpSend,
+    transport: TransportFactory,
+    service_token: ServiceToken,
+    backoff: Backoff,
+) -> Upstream:
+    if isinstance(config, OpenApiUpstream):
+        return OpenApiService(name, config, send=send, service_token=service_token, backoff=backoff)
+    rules = config.rule_set(name).digest()
+    timeout_s = config.call_timeout_ms / 1_000
+    if isinstance(config, McpStdioUpstream):
+        return McpService(name, lambda: stdio_wire(config), rules=rules, call_timeout_s=timeout_s, backoff=backoff)
+
+    def token() -> str:
+        return service_token(name, rules)
+
+    def open_wire() -> AbstractAsyncContextManager[McpWire]:
+        return http_wire(config, transport, token)
+
+    return McpService(name, open_wire, rules=rules, call_timeout_s=timeout_s, backoff=backoff)

@@ -1,0 +1,145 @@
+"""The MCP server's functions over the gRPC API: over stdio from another process, over HTTP from the gateway itself."""
+
+import json
+from collections.abc import Sequence
+from typing import Any, cast
+
+import grpc
+
+from runtime.client import Client, Context, Language, execute_request
+from runtime.portal.face import (
+    BadRequestError,
+    CallLine,
+    DescribeReply,
+    ExecuteReply,
+    OnLog,
+    PortalLog,
+    ProgramError,
+    Requester,
+    SearchReply,
+    ToolHit,
+)
+from runtime.rpc import runtime_pb2 as pb
+
+_LEVELS = {1: "debug", 2: "info", 3: "warning", 4: "error"}
+_LANGUAGES = {"javascript", "python"}
+_REFUSALS = {
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.PERMISSION_DENIED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.UNAVAILABLE,
+}
+_MOST_LOGS = 200
+
+
+class ClientFace:
+    """PortalFace over a Client. MCP requests name no context, so the operator's defaults stand in for it."""
+
+    def __init__(self, client: Client, *, profile: str, environment: str, owner: str) -> None:
+        self._client = client
+        self._profile = profile
+        self._environment = environment
+        self._owner = owner
+
+    async def search(self, query: str, limit: int, cursor: str | None, _: Requester) -> SearchReply:
+        """Ranked tools. Raises BadRequestError."""
+        try:
+            reply = await self._client.search(query, limit=limit, cursor=cursor or "")
+        except grpc.aio.AioRpcError as error:
+            raise _refused(error) from None
+        return SearchReply(
+            tools=tuple(
+                ToolHit(
+                    name=tool.name,
+                    signature=tool.signature,
+                    purpose=tool.purpose,
+                    upstream=tool.upstream,
+                    read_only=tool.read_only,
+                )
+                for tool in reply.tools
+            ),
+            total=reply.catalog_size,
+            unmatched=tuple(reply.unmatched_terms),
+            cursor=reply.next_cursor or None,
+            unavailable=tuple(f"{up.name} is {up.state}: {up.reason}".rstrip(": ") for up in reply.upstreams),
+        )
+
+    async def describe(self, names: Sequence[str], language: str, _: Requester) -> DescribeReply:
+        """Declarations of tools and types. Raises BadRequestError."""
+        try:
+            reply = await self._client.describe(names, cast("Language", language))
+        except grpc.aio.AioRpcError as error:
+            raise _refused(error) from None
+        unknown = (
+            f"{tool.name} (nearest: {', '.join(tool.nearest)})" if tool.nearest else tool.name for tool in reply.unknown
+        )
+        return DescribeReply(text=reply.declarations, left_out=tuple(reply.left_out), unknown=tuple(unknown))
+
+    async def execute(  # noqa: PLR0913 - a request
+        self,
+        code: str,
+        language: str | None,
+        inputs: Any,
+        profile: str | None,
+        on_log: OnLog,
+        requester: Requester,
+    ) -> ExecuteReply:
+        """Run a program to its end; closing the stream cancels it. Raises BadRequestError."""
+        context = Context(
+            actor=f"mcp:{requester.client or 'unknown'}",
+            owner=self._owner,
+            environment=self._environment,
+            reason="an MCP client called execute",
+        )
+        request = execute_request(
+            code,
+            profile=profile or self._profile,
+            context=context,
+            language=cast("Language", language if language in _LANGUAGES else ""),
+            inputs=inputs,
+        )
+        logs: list[PortalLog] = []
+        try:
+            async for event in self._client.stream(request):
+                if event.HasField("log"):
+                    line = PortalLog(
+                        number=event.log.number, level=_LEVELS.get(event.log.level, "info"), text=event.log.text
+                    )
+                    logs.append(line)
+                    await on_log(line)
+                elif event.HasField("finished"):
+                    return _reply(event.finished, logs)
+        except grpc.aio.AioRpcError as error:
+            raise _refused(error) from None
+        raise BadRequestError("the stream ended before the execution did; whether it finished is not known")
+
+
+def _reply(execution: pb.Execution, logs: list[PortalLog]) -> ExecuteReply:
+    error = execution.error
+    return ExecuteReply(
+        execution_id=execution.id,
+        status=pb.Status.Name(execution.status).removeprefix("STATUS_").lower(),
+        result=json.loads(execution.result_json) if execution.result_json else None,
+        error=ProgramError(
+            name=error.name,
+            message=error.message,
+            line=error.line,
+            column=error.column,
+            source_line=error.source_line,
+            stack=error.stack,
+            limit=error.limit,
+            limit_value=error.limit_value,
+        )
+        if execution.HasField("error")
+        else None,
+        logs=tuple(logs[-_MOST_LOGS:]),
+        logs_dropped=max(0, len(logs) - _MOST_LOGS),
+        calls=tuple(
+            CallLine(target=call.target, outcome=call.outcome, read_only=call.read_only)
+            for call in execution.host_calls
+        ),
+    )
+
+
+def _refused(error: grpc.aio.AioRpcError) -> BadRequestError | grpc.aio.AioRpcError:
+    return BadRequestError(error.details() or "refused") if error.code() in _REFUSALS else error

@@ -1,0 +1,56 @@
+"""The pair over MCP's streamable HTTP, in the gateway's process: a client of its own gRPC API like any other."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from importlib.metadata import version
+
+import uvicorn
+
+from runtime.client import Client
+from runtime.portal.mcp_http import BearerCheck, portal_app, principal_of
+from runtime.portal.mcp_server import portal_server
+from runtime.service.client_face import ClientFace
+from runtime.service.settings import GatewaySettings
+from sandboxes.config import split_endpoint
+
+DEFAULT_PROFILE = "standard"
+DEFAULT_ENVIRONMENT = "dev"
+DEFAULT_OWNER = "mcp"
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to the gateway."""
+
+    @contextlib.contextmanager
+    def capture_signals(self):  # type: ignore[no-untyped-def] # noqa: ANN201
+        yield
+
+
+@contextlib.asynccontextmanager
+async def serve_mcp(settings: GatewaySettings, token: str, check: BearerCheck) -> AsyncIterator[None]:
+    """Serve inside the block. Raises OSError if the address cannot be had."""
+    host, port = split_endpoint(settings.mcp_address)
+    async with Client(settings.grpc_address, token) as client:
+        face = ClientFace(
+            client, profile=DEFAULT_PROFILE, environment=DEFAULT_ENVIRONMENT, owner=DEFAULT_OWNER
+        )
+        app = portal_app(portal_server(face, version("lockgate"), principal_of), check, host)
+        config = uvicorn.Config(
+            app, host=host, port=port, log_level="warning", access_log=False, server_header=False, lifespan="on"
+        )
+        server = _Server(config)
+        serving = asyncio.create_task(server.serve())
+        try:
+            await _started(server, serving, settings.mcp_address)
+            yield
+        finally:
+            server.should_exit = True
+            await serving
+
+
+async def _started(server: uvicorn.Server, serving: asyncio.Task[None], address: str) -> None:
+    while not server.started:
+        await asyncio.wait([serving], timeout=0.005)
+        if serving.done():
+            raise OSError(f"cannot listen on {address}")

@@ -1,0 +1,90 @@
+"""The Portal service over the catalog."""
+
+from typing import Literal
+
+import grpc
+
+from runtime.portal.declarations import DEFAULT_BUDGET, MAX_NAMES
+from runtime.portal.finder import Finder
+from runtime.portal.search import BadCursorError
+from runtime.portal.signature import signature
+from runtime.portal.tool import Tool
+from runtime.rpc import portal_pb2 as pb
+from runtime.rpc import runtime_pb2
+from runtime.service.errors import bad_fields
+
+MOST_QUERY = 1_000
+MOST_PAGE = 100
+DEFAULT_PAGE = 10
+_MOST_NAME = 200
+_MOST_BUDGET = 200_000
+_LEAST_BUDGET = 200
+
+
+class PortalServicer:
+    """Methods take (request, principal, context) and are named as in the proto."""
+
+    def __init__(self, finder: Finder) -> None:
+        self._finder = finder
+
+    async def Search(  # noqa: N802 - the proto's name
+        self, request: pb.SearchRequest, _principal: str, _: grpc.aio.ServicerContext
+    ) -> pb.SearchResponse:
+        limit = request.limit or DEFAULT_PAGE
+        if not 1 <= limit <= MOST_PAGE:
+            raise bad_fields([("limit", f"is {limit}; 1 to {MOST_PAGE}")])
+        if len(request.query) > MOST_QUERY:
+            raise bad_fields([("query", f"has {len(request.query)} characters; at most {MOST_QUERY}")])
+        try:
+            page = await self._finder.search(request.query, limit, request.cursor or None)
+        except BadCursorError as error:
+            raise bad_fields([("cursor", str(error))]) from None
+        language = language_of(request.language)
+        return pb.SearchResponse(
+            tools=[_summary(tool, language) for tool in page.tools],
+            next_cursor=page.cursor or "",
+            unmatched_terms=page.unmatched,
+            catalog_size=len(self._finder.upstreams.catalog.tools),
+            upstreams=self._states(),
+        )
+
+    def _states(self) -> list[pb.UpstreamState]:
+        by_upstream = self._finder.upstreams.catalog.by_upstream
+        return [
+            pb.UpstreamState(name=name, state=state.phase, reason=state.reason, tools=len(by_upstream.get(name, ())))
+            for name, state in self._finder.upstreams.states.items()
+            if state.phase != "ready"
+        ]
+
+    async def Describe(  # noqa: N802
+        self, request: pb.DescribeRequest, _principal: str, _: grpc.aio.ServicerContext
+    ) -> pb.DescribeResponse:
+        names = list(request.names)
+        budget = request.budget_chars or DEFAULT_BUDGET
+        if not 1 <= len(names) <= MAX_NAMES:
+            raise bad_fields([("names", f"has {len(names)} names; 1 to {MAX_NAMES}")])
+        if any(len(name) > _MOST_NAME for name in names):
+            raise bad_fields([("names", f"has a name of more than {_MOST_NAME} characters")])
+        if not _LEAST_BUDGET <= budget <= _MOST_BUDGET:
+            raise bad_fields([("budget_chars", f"is {budget}; {_LEAST_BUDGET} to {_MOST_BUDGET}")])
+        found = self._finder.describe(names, language_of(request.language), budget)
+        return pb.DescribeResponse(
+            declarations=found.text,
+            unknown=[pb.UnknownTool(name=name, nearest=self._finder.nearest(name)) for name in found.unknown],
+            left_out=found.left_out,
+        )
+
+
+def language_of(number: int) -> Literal["javascript", "python"]:
+    """Of declarations: Python if asked for, otherwise TypeScript's notation."""
+    return "python" if number == runtime_pb2.LANGUAGE_PYTHON else "javascript"
+
+
+def _summary(tool: Tool, language: Literal["javascript", "python"]) -> pb.ToolSummary:
+    return pb.ToolSummary(
+        name=tool.full_name,
+        signature=signature(tool, language),
+        purpose=tool.summary,
+        upstream=tool.upstream,
+        read_only=tool.read_only,
+    )

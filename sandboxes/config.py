@@ -1,0 +1,155 @@
+"""lockgate.yaml: where Lockgate listens, what it reaches, and where secrets come from. Never a secret itself."""
+
+import ipaddress
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from sandboxes.document import Document, read_document
+from sandboxes.egress import SecretName, SecretSource
+from sandboxes.hostname import canonical_host, is_address
+from sandboxes.problem import DocumentError, Problem
+from sandboxes.profile import Profile
+from sandboxes.upstream import McpStdioUpstream, OpenApiUpstream, UpstreamConfig, UpstreamName
+from sandboxes.validation import nearest, validate
+
+_ENDPOINT = re.compile(r"(?P<host>\[[^\]]+\]|[^:\[\]]+):(?P<port>[0-9]{1,5})")
+_MAX_PORT = 65_535
+
+
+class ConfigError(DocumentError):
+    """A lockgate.yaml that cannot be used; the text has one line per problem: file, line, column, key path."""
+
+
+def split_endpoint(endpoint: str) -> tuple[str, int]:
+    """`"127.0.0.1:7700"` or `"[::1]:7700"` to host (without brackets) and port. Raises ValueError."""
+    match = _ENDPOINT.fullmatch(endpoint)
+    if match is None or int(match["port"]) > _MAX_PORT:
+        raise ValueError(f'expected "host:port" such as "127.0.0.1:7700" or "[::1]:7700", not "{endpoint}"')
+    return canonical_host(match["host"]), int(match["port"])
+
+
+def _check_endpoint(endpoint: str) -> str:
+    split_endpoint(endpoint)
+    return endpoint
+
+
+def _check_host_name(name: str) -> str:
+    if canonical_host(name) != name or is_address(name):
+        raise ValueError(f'expected a host name in lower case, not "{name}"')
+    return name
+
+
+def _check_address(address: str) -> str:
+    try:
+        return str(ipaddress.ip_address(address))
+    except ValueError:
+        raise ValueError(f'expected an IPv4 or IPv6 address, not "{address}"') from None
+
+
+Endpoint = Annotated[str, AfterValidator(_check_endpoint)]
+HostName = Annotated[str, AfterValidator(_check_host_name)]
+Address = Annotated[str, AfterValidator(_check_address)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Listen(_Model):
+    """Where the API is served. Loopback unless told otherwise; port 0 takes any free one."""
+
+    grpc: Endpoint = Field("127.0.0.1:7700", description='gRPC, "host:port".')
+    mcp: Endpoint = Field("127.0.0.1:7701", description='MCP over streamable HTTP, "host:port".')
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        if self.grpc == self.mcp and split_endpoint(self.grpc)[1] != 0:
+            raise ValueError(f"grpc and mcp both listen on {self.grpc}")
+        return self
+
+
+class Config(_Model):
+    """A lockgate.yaml. Relative paths in it are relative to the directory of the file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", title="Lockgate configuration")
+
+    listen: Listen = Field(default_factory=Listen, description="Where the API is served.")
+    profiles: tuple[str, ...] = Field((), description="Directories of profiles, beside the shipped ones.")
+    upstreams: dict[UpstreamName, UpstreamConfig] = Field(
+        default_factory=dict, description="Where tools come from, by the name programs use: a-z, 0-9 and _."
+    )
+    secrets: dict[SecretName, SecretSource] = Field(
+        default_factory=dict, description="Where the egress proxy finds each secret: env or file."
+    )
+    hosts: dict[HostName, Address] = Field(
+        default_factory=dict, description="Private services: host name to address, instead of DNS."
+    )
+    extra_ca_file: str | None = Field(None, description="PEM certificates trusted for upstreams beside the system's.")
+
+
+def load_config(path: Path) -> Config:
+    """The configuration in the file `path`, its relative paths made absolute. Raises ConfigError."""
+    try:
+        document = read_document(path)
+        config = validate(Config, document)
+    except DocumentError as error:
+        raise ConfigError(error.problems) from None
+    if problems := tuple(_undeclared(config, document)):
+        raise ConfigError(problems)
+    return _resolved(config, path.absolute().parent)
+
+
+def undeclared_secrets(config: Config, profiles: Iterable[Profile]) -> tuple[str, ...]:
+    """One line for each egress rule of a profile that injects a secret which the configuration does not declare."""
+    return tuple(
+        f'profile "{profile.name}", egress rule "{rule.name}": {_no_secret(rule.inject.secret, config)}'
+        for profile in profiles
+        for rule in profile.egress.rules
+        if rule.inject is not None and rule.inject.secret not in config.secrets
+    )
+
+
+def _undeclared(config: Config, document: Document) -> Iterator[Problem]:
+    for name, upstream in config.upstreams.items():
+        if isinstance(upstream, McpStdioUpstream) or upstream.auth is None:
+            continue
+        if upstream.auth.secret not in config.secrets:
+            keys = ("upstreams", name, "auth", "secret")
+            message = _no_secret(upstream.auth.secret, config)
+            yield document.problem(".".join(keys), document.mark(*keys), message)
+
+
+def _no_secret(secret: str, config: Config) -> str:
+    return f'the secret "{secret}" is not declared under secrets{nearest(secret, config.secrets)}'
+
+
+def _resolved(config: Config, directory: Path) -> Config:
+    return config.model_copy(
+        update={
+            "profiles": tuple(_absolute(directory, path) for path in config.profiles),
+            "upstreams": {name: _resolved_upstream(upstream, directory) for name, upstream in config.upstreams.items()},
+            "secrets": {name: _resolved_file(source, "file", directory) for name, source in config.secrets.items()},
+            "extra_ca_file": config.extra_ca_file and _absolute(directory, config.extra_ca_file),
+        }
+    )
+
+
+def _resolved_upstream[U: BaseModel](upstream: U, directory: Path) -> U:
+    if isinstance(upstream, McpStdioUpstream):
+        return _resolved_file(upstream, "cwd", directory)
+    if isinstance(upstream, OpenApiUpstream) and not upstream.document.startswith(("http://", "https://")):
+        return _resolved_file(upstream, "document", directory)
+    return upstream
+
+
+def _resolved_file[M: BaseModel](model: M, name: str, directory: Path) -> M:
+    path = getattr(model, name)
+    return model if path is None else model.model_copy(update={name: _absolute(directory, path)})
+
+
+def _absolute(directory: Path, path: str) -> str:
+    return str(directory / Path(path).expanduser())

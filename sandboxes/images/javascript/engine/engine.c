@@ -1,0 +1,89 @@
+/* QuickJS-ng compiled together with the few functions that need its source in view, and one hook into it. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static int engine_vsnprintf(char *out, size_t size, const char *format, va_list arguments);
+#define vsnprintf engine_vsnprintf
+#include "quickjs.c"
+#undef vsnprintf
+#include "guest.h"
+
+/* Names a program may expect from a browser or from Node, and what to use here instead. `typeof` still says undefined. */
+static const struct { const char *names, *instead; } absent[] = {
+    { " require __dirname __filename ", "modules cannot be loaded; use codemode for tools, fetch for HTTP and the web APIs" },
+    { " module exports ", "use `return` or `export default`" },
+    { " process ", "there is no process or environment; pass values through inputs" },
+    { " Buffer ", "use Uint8Array, TextEncoder, TextDecoder, atob and btoa" },
+    { " XMLHttpRequest WebSocket EventSource axios ", "use fetch" },
+    { " window self global document navigator location history localStorage sessionStorage indexedDB ",
+      "there is no browser page; global names are on globalThis, data comes through inputs, codemode and fetch" },
+    { " Worker SharedWorker MessageChannel MessagePort BroadcastChannel SharedArrayBuffer Atomics ",
+      "a program has one thread; use Promise.all for calls that run side by side" },
+    { " WebAssembly ", "only JavaScript runs here" },
+    { " fs path os child_process http https net Deno Bun std ", "there are no files, processes or sockets; use fetch and codemode" },
+    { " FormData File Blob FileReader ReadableStream WritableStream TransformStream CompressionStream DecompressionStream ",
+      "bodies are strings, ArrayBuffer, typed arrays or URLSearchParams" },
+    { " WeakRef FinalizationRegistry ", "what the collector does is not visible; use Map or WeakMap" },
+    { " Intl ", "write the format out by hand or use toLocaleString without options" },
+    { " requestAnimationFrame alert prompt confirm ", "there is no browser page; use setTimeout and console.log" },
+};
+
+static const char *instead_of(const char *name)
+{
+    char word[40];
+    if (strlen(name) + 3 > sizeof(word))
+        return NULL;
+    snprintf(word, sizeof(word), " %s ", name);
+    for (size_t i = 0; i < COUNT_OF(absent); i++)
+        if (strstr(absent[i].names, word))
+            return absent[i].instead;
+    return NULL;
+}
+
+/* QuickJS words every error message here; only the ReferenceError of an unknown name is given more to say. */
+static int engine_vsnprintf(char *out, size_t size, const char *format, va_list arguments)
+{
+    if (strcmp(format, "%s is not defined") != 0)
+        return vsnprintf(out, size, format, arguments);
+    const char *name = va_arg(arguments, const char *);
+    const char *instead = instead_of(name);
+    if (!instead)
+        return snprintf(out, size, "%s is not defined", name);
+    return snprintf(out, size, "%s is not defined: not available in this sandbox, %s", name, instead);
+}
+
+void engine_seed_math_random(JSContext *ctx, uint64_t state)
+{
+    ctx->random_state = state ? state : 1;
+}
+
+/* Error.prepareStackTrace would hand a program the prelude's own functions, as CallSite.getFunction() does. */
+void engine_close_stack_hooks(JSContext *ctx)
+{
+    JSAtom name = JS_NewAtom(ctx, "prepareStackTrace");
+    JS_DeleteProperty(ctx, ctx->error_ctor, name, 0);
+    JS_FreeAtom(ctx, name);
+}
+
+/* Unlike JS_Eval this takes the type INDIRECT, whose top-level let, const and class are fast local variables. */
+JSValue engine_eval(JSContext *ctx, const char *source, size_t len, const char *file, int flags)
+{
+    return JS_EvalInternal(ctx, ctx->global_obj, source, len, file, 1, flags, -1);
+}
+
+/* For the prelude: its functions keep their positions, but not their text, which a program could print. */
+JSValue engine_eval_without_source(JSContext *ctx, const char *source, size_t len, const char *file)
+{
+    size_t size;
+    JSValue compiled = engine_eval(ctx, source, len, file, JS_EVAL_TYPE_INDIRECT | JS_EVAL_FLAG_COMPILE_ONLY);
+    if (JS_IsException(compiled))
+        return compiled;
+    uint8_t *code = JS_WriteObject(ctx, &size, compiled, JS_WRITE_OBJ_BYTECODE | JS_WRITE_OBJ_STRIP_SOURCE);
+    JS_FreeValue(ctx, compiled);
+    if (!code)
+        return JS_EXCEPTION;
+    JSValue stripped = JS_ReadObject(ctx, code, size, JS_READ_OBJ_BYTECODE);
+    js_free(ctx, code);
+    return JS_IsException(stripped) ? stripped : JS_EvalFunction(ctx, stripped);
+}

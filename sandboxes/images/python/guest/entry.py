@@ -1,0 +1,46 @@
+"""What componentize-py snapshots: everything is imported and in place, `run` only runs."""
+
+from pathlib import Path
+
+from lockgate import library
+
+library.install(Path(__file__).parent)
+
+import gc  # noqa: E402 (the library has to be in place first)
+
+import wit_world  # noqa: E402
+
+from lockgate import preload  # noqa: E402
+
+preload.load()
+
+import requests  # noqa: E402, F401 (it has to be in the snapshot)
+
+from lockgate import absent, clock, execution, locks, loop, output, randomness, refusals, urllib_bridge  # noqa: E402
+from lockgate.web import fetch  # noqa: E402
+
+execution.offer(fetch=fetch)
+for part in (output, loop, clock, locks, urllib_bridge, absent, refusals, randomness):
+    part.install()
+
+
+BROKEN = (
+    '0{"name":"BrokenInterpreter","message":"the program broke its own interpreter","stack":"","line":null,'
+    '"column":null,"source_line":null,"limit":null,"call":null}'
+)
+
+
+class WitWorld(wit_world.WitWorld):
+    """The exports of `guest.wit`."""
+
+    def run(self, request: str) -> str:
+        """Run one program; see `lockgate.execution`."""
+        try:
+            return execution.run(request)
+        except:  # noqa: E722 (a program may have broken every name in here, even BaseException)
+            return BROKEN
+
+
+gc.collect()
+gc.freeze()
+gc.set_threshold(20_000, 10, 0)

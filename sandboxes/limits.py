@@ -1,0 +1,65 @@
+"""The bounds of one execution. Every bound is explicit; a request may only narrow what its profile gives."""
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+_UNITS = {"": 1, "B": 1, "KB": 1000, "MB": 1000**2, "GB": 1000**3, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
+_SIZE = re.compile(r"(\d+)\s*([A-Za-z]*)")
+
+
+def parse_size(value: Any) -> Any:
+    """`"64MiB"` to 67108864; whole numbers pass as they are."""
+    if not isinstance(value, str):
+        return value
+    match = _SIZE.fullmatch(value.strip())
+    if match is None or match[2] not in _UNITS:
+        raise ValueError(f'a size is a whole number with one of {", ".join(u for u in _UNITS if u)}, not "{value}"')
+    return int(match[1]) * _UNITS[match[2]]
+
+
+Size = Annotated[int, BeforeValidator(parse_size)]
+
+
+class Limits(BaseModel):
+    """What one execution may use. Times in milliseconds, sizes in bytes.
+
+    Three clocks: `cpu_ms` counts the guest's own processor time, `active_ms` the time it runs or could run,
+    `wall_ms` everything, waits included.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cpu_ms: int = Field(2_000, ge=1, le=600_000, description="Processor time of the guest, host waits excluded.")
+    active_ms: int = Field(5_000, ge=1, le=900_000, description="Time running or runnable, host waits excluded.")
+    wall_ms: int = Field(30_000, ge=1, le=3_600_000, description="Time from start to end, everything included.")
+    memory_bytes: Size = Field(64 << 20, ge=8 << 20, le=2 << 30, description="Linear memory of the isolate.")
+    source_bytes: Size = Field(256 << 10, ge=1, le=4 << 20, description="Length of the program, UTF-8.")
+    inputs_bytes: Size = Field(1 << 20, ge=4, le=64 << 20, description="Length of the inputs, JSON.")
+    log_lines: int = Field(1_000, ge=0, le=100_000, description="Log lines the program may write.")
+    log_bytes: Size = Field(256 << 10, ge=0, le=64 << 20, description="Log bytes the program may write in all.")
+    log_line_bytes: Size = Field(8 << 10, ge=64, le=1 << 20, description="A longer log line is cut, not refused.")
+    result_bytes: Size = Field(1 << 20, ge=4, le=64 << 20, description="Length of the result, JSON.")
+    host_calls: int = Field(200, ge=0, le=100_000, description="Tool calls and fetches in all.")
+    parallel_host_calls: int = Field(16, ge=1, le=1_000, description="Host calls under way at once; more wait.")
+    call_bytes: Size = Field(1 << 20, ge=64, le=64 << 20, description="Bytes one host call may carry out.")
+    response_bytes: Size = Field(4 << 20, ge=64, le=64 << 20, description="Bytes one host call may bring in.")
+
+
+LimitSource = Literal["profile", "request"]
+
+
+def narrow(limits: Limits, wanted: dict[str, int]) -> tuple[Limits, dict[str, LimitSource]]:
+    """The effective limits of a request and who set each. Raises ValueError naming the limit that would widen."""
+    sources: dict[str, LimitSource] = dict.fromkeys(Limits.model_fields, "profile")
+    if not wanted:
+        return limits, sources
+    for name, value in wanted.items():
+        if name not in sources:
+            raise ValueError(f'there is no limit "{name}"; the limits are {", ".join(sources)}')
+        ceiling = getattr(limits, name)
+        if value > ceiling:
+            raise ValueError(f"{name} {value} is more than the profile's {ceiling}; a request may only narrow a limit")
+        sources[name] = "request"
+    return Limits.model_validate({**limits.model_dump(), **wanted}), sources

@@ -1,0 +1,82 @@
+"""A profile: what an operator allows the programs of a sandbox. Models and pure decisions."""
+
+import hashlib
+from functools import cached_property
+from typing import Annotated, Literal, get_args
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from sandboxes.decision import Decision
+from sandboxes.egress import RuleSet, canonical_json
+from sandboxes.limits import Limits
+from sandboxes.tools import ToolRules, decide_tool
+
+Language = Literal["javascript", "typescript", "python"]
+Environment = Literal["dev", "stage", "prod"]
+LANGUAGES: tuple[Language, ...] = get_args(Language)
+ENVIRONMENTS: tuple[Environment, ...] = get_args(Environment)
+
+
+def _unique[T](values: tuple[T, ...]) -> tuple[T, ...]:
+    for index, value in enumerate(values):
+        if value in values[:index]:
+            raise ValueError(f'"{value}" is listed twice')
+    return values
+
+
+class Profile(BaseModel):
+    """One version of one profile. Immutable, and known by its digest.
+
+    What is left out is not allowed: no tool, no host. `fetch` has no switch of its own: a program may
+    fetch what the egress rules allow.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", title="Lockgate profile")
+
+    name: str = Field(
+        pattern=r"^[a-z][a-z0-9-]{0,62}$",
+        description="How requests name the profile: a-z, 0-9 and -, beginning with a letter.",
+    )
+    version: int = Field(ge=1, le=1_000_000_000, description="Raised by the operator with every change.")
+    description: str = Field("", max_length=1_000, description="For people: what it is for.")
+    languages: Annotated[tuple[Language, ...], AfterValidator(_unique)] = Field(
+        min_length=1, description="Languages a program may be written in."
+    )
+    environments: Annotated[tuple[Environment, ...], AfterValidator(_unique)] = Field(
+        min_length=1, description="Environments a caller may name in the request's context."
+    )
+    limits: Limits = Field(default_factory=Limits, description="What one execution may use; requests only narrow it.")
+    egress: RuleSet = Field(default_factory=RuleSet, description="Where fetch may go. No rule, no network.")
+    tools: ToolRules = Field(default_factory=ToolRules, description="Which tools a program may call.")
+
+    def digest(self) -> str:
+        """`sha256:` and 64 hex digits over the canonical JSON of every field, defaults included."""
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
+        canonical = canonical_json(self.model_dump(mode="json", by_alias=True))
+        return "sha256:" + hashlib.sha256(canonical).hexdigest()
+
+
+def tool_allowed(profile: Profile, name: str) -> Decision:
+    """Whether a program under `profile` may call the tool `name` (`upstream.tool`)."""
+    return decide_tool(profile.tools, name)
+
+
+def language_allowed(profile: Profile, language: str) -> Decision:
+    """Whether `profile` runs programs in `language`."""
+    return _listed(language, profile.languages, "languages", profile.name)
+
+
+def environment_allowed(profile: Profile, environment: str) -> Decision:
+    """Whether a caller from `environment` may use `profile`."""
+    return _listed(environment, profile.environments, "environments", profile.name)
+
+
+def _listed(value: str, listed: tuple[str, ...], key: str, profile: str) -> Decision:
+    if value in listed:
+        return Decision(allowed=True, reason=f"{key} of profile {profile} lists {value}", rule=key)
+    return Decision(
+        allowed=False, reason=f'{key} of profile {profile} are {", ".join(listed)}, not "{value}"', rule=key
+    )

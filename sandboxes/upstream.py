@@ -1,0 +1,213 @@
+"""Where tools come from, as an operator writes it in lockgate.yaml, and what may leave for each."""
+
+import re
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+
+from sandboxes.egress import Injection, Network, RuleSet, rules_for_base_url
+
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# Programs write `codemode.NAME`; these already mean something on that object in one of the languages.
+_RESERVED = frozenset(
+    [
+        "and",
+        "as",
+        "assert",
+        "async",
+        "await",
+        "break",
+        "case",
+        "catch",
+        "class",
+        "const",
+        "continue",
+        "constructor",
+        "def",
+        "default",
+        "del",
+        "delete",
+        "do",
+        "elif",
+        "else",
+        "enum",
+        "except",
+        "export",
+        "extends",
+        "false",
+        "finally",
+        "for",
+        "from",
+        "function",
+        "global",
+        "if",
+        "import",
+        "in",
+        "instanceof",
+        "is",
+        "lambda",
+        "new",
+        "nonlocal",
+        "not",
+        "null",
+        "or",
+        "pass",
+        "raise",
+        "return",
+        "super",
+        "switch",
+        "then",
+        "this",
+        "throw",
+        "true",
+        "try",
+        "typeof",
+        "var",
+        "void",
+        "while",
+        "with",
+        "yield",
+        "describe",
+        "search",
+        "tools",
+    ]
+)
+
+
+def check_upstream_name(name: str) -> str:
+    """A name that is an identifier in both languages: a-z, 0-9 and _, beginning with a letter."""
+    if re.fullmatch(r"[a-z][a-z0-9_]{0,31}", name) is None:
+        raise ValueError(f'"{name}": the name of an upstream has a-z, 0-9 and _, begins with a letter, and at most 32')
+    if name in _RESERVED or name.startswith("lockgate"):
+        raise ValueError(f'"{name}" is a reserved word; call the upstream something else')
+    return name
+
+
+def _check_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f'"{url}" is not an http or https URL')
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("a URL holds no credentials; declare a secret and name it under auth")
+    if parts.query or parts.fragment:
+        raise ValueError(f'"{url}" has a query or a fragment, which a base URL has not')
+    return url
+
+
+def _check_headers(headers: dict[str, str]) -> dict[str, str]:
+    for name, value in headers.items():
+        if _HEADER.fullmatch(name) is None or not value.isprintable():
+            raise ValueError(f'"{name}" is not a header of one printable line')
+        if name.lower() in ("authorization", "cookie", "proxy-authorization", "host", "content-length"):
+            raise ValueError(f'"{name}" is not set here; a credential goes under auth')
+    return headers
+
+
+def _check_variables(env: dict[str, str]) -> dict[str, str]:
+    for name, value in env.items():
+        if _VARIABLE.fullmatch(name) is None or "\0" in value:
+            raise ValueError(f'"{name}" is not an environment variable')
+    return env
+
+
+UpstreamName = Annotated[str, AfterValidator(check_upstream_name)]
+BaseUrl = Annotated[str, Field(max_length=2_000), AfterValidator(_check_url)]
+Headers = Annotated[dict[str, str], AfterValidator(_check_headers)]
+Variables = Annotated[dict[str, str], AfterValidator(_check_variables)]
+
+
+class _Upstream(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    call_timeout_ms: int = Field(60_000, ge=100, le=3_600_000, description="A tool call is given up after this.")
+
+
+class OpenApiUpstream(_Upstream):
+    """An HTTP API with an OpenAPI 3.x document."""
+
+    kind: Literal["openapi"]
+    document: str = Field(min_length=1, max_length=4_000, description="A file, or an http(s) URL; JSON or YAML.")
+    base_url: BaseUrl | None = Field(None, description="Where the API is. Left out, the document's first server.")
+    auth: Injection | None = Field(None, description="The secret the egress proxy adds, and where. Needs base_url.")
+    headers: Headers = Field(default_factory=dict, description="Sent with every call. Not for credentials.")
+    networks: tuple[Network, ...] = Field((), description="Private networks the API may be in, as CIDR.")
+
+    @model_validator(mode="after")
+    def _auth_needs_base_url(self) -> Self:
+        if self.auth is not None and self.base_url is None:
+            raise ValueError("auth needs base_url: the document does not decide where a credential goes")
+        return self
+
+    def rule_set(self, name: str, servers: tuple[str, ...] = ()) -> RuleSet:
+        """What may leave for this upstream: its base URL, else the given servers of its document."""
+        bases = (self.base_url,) if self.base_url is not None else servers
+        rules = [rule for index, base in enumerate(bases) for rule in self._rules(name, index, base)]
+        if _is_url(self.document) and not any(_covers(base, self.document) for base in bases):
+            document = rules_for_base_url(f"{_rule_name(name)}-document", self.document, networks=self.networks)
+            rules += [rule.model_copy(update={"methods": ("GET",)}) for rule in document.rules]
+        return RuleSet(rules=tuple(rules))
+
+    def _rules(self, name: str, index: int, base: str) -> tuple[Any, ...]:
+        called = _rule_name(name) if index == 0 else f"{_rule_name(name)}-{index + 1}"
+        return rules_for_base_url(called, base, inject=self.auth, networks=self.networks).rules
+
+
+class McpStdioUpstream(_Upstream):
+    """An MCP server that the gateway starts and speaks to over standard input and output."""
+
+    kind: Literal["mcp"]
+    command: tuple[str, ...] = Field(min_length=1, max_length=100, description="The program and its arguments.")
+    env: Variables = Field(default_factory=dict, description="Added to a minimal environment. Not for secrets.")
+    cwd: str | None = Field(None, description="Its working directory.")
+
+    def rule_set(self, name: str) -> RuleSet:  # noqa: ARG002 - as its siblings
+        """Nothing: it is not spoken to over a network."""
+        return RuleSet()
+
+
+class McpHttpUpstream(_Upstream):
+    """An MCP server spoken to over streamable HTTP, through the egress proxy."""
+
+    kind: Literal["mcp"]
+    url: BaseUrl = Field(description="Its endpoint.")
+    auth: Injection | None = Field(None, description="The secret the egress proxy adds, and where.")
+    headers: Headers = Field(default_factory=dict, description="Sent with every request. Not for credentials.")
+    networks: tuple[Network, ...] = Field((), description="Private networks the server may be in, as CIDR.")
+
+    def rule_set(self, name: str) -> RuleSet:
+        """What may leave for this upstream: requests to its endpoint."""
+        return rules_for_base_url(_rule_name(name), self.url, inject=self.auth, networks=self.networks)
+
+
+def _kind_of(value: Any) -> str | None:
+    """Which model a mapping is meant for. None where it does not say."""
+    held = value if isinstance(value, dict) else dict(getattr(value, "__dict__", {}))
+    if held.get("kind") == "mcp":
+        return "mcp_http" if "url" in held else "mcp_stdio"
+    return "openapi" if held.get("kind") == "openapi" else None
+
+
+UpstreamConfig = Annotated[
+    Annotated[OpenApiUpstream, Tag("openapi")]
+    | Annotated[McpStdioUpstream, Tag("mcp_stdio")]
+    | Annotated[McpHttpUpstream, Tag("mcp_http")],
+    Discriminator(
+        _kind_of,
+        custom_error_type="upstream_kind",
+        custom_error_message="write kind: openapi (with document), or kind: mcp with a command or a url",
+    ),
+]
+
+
+def _rule_name(name: str) -> str:
+    return f"upstream-{name}"
+
+
+def _is_url(text: str) -> bool:
+    return text.startswith(("http://", "https://"))
+
+
+def _covers(base: str, url: str) -> bool:
+    return url.startswith(base.rstrip("/") + "/")

@@ -1,0 +1,68 @@
+"""The documentation states what exists: its examples load, its tables agree, its links lead somewhere."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from sandboxes.config import Config, Listen, load_config
+from sandboxes.limits import Limits
+from sandboxes.profile_file import ProfileError, load_profiles, parse_profile
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+PROFILES = (ROOT / "docs" / "writing-profiles.md").read_text(encoding="utf-8")
+FENCED = PROFILES.split("```")[1::2]
+EXAMPLE = next(block.removeprefix("yaml\n") for block in FENCED if block.startswith("yaml\nname:"))
+ERRORS = next(block for block in FENCED if "did you mean" in block)
+UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+
+
+def number(cell: str) -> int:
+    amount, _, unit = cell.partition(" ")
+    return int(amount.replace(",", "")) * UNITS.get(unit, 1)
+
+
+def test_the_profile_of_the_page_loads() -> None:
+    assert parse_profile(EXAMPLE.encode(), "billing.yaml").name == "billing"
+
+
+def test_the_configuration_of_the_page_loads(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    path = tmp_path / "lockgate.yaml"
+    path.write_text(page.split("```yaml\n")[1].split("```")[0], encoding="utf-8")
+    config = load_config(path)
+    assert set(config.upstreams) == {"ledger", "notes", "issues"}
+    assert config.listen == Listen()
+    assert set(re.findall(r"^\| `(\w+)` \|", page.split("## The state")[0], re.MULTILINE)) == set(Config.model_fields)
+
+
+def test_the_errors_of_the_page_are_those_given() -> None:
+    broken = EXAMPLE.replace("memory_bytes:", "memory:").replace('"billing.list*"', '"*"')
+    broken = broken.replace("      paths: [/v1/latest, /v1/history/*]\n", "")
+    with pytest.raises(ProfileError) as caught:
+        parse_profile(broken.encode(), "billing.yaml")
+    assert str(caught.value) == ERRORS.strip()
+
+
+def test_the_table_of_limits_is_that_of_the_model() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (\d[^|]*) \| (\d[^|]*) \| (\d[^|]*) \|", PROFILES, re.MULTILINE)
+    told = {name: tuple(number(cell.strip()) for cell in cells) for name, *cells in rows}
+    bounds = {}
+    for name, field in Limits.model_fields.items():
+        low = next(item.ge for item in field.metadata if hasattr(item, "ge"))
+        high = next(item.le for item in field.metadata if hasattr(item, "le"))
+        bounds[name] = (field.default, low, high)
+    assert told == bounds
+
+
+def test_the_table_of_shipped_profiles_names_them_all() -> None:
+    assert set(re.findall(r"^\| `(\w+)` \| [^|`]+ \| [^|`]+ \| [a-z]+: ", PROFILES, re.MULTILINE)) == set(
+        load_profiles().profiles
+    )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\((?!https?://)([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    assert [target for target in targets if not (page.parent / target).exists()] == []
