@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NoReturn
 
 _MAX_MESSAGE = 500
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,59}")
@@ -63,3 +63,13 @@ def printable(text: str, limit: int) -> str:
     """The text on one line, at most `limit` of its characters, what cannot be printed as escapes."""
     shown = text if len(text) <= limit else text[: limit - 3] + "..."
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
+
+
+def mark_at(before: str) -> Mark:
+    """The place right after the text `before`."""
+    return Mark(line=before.count("\n") + 1, column=len(before) - before.rfind("\n"))
+
+
+def refuse(name: str, mark: Mark, message: str, path: str = "") -> NoReturn:
+    """Raises DocumentError with this one problem of the file `name`."""
+    raise DocumentError((Problem(file=name, mark=mark, path=path, message=message),))

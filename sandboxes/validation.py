@@ -3,18 +3,16 @@
 import difflib
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from sandboxes.document import Document, Node
+from sandboxes.document import Document
 from sandboxes.json_schema import json_schema
-from sandboxes.problem import DocumentError, Mark, Problem, key_path, quote
-
-type Schema = Mapping[str, Any]
+from sandboxes.node import Node
+from sandboxes.place import Place, Schema, follows, locate
+from sandboxes.problem import DocumentError, Problem, quote
 
 _TYPES = {
     "string": "text",
@@ -45,7 +43,7 @@ def validate[M: BaseModel](model: type[M], document: Document) -> M:
     except ValidationError as error:
         schema = json_schema(model)
         errors = error.errors(include_url=False)
-        own = [details for details in errors if not _follows(details, document.root)] or errors
+        own = [details for details in errors if not follows(details, document.root)] or errors
         found = (_problem(details, document, schema) for details in own)
         ordered = sorted(found, key=lambda problem: (problem.mark.line, problem.mark.column))
         raise DocumentError(tuple(dict.fromkeys(ordered))) from None
@@ -58,99 +56,12 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f'; did you mean "{by_lower[near[0]]}"?' if near else ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Place:
-    """Where an error stands: the node it is about, or the mapping that lacks the key of `path`."""
-
-    path: str
-    node: Node
-    mark: Mark
-    schemas: tuple[Schema, ...]
-    around: tuple[Schema, ...] = ()
-
-
-def _follows(details: ErrorDetails, root: Node) -> bool:
-    """Whether the error only repeats others: pydantic counts a list's valid members, not those of the file."""
-    if details["type"] != "too_short":
-        return False
-    node = root
-    for part in details["loc"]:
-        node = _below(node, part) or node
-    return isinstance(node.value, list) and len(node.value) >= details["ctx"]["min_length"]
-
-
 def _problem(details: ErrorDetails, document: Document, schema: Schema) -> Problem:
-    place = _locate(details, document.root, schema)
+    place = locate(details, document.root, schema)
     return document.problem(place.path, place.mark, _message(details, place))
 
 
-def _locate(details: ErrorDetails, root: Node, schema: Schema) -> _Place:
-    """Walks the document along the error's `loc`, which also names union members: those are passed over."""
-    place = _Place(path="", node=root, mark=root.mark, schemas=tuple(_variants(schema, schema, root)))
-    last = len(details["loc"]) - 1
-    for index, part in enumerate(details["loc"]):
-        below = _below(place.node, part)
-        missing = index == last and details["type"] == "missing"
-        if below is None and not missing:
-            continue
-        of_key = details["loc"][index + 1 : index + 2] == ("[key]",)
-        at_key = of_key or details["type"] == "extra_forbidden"
-        place = _Place(
-            path=key_path(place.path, part),
-            node=Node(value=str(part), mark=place.node.mark) if of_key else below or place.node,
-            mark=_mark(place, below, part, at_key=at_key),
-            schemas=() if of_key else tuple(s for above in place.schemas for s in _step(schema, above, part, below)),
-            around=place.schemas,
-        )
-    return place
-
-
-def _below(node: Node, part: str | int) -> Node | None:
-    if isinstance(node.value, dict) and isinstance(part, str):
-        return node.value.get(part)
-    if isinstance(node.value, list) and isinstance(part, int) and part < len(node.value):
-        return node.value[part]
-    return None
-
-
-def _mark(place: _Place, below: Node | None, part: str | int, *, at_key: bool) -> Mark:
-    if below is None:
-        return place.node.mark
-    return place.node.keys[part] if at_key and isinstance(part, str) else below.mark
-
-
-def _variants(root: Schema, schema: Schema, node: Node | None) -> Iterator[Schema]:
-    """The schema without references and unions; union members whose constants the node contradicts are left out."""
-    if "$ref" in schema:
-        yield from _variants(root, root["$defs"][schema["$ref"].rpartition("/")[2]], node)
-        return
-    members = [*schema.get("anyOf", ()), *schema.get("oneOf", ()), *schema.get("allOf", ())]
-    if not members:
-        if not _contradicts(schema, node):
-            yield schema
-        return
-    for member in members:
-        yield from _variants(root, member, node)
-
-
-def _contradicts(schema: Schema, node: Node | None) -> bool:
-    if node is None or not isinstance(node.value, dict):
-        return False
-    constants = ((name, s["const"]) for name, s in schema.get("properties", {}).items() if "const" in s)
-    return any(name in node.value and node.value[name].value != const for name, const in constants)
-
-
-def _step(root: Schema, schema: Schema, part: str | int, node: Node | None) -> Iterator[Schema]:
-    """What `schema` says of the value under `part`."""
-    below: Any = schema.get("items") if isinstance(part, int) else schema.get("properties", {}).get(part)
-    if below is None and isinstance(part, str):
-        below = next(iter(schema.get("patternProperties", {}).values()), schema.get("additionalProperties"))
-    if isinstance(below, dict):
-        described = {"description": below["description"]} if "description" in below else {}
-        yield from ({**variant, **described} for variant in _variants(root, below, node))
-
-
-def _message(details: ErrorDetails, place: _Place) -> str:
+def _message(details: ErrorDetails, place: Place) -> str:
     kind = details["type"]
     if (writer := _MESSAGES.get(kind)) is not None:
         return writer(details, place)
@@ -167,35 +78,35 @@ def _message(details: ErrorDetails, place: _Place) -> str:
     return text if isinstance(place.node.value, dict | list) else f"{text}{_given(place)}"
 
 
-def _missing(_: ErrorDetails, place: _Place) -> str:
+def _missing(_: ErrorDetails, place: Place) -> str:
     return f"missing; expected {_expected(place.schemas)}{_description(place.schemas)}"
 
 
-def _own_words(details: ErrorDetails, _: _Place) -> str:
+def _own_words(details: ErrorDetails, _: Place) -> str:
     return str(details["ctx"]["error"])
 
 
-def _no_choice(_: ErrorDetails, place: _Place) -> str:
+def _no_choice(_: ErrorDetails, place: Place) -> str:
     choices = [choice for schema in place.schemas for choice in _choices(schema)]
     hint = nearest(place.node.value, choices) if isinstance(place.node.value, str) else ""
     return f"expected {_expected(place.schemas)}{_given(place)}{hint}"
 
 
-def _no_match(details: ErrorDetails, place: _Place) -> str:
+def _no_match(details: ErrorDetails, place: Place) -> str:
     return f"must match {details['ctx']['pattern']}{_given(place)}{_description(place.schemas)}"
 
 
-def _no_tag(details: ErrorDetails, _: _Place) -> str:
+def _no_tag(details: ErrorDetails, _: Place) -> str:
     return f"the key {details['ctx']['discriminator']} is missing"
 
 
-def _wrong_tag(details: ErrorDetails, _: _Place) -> str:
+def _wrong_tag(details: ErrorDetails, _: Place) -> str:
     context = details["ctx"]
     name = context["discriminator"].strip("'")
     return f"{name} must be one of {context['expected_tags']}, not {quote(context['tag'])}"
 
 
-def _unknown_key(details: ErrorDetails, place: _Place) -> str:
+def _unknown_key(details: ErrorDetails, place: Place) -> str:
     known = list(dict.fromkeys(name for schema in place.around for name in schema.get("properties", ())))
     hint = nearest(str(details["loc"][-1])[:60], known)
     return f"unknown key{hint}" if hint else f"unknown key; known here: {', '.join(known)}"
@@ -223,7 +134,7 @@ def _description(schemas: tuple[Schema, ...]) -> str:
     return f": {described[0]}" if described else ""
 
 
-def _given(place: _Place) -> str:
+def _given(place: Place) -> str:
     """`, not "x"`, unless someone may have written a secret where only its name or source belongs."""
     if _SECRET_PATH.search(place.path):
         return "; what is there is not shown"
@@ -240,7 +151,7 @@ def _shown(node: Node) -> str:
     return str(node.value).lower() if isinstance(node.value, bool) else quote(node.value)
 
 
-_MESSAGES: Mapping[str, Callable[[ErrorDetails, _Place], str]] = {
+_MESSAGES: Mapping[str, Callable[[ErrorDetails, Place], str]] = {
     "missing": _missing,
     "extra_forbidden": _unknown_key,
     "value_error": _own_words,

@@ -10,8 +10,8 @@ from runtime.execution.execution import Execution, Failure, Program
 from runtime.execution.host_calls import Fetcher, HostCalls, Tools
 from runtime.execution.hostcall import CallContext
 from runtime.execution.registry import Registry
-from runtime.execution.tokens import TokenMint
 from runtime.execution.running import RunningExecution
+from runtime.execution.tokens import TokenMint
 from runtime.isolate import Status
 from runtime.worker.link import Link
 from runtime.worker.pool import NoWorkerError, WorkerPool

@@ -5,8 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from runtime.execution.execution import Execution, Failure
-from runtime.isolate import Status
-from runtime.isolate.outcome import Ending
+from runtime.isolate import Ending, Status
 
 _ENDINGS: dict[Status, str] = {
     Status.LIMIT_CPU: "it used all the processor time it may",

@@ -8,8 +8,7 @@ from collections.abc import Callable
 from runtime.execution.execution import Execution, Failure
 from runtime.execution.failure import limit_failure, lost_failure, program_failure
 from runtime.execution.host_calls import HostCalls
-from runtime.isolate import GuestLimits, LogLine, Outcome, Status
-from runtime.isolate.outcome import Ending
+from runtime.isolate import Ending, GuestLimits, LogLine, Outcome, Status
 from runtime.worker.frames import Call, Run
 from runtime.worker.link import Link
 from sandboxes.limits import Limits

@@ -1,24 +1,21 @@
-"""Wasmtime isolates: engine, images, limits and clocks. Knows nothing of gRPC, policy or processes."""
+"""Wasmtime isolates: engine, images, limits and clocks. Knows nothing of gRPC, policy or processes.
 
-from runtime.isolate.engine import Ticker, make_engine
+What is named here loads no Wasmtime, so that the gateway stays small; `engine` and `images` do.
+"""
+
 from runtime.isolate.guest import Channel, Event, Guest, GuestLimits, LogLine
-from runtime.isolate.images import Image, compile_image, load_image
-from runtime.isolate.outcome import Outcome, Status, Usage
+from runtime.isolate.outcome import Ending, Outcome, Status, Usage
 from runtime.isolate.slots import RunSlots
 
 __all__ = [
     "Channel",
+    "Ending",
     "Event",
     "Guest",
     "GuestLimits",
-    "Image",
     "LogLine",
     "Outcome",
     "RunSlots",
     "Status",
-    "Ticker",
     "Usage",
-    "compile_image",
-    "load_image",
-    "make_engine",
 ]

@@ -108,7 +108,7 @@ class PortalFace(Protocol):
         """Declarations of tools and types; `language` is javascript or python."""
         ...
 
-    async def execute(  # noqa: PLR0913 - a request
+    async def execute(  # noqa: PLR0913, PLR0917 - a request
         self,
         code: str,
         language: str | None,

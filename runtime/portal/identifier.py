@@ -16,75 +16,20 @@ _OTHER = re.compile(r"[^A-Za-z0-9]+")
 # Words neither language lets a program write, and members every JavaScript object or promise already has:
 # a tool called `then` would make its upstream look like a promise.
 _JAVASCRIPT = frozenset(
-    [
-        "arguments",
-        "await",
-        "break",
-        "case",
-        "catch",
-        "class",
-        "const",
-        "continue",
-        "debugger",
-        "default",
-        "delete",
-        "do",
-        "else",
-        "enum",
-        "eval",
-        "export",
-        "extends",
-        "false",
-        "finally",
-        "for",
-        "function",
-        "if",
-        "implements",
-        "import",
-        "in",
-        "instanceof",
-        "interface",
-        "let",
-        "new",
-        "null",
-        "package",
-        "private",
-        "protected",
-        "public",
-        "return",
-        "static",
-        "super",
-        "switch",
-        "this",
-        "throw",
-        "true",
-        "try",
-        "typeof",
-        "undefined",
-        "var",
-        "void",
-        "while",
-        "with",
-        "yield",
-    ]
+    re.findall(
+        r"\w+",
+        "arguments await break case catch class const continue debugger default delete do else enum eval "
+        "export extends false finally for function if implements import in instanceof interface let new null "
+        "package private protected public return static super switch this throw true try typeof undefined var "
+        "void while with yield",
+    )
 )
 _MEMBERS = frozenset(
-    [
-        "apply",
-        "bind",
-        "call",
-        "caller",
-        "constructor",
-        "hasOwnProperty",
-        "isPrototypeOf",
-        "propertyIsEnumerable",
-        "prototype",
-        "then",
-        "toJSON",
-        "toLocaleString",
-        "toString",
-        "valueOf",
-    ]
+    re.findall(
+        r"\w+",
+        "apply bind call caller constructor hasOwnProperty isPrototypeOf propertyIsEnumerable prototype then "
+        "toJSON toLocaleString toString valueOf",
+    )
 )
 RESERVED: Final = _JAVASCRIPT | _MEMBERS | frozenset(keyword.kwlist)
 # An argument is a key of an object in JavaScript, where every word will do, and a keyword in Python.

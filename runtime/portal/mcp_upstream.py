@@ -31,7 +31,7 @@ type OpenWire = Callable[[], AbstractAsyncContextManager[McpWire]]
 class McpService:
     """Owns one connection at a time; every call shares it."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it is, and its bounds
         self,
         name: str,
         open_wire: OpenWire,

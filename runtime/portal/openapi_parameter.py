@@ -21,7 +21,8 @@ _DELIMITERS: Final = {"form": ",", "spaceDelimited": "%20", "pipeDelimited": "%7
 class Parameter:
     """`wire` is the name in the document, `argument` the one programs use.
 
-    `as_json`: declared by `content`, so written as JSON. `many_segments`: a path parameter whose slashes stay (`x-multi-segment` in GitHub's document).
+    `as_json`: declared by `content`, so written as JSON. `many_segments`: a path parameter whose slashes stay
+    (`x-multi-segment` in GitHub's document).
     """
 
     wire: str

@@ -24,7 +24,7 @@ LOAD_TIMEOUT_S: Final = 60.0
 class OpenApiService:
     """Loads the document, reads a changed file again, and makes the calls."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it is, and its ways out
         self,
         name: str,
         config: OpenApiUpstream,
@@ -141,7 +141,7 @@ class OpenApiService:
         if state.phase == "down" or (self._is_remote and state.phase != "ready"):
             await asyncio.sleep(self._backoff.wait_s(failures))
             return
-        while self._is_remote or await self._version() == version:
+        while self._is_remote or await self._version() == version:  # noqa: ASYNC110 - a file does not tell
             await asyncio.sleep(self._check_s)
 
 

@@ -1,6 +1,7 @@
 """Ranked search over the catalog: field-weighted BM25 by SQLite FTS5, exact names first."""
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -24,6 +25,7 @@ _SYNONYM: Final = 0.4
 _COVERED: Final = 9.0
 _FOCUSED: Final = 14.0
 _REMEMBERED: Final = 2_000
+_PREPARED: Final = 150
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,6 +56,9 @@ class SearchIndex:
         self._summaries = [_essence(split_words(tool.summary)) for tool in self._tools]
         self._known: dict[str, dict[int, float]] = {}
         self._database = _build(self._tools)
+        # Common words cost the most to look up, and are asked for the most.
+        for word, _ in Counter(word for words in self._summaries for word in words).most_common(_PREPARED):
+            self._scores(word)
 
     def close(self) -> None:
         """Free the index."""
@@ -98,10 +103,11 @@ class SearchIndex:
 
     def _scores(self, term: str) -> dict[int, float]:
         """BM25 of every tool for one term; a synonym counts for less and never on top of the term itself."""
+        term = _stem(term)
         if (known := self._known.get(term)) is not None:
             return known
         scores = self._bm25(_one(term))
-        others = SYNONYMS.get(_stem(term), frozenset())
+        others = SYNONYMS.get(term, frozenset())
         if others:
             for row, score in self._bm25(f"{{name summary}}: {' OR '.join(map(_one, sorted(others)))}").items():
                 scores[row] = max(scores.get(row, 0.0), _SYNONYM * score)
@@ -114,8 +120,9 @@ class SearchIndex:
         return {row - 1: -score for row, score in self._database.execute(_SELECT, (match,))}
 
     def _bonus(self, row: int, terms: list[str]) -> float:
-        """For a name or summary that has the words of the query and few others: "Create a pull request" before
-        "Create a reaction for a pull request review comment".
+        """For a name or summary that has the words of the query and few others.
+
+        "Create a pull request" is better than "Create a reaction for a pull request review comment".
         """
         return max(_fit(terms, self._names[row]), _fit(terms, self._summaries[row]))
 

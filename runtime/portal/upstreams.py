@@ -111,7 +111,7 @@ class Upstreams:
         changed.set()
 
 
-def _service(  # noqa: PLR0913 - everything an upstream may need, by kind
+def _service(  # noqa: PLR0913, PLR0917 - everything an upstream may need, by kind
     name: str,
     config: AnyUpstream,
     send: HttpSend,

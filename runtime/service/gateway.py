@@ -18,15 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1._async import HealthServicer
-from grpc_reflection.v1alpha import reflection
 from pydantic import ValidationError
 
 from runtime.execution.executor import Executor
 from runtime.execution.tokens import TokenMint
-from runtime.isolate import compile_image, make_engine
-from runtime.isolate.images import CompiledImage
+from runtime.isolate.compiled import compiled_image
 from runtime.isolate.shipped import NAMES, wasm_path
 from runtime.portal.caller import ToolCaller
 from runtime.portal.finder import Finder
@@ -39,6 +35,7 @@ from runtime.service.mcp_face import serve_mcp
 from runtime.service.portal_servicer import PortalServicer
 from runtime.service.runtime_servicer import RuntimeServicer
 from runtime.service.settings import EgressAddress, GatewaySettings
+from runtime.service.standard_services import add_standard_services
 from runtime.worker.pool import PoolSettings, WorkerPool
 from sandboxes.config import Config, load_config
 from sandboxes.profile import Profile
@@ -67,13 +64,13 @@ async def serve(settings: GatewaySettings, lines: asyncio.StreamReader) -> None:
         upstreams = Upstreams(
             config.upstreams, send=egress.send, transport=egress.transport, service_token=mint.for_service
         )
-        images = await asyncio.to_thread(_compile_images, state.images)
+        images = [await compiled_image(name, wasm_path(name), state.images) for name in NAMES]
         pool = WorkerPool(images, PoolSettings(workers=settings.workers))
         stack.push_async_callback(pool.close)
         await pool.start()
         executor = Executor(pool, ToolCaller(upstreams), egress, mint)
         stack.push_async_callback(executor.close)
-        server = _grpc_server(settings.grpc_address, authenticator, executor, Finder(upstreams), profiles)
+        server = await _grpc_server(settings.grpc_address, authenticator, executor, Finder(upstreams), profiles)
         await server.start()
         stack.push_async_callback(server.stop, _STOP_GRACE_S)
         await stack.enter_async_context(serve_mcp(settings, token, authenticator.bearer))
@@ -93,12 +90,7 @@ async def _follow(
             await stack.enter_async_context(upstreams)
 
 
-def _compile_images(cache: Path) -> list[CompiledImage]:
-    engine = make_engine()
-    return [compile_image(engine, name, wasm_path(name), cache) for name in NAMES]
-
-
-def _grpc_server(
+async def _grpc_server(
     address: str, authenticator: Authenticator, executor: Executor, finder: Finder, profiles: Mapping[str, Profile]
 ) -> grpc.aio.Server:
     server = grpc.aio.server(
@@ -117,19 +109,10 @@ def _grpc_server(
             generic_handler(portal_service, PortalServicer(finder), authenticator),
         )
     )
-    health = HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(health, server)
-    names = (runtime.full_name, portal_service.full_name)
-    for name in ("", *names):
-        _set_serving(health, name)
-    reflection.enable_server_reflection((*names, "grpc.health.v1.Health", reflection.SERVICE_NAME), server)
+    await add_standard_services(server, (runtime.full_name, portal_service.full_name), authenticator)
     if server.add_insecure_port(address) == 0:
         raise OSError(f"cannot listen on {address}")
     return server
-
-
-def _set_serving(health: HealthServicer, name: str) -> None:
-    health._server_status[name] = health_pb2.HealthCheckResponse.SERVING  # noqa: SLF001 - set() is a coroutine
 
 
 def _say(line: dict[str, Any]) -> None:

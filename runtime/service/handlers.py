@@ -16,8 +16,8 @@ from runtime.service.errors import ApiError
 
 log = logging.getLogger(__name__)
 
-type Unary = Callable[[Any, str, grpc.aio.ServicerContext], Awaitable[Any]]
-type Streaming = Callable[[Any, str, grpc.aio.ServicerContext], AsyncIterator[Any]]
+type Unary = Callable[[Any, str, grpc.aio.ServicerContext[Any, Any]], Awaitable[Any]]
+type Streaming = Callable[[Any, str, grpc.aio.ServicerContext[Any, Any]], AsyncIterator[Any]]
 
 _UNAUTHENTICATED = ApiError(
     grpc.StatusCode.UNAUTHENTICATED,
@@ -67,7 +67,13 @@ def _method_handler(method: MethodDescriptor, call: Any, authenticator: Authenti
     )
 
 
-def _check(request: Any, context: grpc.aio.ServicerContext, authenticator: Authenticator) -> str:
+async def check_token(context: grpc.aio.ServicerContext[Any, Any], authenticator: Authenticator) -> None:
+    """For services that are not ours: end the call unless it carries a valid token."""
+    if authenticator.principal(authorization_of(context.invocation_metadata())) is None:
+        await context.abort_with_status(_UNAUTHENTICATED.to_status())
+
+
+def _check(request: Any, context: grpc.aio.ServicerContext[Any, Any], authenticator: Authenticator) -> str:
     principal = authenticator.principal(authorization_of(context.invocation_metadata()))
     if principal is None:
         raise _UNAUTHENTICATED
@@ -77,7 +83,7 @@ def _check(request: Any, context: grpc.aio.ServicerContext, authenticator: Authe
 
 
 def _guard_unary(call: Unary, authenticator: Authenticator, name: str) -> Any:
-    async def guarded(request: Any, context: grpc.aio.ServicerContext) -> Any:
+    async def guarded(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
         try:
             return await call(request, _check(request, context, authenticator), context)
         except ApiError as error:
@@ -90,7 +96,7 @@ def _guard_unary(call: Unary, authenticator: Authenticator, name: str) -> Any:
 
 
 def _guard_stream(call: Streaming, authenticator: Authenticator, name: str) -> Any:
-    async def guarded(request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
+    async def guarded(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
         try:
             async for reply in call(request, _check(request, context, authenticator), context):
                 yield reply

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, NamedTuple
 
-from runtime.isolate import GuestLimits, LogLine, Outcome, Status, Usage
-from runtime.isolate.outcome import Ending
+from runtime.isolate import Ending, GuestLimits, LogLine, Outcome, Status, Usage
 
 HEADER = struct.Struct("<IBQ")
 MOST_PAYLOAD = 160 << 20

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from runtime.isolate.images import CompiledImage
+from runtime.isolate.compiled import CompiledImage
 from runtime.worker.link import Link
 from runtime.worker.process import Process
 

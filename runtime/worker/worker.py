@@ -13,8 +13,9 @@ from typing import NoReturn
 
 import wasmtime
 
-from runtime.isolate import Event, Guest, Image, LogLine, RunSlots, Status, Ticker
-from runtime.isolate.engine import THREAD_STACK_BYTES
+from runtime.isolate import Event, Guest, LogLine, RunSlots, Status
+from runtime.isolate.engine import THREAD_STACK_BYTES, Ticker
+from runtime.isolate.images import Image
 from runtime.isolate.isolate import Isolate
 from runtime.worker import frames
 from runtime.worker.frames import Call, Decoder, Kind, Run

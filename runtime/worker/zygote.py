@@ -16,8 +16,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from runtime.isolate import Image, load_image, make_engine
-from runtime.isolate.images import CompiledImage
+from runtime.isolate.compiled import CompiledImage
+from runtime.isolate.engine import make_engine
+from runtime.isolate.images import Image, load_image
 from runtime.worker.lockdown import lock_down
 from runtime.worker.worker import Worker
 

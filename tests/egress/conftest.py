@@ -2,43 +2,16 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pytest
-from egress_lab import Lab, rule, rule_set, start
-from egress_origin import Origin, Received, TestAuthority, answer
 
-from sandboxes.egress import RuleSet
-
-SECRET = "s3cr3t/Value+with=chars"
-
+from tests.egress.lab import SECRET, World, rule, rule_set, start
+from tests.egress.origin import Origin, Received, TestAuthority, answer
 
 def echo(request: Received) -> bytes:
     """What arrived, as JSON."""
     seen = {"line": request.line, "headers": request.headers, "body": request.body.decode("latin-1")}
     return answer(json.dumps(seen).encode(), "200 OK", ("Content-Type", "application/json"))
-
-
-@dataclass
-class World:
-    """A proxy, the origins behind it, and rule sets by what they allow."""
-
-    lab: Lab
-    plain: Origin
-    secure: Origin
-    open: RuleSet
-    with_secret: RuleSet
-
-    def token(self, rules: RuleSet | None = None) -> str:
-        return self.lab.token(rules or self.open)
-
-    @property
-    def http(self) -> str:
-        return f"http://api.example.test:{self.plain.port}"
-
-    @property
-    def https(self) -> str:
-        return f"https://api.example.test:{self.secure.port}"
 
 
 @pytest.fixture(scope="session")

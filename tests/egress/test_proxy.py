@@ -6,9 +6,9 @@ import stat
 from pathlib import Path
 
 import pytest
-from conftest import SECRET, World
-from egress_lab import launch, render, rule, rule_set, settings, start
-from egress_origin import Origin, answer
+
+from tests.egress.lab import SECRET, World, launch, render, rule, rule_set, settings, start
+from tests.egress.origin import Origin, answer
 
 
 def test_absolute_form_http(world: World) -> None:
@@ -75,7 +75,7 @@ def test_a_rule_allows_host_port_scheme_method_and_path_together(
     world: World, tmp_path: Path, fields: dict, code: str
 ) -> None:
     rules = rule_set(rule(**{"ports": [world.plain.port], **fields}))
-    world.lab.command(rule_sets={rules.digest(): rules.model_dump(mode="json", by_alias=True)})
+    world.load(rules)
     reply = world.lab.get(f"{world.http}/a", world.token(rules))
     assert (reply.status, reply.json()["code"]) == (403, code)
     assert reply.json()["rule"] == (None if code == "host" else "r")
@@ -188,7 +188,7 @@ def test_upstream_unreachable_is_told_apart_from_refused(world: World, tmp_path:
     dead = Origin(lambda _: b"")
     dead.close()
     rules = rule_set(rule(ports=[dead.port]))
-    world.lab.command(rule_sets={rules.digest(): rules.model_dump(mode="json", by_alias=True)})
+    world.load(rules)
     reply = world.lab.get(f"http://api.example.test:{dead.port}/", world.token(rules))
     assert reply.status == 502
     assert reply.json()["error"] == "upstream_unreachable"
@@ -200,7 +200,7 @@ def test_upstream_unreachable_is_told_apart_from_refused(world: World, tmp_path:
 def test_an_upstream_whose_certificate_does_not_hold_is_not_spoken_to(world: World, authority) -> None:
     wrong = Origin(lambda _: answer(), authority.server("wrong.example.test"))
     rules = rule_set(rule(ports=[wrong.port]))
-    world.lab.command(rule_sets={rules.digest(): rules.model_dump(mode="json", by_alias=True)})
+    world.load(rules)
     reply = world.lab.get(f"https://api.example.test:{wrong.port}/", world.token(rules))
     assert (reply.status, reply.json()["error"]) == (502, "upstream_unreachable")
     assert "ertificate" in reply.json()["reason"]

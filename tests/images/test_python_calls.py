@@ -1,5 +1,7 @@
 """Calls of tools, the event loop over the host's events, and time."""
 
+# ruff: noqa: E501, ISC004 (programs in tables are one line each)
+
 import json
 from typing import Any
 
@@ -96,6 +98,12 @@ def test_an_upstream_is_no_tool(python: Image) -> None:
     assert "ledger is an upstream" in outcome.error["message"]
 
 
+def test_a_tool_that_is_not_called(python: Image) -> None:
+    outcome = python.run("await codemode.ledger.list")
+    assert outcome.error is not None
+    assert outcome.error["message"] == "ledger.list is a tool; call it: await codemode.ledger.list(...)"
+
+
 def test_arguments_above_their_limit(python: Image) -> None:
     code = """
 try:
@@ -114,6 +122,18 @@ def test_arguments_above_their_limit_uncaught(python: Image) -> None:
     assert outcome.error is not None
     assert outcome.error["limit"] == "call_bytes"
     assert outcome.error["call"]["code"] == "limit"
+
+
+def test_names_above_their_limit(python: Image) -> None:
+    outcome = python.run("await codemode.a['b' * 1000]()", handler=answer)
+    assert outcome.error is not None
+    assert outcome.error["call"]["code"] == "invalid_argument"
+    assert outcome.host.submitted == []
+
+
+def test_names_with_broken_unicode(python: Image) -> None:
+    outcome = python.run("await codemode.a['\\ud800']()", handler=answer)
+    assert [call.name for call in outcome.host.submitted] == ["a.\ufffd"]
 
 
 def test_a_failed_call_can_be_caught(python: Image) -> None:

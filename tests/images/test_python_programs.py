@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+
 from tests.images.python_host import Image, Reply, echo, python
 
 __all__ = ["python"]
@@ -31,20 +32,32 @@ RESULTS: dict[str, tuple[str, Any]] = {
     "main, called by name guard": ("def main():\n    return 6\nif __name__ == '__main__':\n    main()", 6),
     "main, called by hand": ("def main():\n    return 6\nx = main()", None),
     "asyncio.run": ("import asyncio\nasync def main():\n    return 9\nasyncio.run(main())", 9),
-    "asyncio.run inside the loop": ("import asyncio\nasync def f():\n    return 9\nasync def g():\n    return asyncio.run(f())\nawait g()", 9),
-    "a new event loop": ("import asyncio\nasync def f():\n    return 1\nloop = asyncio.new_event_loop()\nloop.run_until_complete(f())", 1),
+    "asyncio.run inside the loop": (
+        "import asyncio\nasync def f():\n    return 9\nasync def g():\n    return asyncio.run(f())\nawait g()",
+        9,
+    ),
+    "a new event loop": (
+        "import asyncio\nasync def f():\n    return 1\nloop = asyncio.new_event_loop()\nloop.run_until_complete(f())",
+        1,
+    ),
     "a runner": ("import asyncio\nasync def f():\n    return 1\nwith asyncio.Runner() as r:\n    x = r.run(f())\nx", 1),
     "globals in functions": ("x = 1\ndef f():\n    global x\n    x += 1\nf()\nx", 2),
     "globals in functions, with return": ("x = 1\ndef f():\n    global x\n    x += 1\nf()\nreturn x", 2),
     "recursion, with return": ("def f(n): return 1 if n == 0 else n * f(n - 1)\nreturn f(5)", 120),
-    "a class, with return": ("class A:\n    x: int = 1\n    def get(self): return A.x\nreturn [A().get(), A.__qualname__]", [1, "A"]),
+    "a class, with return": (
+        "class A:\n    x: int = 1\n    def get(self): return A.x\nreturn [A().get(), A.__qualname__]",
+        [1, "A"],
+    ),
     "annotations, with return": ("x: int = 4\ny: str\nreturn x", 4),
     "a comprehension, with return": ("k = 3\nreturn [k * i for i in range(3)]", [0, 3, 6]),
     "import star, with return": ("from math import *\nreturn floor(2.5)", 2),
     "a future import, with return": ("from __future__ import annotations\ndef f(x: Unknown): return 1\nreturn f(1)", 1),
     "exec sees globals": ("exec('y = 5')\ny", 5),
     "pickle of a program's class": ("import pickle\nclass A: x = 3\npickle.loads(pickle.dumps(A())).x", 3),
-    "a dataclass": ("from dataclasses import dataclass\n@dataclass\nclass P:\n    a: int\n    b: 'list[int]'\nP(1, [2])", {"a": 1, "b": [2]}),
+    "a dataclass": (
+        "from dataclasses import dataclass\n@dataclass\nclass P:\n    a: int\n    b: 'list[int]'\nP(1, [2])",
+        {"a": 1, "b": [2]},
+    ),
     "name": ("__name__", "__main__"),
     "argparse": ("import argparse\nargparse.ArgumentParser().parse_args().__dict__", {}),
     "sys.exit": ("import sys\nsys.exit()", None),
@@ -62,21 +75,30 @@ def test_result(python: Image, code: str, expected: Any) -> None:
 
 
 VALUES: dict[str, tuple[str, Any]] = {
-    "dates": ("import datetime as d\n[d.date(2024, 1, 2), d.datetime(2024, 1, 2, 3), d.timedelta(seconds=90)]", ["2024-01-02", "2024-01-02T03:00:00", 90.0]),
+    "dates": (
+        "import datetime as d\n[d.date(2024, 1, 2), d.datetime(2024, 1, 2, 3), d.timedelta(seconds=90)]",
+        ["2024-01-02", "2024-01-02T03:00:00", 90.0],
+    ),
     "decimal": ("from decimal import Decimal\nDecimal('1.10')", "1.10"),
     "set": ("{3, 1, 2}", [1, 2, 3]),
     "tuple": ("(1, (2, 3))", [1, [2, 3]]),
     "dict views": ("{'a': 1}.keys(), {'a': 1}.items()", [["a"], [["a", 1]]]),
     "not a number": ("[float('nan'), float('inf'), 1.5]", [None, None, 1.5]),
     "not a number, inside other types": ("{'a': {1.0, float('inf')}}", {"a": [1.0, None]}),
-    "keys": ("import datetime\n{1: 'a', None: 'b', True: 'c', datetime.date(2024, 1, 1): 'd'}", {"1": "c", "null": "b", "2024-01-01": "d"}),
+    "keys": (
+        "import datetime\n{1: 'a', None: 'b', True: 'c', datetime.date(2024, 1, 1): 'd'}",
+        {"1": "c", "null": "b", "2024-01-01": "d"},
+    ),
     "enum": ("import enum\nclass E(enum.Enum):\n    A = 'x'\nE.A", "x"),
     "namedtuple": ("from collections import namedtuple\nnamedtuple('P', 'x y')(1, 2)", [1, 2]),
     "counter": ("from collections import Counter\nCounter('aab')", {"a": 2, "b": 1}),
     "a lone surrogate": ("'a\\ud800b'", "a\ufffdb"),
     "a surrogate pair": ("'\\ud83d\\ude00'", "\U0001f600"),
     "a big integer": ("2 ** 100", 2**100),
-    "uuid and path": ("import uuid, pathlib\n[uuid.UUID(int=1), pathlib.PurePath('a/b')]", ["00000000-0000-0000-0000-000000000001", "a/b"]),
+    "uuid and path": (
+        "import uuid, pathlib\n[uuid.UUID(int=1), pathlib.PurePath('a/b')]",
+        ["00000000-0000-0000-0000-000000000001", "a/b"],
+    ),
 }
 
 
@@ -104,7 +126,7 @@ REFUSED: dict[str, tuple[str, str]] = {
 def test_value_that_is_no_json(python: Image, code: str, message: str) -> None:
     error = python.run(code).error
     assert error is not None
-    assert error["name"] == "NotJSON"
+    assert error["name"] == "NotJsonError"
     assert message in error["message"]
 
 

@@ -1,5 +1,7 @@
 """fetch, urllib and requests over the host's fetch."""
 
+# ruff: noqa: E501 (programs in tables are one line each)
+
 import base64
 import json
 from typing import Any
@@ -26,7 +28,9 @@ def site(call: Submitted) -> Reply:
     if url.endswith("/binary"):
         return _reply(request, body=base64.b64encode(b"\xff\x00\xfe").decode(), base64=True, kind="image/png")
     if url.endswith("/latin"):
-        return _reply(request, body=base64.b64encode(b"caf\xe9").decode(), base64=True, kind="text/plain; charset=latin-1")
+        return _reply(
+            request, body=base64.b64encode(b"caf\xe9").decode(), base64=True, kind="text/plain; charset=latin-1"
+        )
     if url.endswith("/text"):
         return _reply(request, body="one\ntwo\n", kind="text/plain; charset=utf-8")
     if url.endswith("/list"):
@@ -66,16 +70,28 @@ def _value(python: Image, code: str, **options: Any) -> Any:
 
 
 FETCHES: dict[str, tuple[str, dict[str, Any]]] = {
-    "get": ("'http://h/x'", {"method": "GET", "url": "http://h/x", "body": None, "redirect": "follow", "timeout_ms": None}),
-    "json": ("'http://h/x', json={'a': 1}", {"method": "POST", "body": '{"a":1}', "headers": [["content-type", "application/json"]]}),
-    "form": ("'http://h/x', data={'a': 'b c'}", {"method": "POST", "body": "a=b+c", "headers": [["content-type", "application/x-www-form-urlencoded"]]}),
+    "get": (
+        "'http://h/x'",
+        {"method": "GET", "url": "http://h/x", "body": None, "redirect": "follow", "timeout_ms": None},
+    ),
+    "json": (
+        "'http://h/x', json={'a': 1}",
+        {"method": "POST", "body": '{"a":1}', "headers": [["content-type", "application/json"]]},
+    ),
+    "form": (
+        "'http://h/x', data={'a': 'b c'}",
+        {"method": "POST", "body": "a=b+c", "headers": [["content-type", "application/x-www-form-urlencoded"]]},
+    ),
     "text": ("'http://h/x', method='put', body='t'", {"method": "PUT", "body": "t", "body_base64": False}),
     "bytes": ("'http://h/x', body=b'\\xff'", {"body": "/w==", "body_base64": True}),
     "headers": ("'http://h/x', headers={'A': 1}", {"headers": [["A", "1"]]}),
     "parameters": ("'http://h/x?q=1', params={'a': ['b', 'c']}", {"url": "http://h/x?q=1&a=b&a=c"}),
     "timeout": ("'http://h/x', timeout=1.5", {"timeout_ms": 1500}),
     "redirect": ("'http://h/x', redirect='manual'", {"redirect": "manual"}),
-    "options as a dict": ("'http://h/x', {'method': 'DELETE', 'headers': {'A': 'b'}}", {"method": "DELETE", "headers": [["A", "b"]]}),
+    "options as a dict": (
+        "'http://h/x', {'method': 'DELETE', 'headers': {'A': 'b'}}",
+        {"method": "DELETE", "headers": [["A", "b"]]},
+    ),
 }
 
 
@@ -91,7 +107,10 @@ def test_fetch_sends(python: Image, arguments: str, expected: dict[str, Any]) ->
 
 READS: dict[str, tuple[str, Any]] = {
     "status": ("[r.status, r.ok, r.status_text, r.status_code]", [200, True, "OK", 200]),
-    "headers in any case": ("[r.headers['CONTENT-TYPE'], r.headers.get('x-many'), 'X-Many' in r.headers]", ["text/plain; charset=utf-8", "1, 2", True]),
+    "headers in any case": (
+        "[r.headers['CONTENT-TYPE'], r.headers.get('x-many'), 'X-Many' in r.headers]",
+        ["text/plain; charset=utf-8", "1, 2", True],
+    ),
     "text": ("r.text", "one\ntwo\n"),
     "text called": ("r.text()", "one\ntwo\n"),
     "text awaited": ("await r.text()", "one\ntwo\n"),
@@ -118,7 +137,11 @@ def test_fetch_reads_other_encodings(python: Image) -> None:
 
 
 def test_fetch_does_not_raise_for_a_status(python: Image) -> None:
-    assert _value(python, "r = await fetch('http://h/missing')\n[r.ok, r.status, r.json()]") == [False, 404, {"error": "missing"}]
+    assert _value(python, "r = await fetch('http://h/missing')\n[r.ok, r.status, r.json()]") == [
+        False,
+        404,
+        {"error": "missing"},
+    ]
 
 
 def test_fetch_raises_for_a_status_when_asked(python: Image) -> None:
@@ -205,9 +228,15 @@ def test_http_client_names_what_to_use(python: Image, name: str) -> None:
 REQUESTS: dict[str, tuple[str, Any]] = {
     "get": ("requests.get('http://h/text').text", "one\ntwo\n"),
     "json": ("requests.get('http://h/list').json()", [1, 2]),
-    "status": ("r = requests.get('http://h/missing'); x = [r.status_code, r.ok, bool(r), r.reason]", [404, False, False, "Not Found"]),
+    "status": (
+        "r = requests.get('http://h/missing'); x = [r.status_code, r.ok, bool(r), r.reason]",
+        [404, False, False, "Not Found"],
+    ),
     "parameters": ("requests.get('http://h/x', params={'a': 1}).json()['url']", "http://h/x?a=1"),
-    "method": ("[getattr(requests, m)('http://h/x').json()['method'] for m in ('get', 'post', 'put', 'patch', 'delete', 'options')]", ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
+    "method": (
+        "[getattr(requests, m)('http://h/x').json()['method'] for m in ('get', 'post', 'put', 'patch', 'delete', 'options')]",
+        ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
+    ),
     "request": ("requests.request('PURGE', 'http://h/x').json()['method']", "PURGE"),
     "json body": ("requests.post('http://h/x', json={'a': 1}).json()['body']", '{"a":1}'),
     "form body": ("requests.post('http://h/x', data={'a': 1}).json()['body']", "a=1"),
@@ -216,7 +245,10 @@ REQUESTS: dict[str, tuple[str, Any]] = {
     "no redirects": ("requests.get('http://h/x', allow_redirects=False).json()['redirect']", "manual"),
     "lines": ("list(requests.get('http://h/text', stream=True).iter_lines(decode_unicode=True))", ["one", "two"]),
     "headers in any case": ("requests.get('http://h/text').headers['content-type']", "text/plain; charset=utf-8"),
-    "files": ("'filename=\"a.txt\"' in requests.post('http://h/x', files={'f': ('a.txt', b'data')}).json()['body']", True),
+    "files": (
+        "'filename=\"a.txt\"' in requests.post('http://h/x', files={'f': ('a.txt', b'data')}).json()['body']",
+        True,
+    ),
     "codes": ("requests.codes.ok", 200),
 }
 

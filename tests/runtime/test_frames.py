@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.isolate import GuestLimits, LogLine, Outcome, Status, Usage
-from runtime.isolate.outcome import Ending
+from runtime.isolate import Ending, GuestLimits, LogLine, Outcome, Status, Usage
 from runtime.worker import frames
 from runtime.worker.frames import Call, Decoder, Frame, FrameError, Kind, Run
 

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandboxes.document import MAX_BYTES, MAX_DEPTH, Document, Node, parse_document, read_document
+from sandboxes.composer import MAX_DEPTH
+from sandboxes.document import MAX_BYTES, Document, parse_document, read_document
+from sandboxes.node import Node
 from sandboxes.problem import DocumentError, Mark, key_path, quote
 
 SCALARS = [

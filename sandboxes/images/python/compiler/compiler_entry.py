@@ -1,5 +1,7 @@
 """Build time only: compiles the standard library's sources with the very CPython that will load them."""
 
+# ruff: noqa: INP001 (componentize-py wants a module by its plain name)
+
 import base64
 import json
 import marshal

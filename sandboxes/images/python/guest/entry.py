@@ -1,5 +1,7 @@
 """What componentize-py snapshots: everything is imported and in place, `run` only runs."""
 
+# ruff: noqa: INP001 (componentize-py wants a module by its plain name)
+
 from pathlib import Path
 
 from lockgate import library
@@ -7,19 +9,21 @@ from lockgate import library
 library.install(Path(__file__).parent)
 
 import gc  # noqa: E402 (the library has to be in place first)
+import sys  # noqa: E402
 
 import wit_world  # noqa: E402
-
 from lockgate import preload  # noqa: E402
 
 preload.load()
 
 import requests  # noqa: E402, F401 (it has to be in the snapshot)
-
 from lockgate import absent, clock, execution, locks, loop, output, randomness, refusals, urllib_bridge  # noqa: E402
+from lockgate.calls import codemode  # noqa: E402
 from lockgate.web import fetch  # noqa: E402
 
+# The globals of every program may be imported too, for models that expect modules.
 execution.offer(fetch=fetch)
+sys.modules["codemode"] = codemode
 for part in (output, loop, clock, locks, urllib_bridge, absent, refusals, randomness):
     part.install()
 

@@ -26,7 +26,12 @@ REASONS = {
     "_interpchannels": "there is one interpreter in a sandbox; use asyncio",
     **dict.fromkeys(
         (
-            *("concurrent.futures.process", "multiprocessing.forkserver", "multiprocessing.heap", "multiprocessing.pool"),
+            *(
+                "concurrent.futures.process",
+                "multiprocessing.forkserver",
+                "multiprocessing.heap",
+                "multiprocessing.pool",
+            ),
             *("multiprocessing.popen_fork", "multiprocessing.popen_forkserver", "multiprocessing.popen_spawn_posix"),
             *("multiprocessing.resource_tracker", "multiprocessing.shared_memory", "multiprocessing.sharedctypes"),
             *("multiprocessing.synchronize", "multiprocessing.managers"),

@@ -10,6 +10,9 @@ from lockgate.encode import size, to_json
 from lockgate.host import TOOL, calls
 from lockgate.limits import limits
 from lockgate.loop import loop
+from lockgate.text import has_surrogates, repaired
+
+_MAX_NAME = 512
 
 
 class ToolError(Exception):
@@ -123,6 +126,9 @@ unawaited: dict[int, Call] = {}
 
 def begin(kind: int, name: str, arguments: Any, result: Callable[[Any], Any], failure: type[ToolError]) -> Call:
     """Submit a host call; `result` turns its JSON value into what the program gets."""
+    if len(name) > _MAX_NAME:
+        raise failure(f"a tool's name has at most {_MAX_NAME} characters", code="invalid_argument", tool=name[:80])
+    name = repaired(name) if has_surrogates(name) else name
     call = Call(name)
 
     def deliver(ok: bool, payload: str) -> None:  # noqa: FBT001 (the event's flag)
@@ -179,6 +185,11 @@ class Tool:
     def __getitem__(self, name: str) -> "Tool":
         return Tool(f"{self._name}.{name}")
 
+    def __await__(self) -> Any:
+        raise TypeError(f"{self._name} is a tool; call it: await codemode.{self._name}(...)")
+
+    __iter__ = None
+
     def __repr__(self) -> str:
         return f"<tool {self._name}: call it and await the result>"
 
@@ -217,9 +228,11 @@ class Upstream:
     def __getitem__(self, name: str) -> Tool:
         return Tool(f"{self._name}.{name}")
 
-    def __call__(self, *positional: Any, **arguments: Any) -> Any:
+    def __call__(self, *_positional: Any, **_arguments: Any) -> Any:
         """Refuse: an upstream is no tool."""
         raise TypeError(f"{self._name} is an upstream; call one of its tools: await codemode.{self._name}.<tool>(...)")
+
+    __iter__ = None
 
     def __repr__(self) -> str:
         return f"<upstream {self._name}: await codemode.{self._name}.<tool>(...)>"
@@ -239,6 +252,8 @@ class Codemode:
     def __getitem__(self, name: str) -> Any:
         upstream, dot, tool = name.partition(".")
         return Upstream(upstream)[tool] if dot else Upstream(upstream)
+
+    __iter__ = None
 
     def __repr__(self) -> str:
         return "<codemode: await codemode.<upstream>.<tool>(name=value, ...)>"

@@ -3,7 +3,7 @@
 import base64
 import collections
 import dataclasses
-import datetime
+import datetime as dt
 import decimal
 import enum
 import fractions
@@ -38,12 +38,12 @@ _ADVICE = {
 _MAX_DEPTH = 500
 
 
-class NotJSON(TypeError):
+class NotJsonError(TypeError):
     """A value that is no JSON; the message says which and where."""
 
 
 def to_json(value: Any, root: str = "result") -> str:
-    """JSON text of a value, always valid UTF-8; raises NotJSON with the place inside `root`."""
+    """JSON text of a value, always valid UTF-8; raises NotJsonError with the place inside `root`."""
     try:
         text = _encode(value)
     except (TypeError, ValueError, RecursionError):
@@ -62,12 +62,12 @@ def size(text: str) -> int:
 
 
 def _convert(value: Any) -> Any:
-    """What `json` does not know, in terms of what it knows; NotJSON if there is none."""
+    """What `json` does not know, in terms of what it knows; NotJsonError if there is none."""
     if isinstance(value, _AS_TEXT):
         return str(value)
-    if isinstance(value, (datetime.date, datetime.time)):
+    if isinstance(value, (dt.date, dt.time)):
         return value.isoformat()
-    if isinstance(value, datetime.timedelta):
+    if isinstance(value, dt.timedelta):
         return value.total_seconds()
     if isinstance(value, enum.Enum):
         return value.value
@@ -79,7 +79,7 @@ def _convert(value: Any) -> Any:
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
         return dict(value)
-    raise NotJSON(_refusal(value))
+    raise NotJsonError(_refusal(value))
 
 
 def _sorted(value: Any) -> list[Any]:
@@ -109,19 +109,21 @@ def _plain(value: Any, where: str, depth: int, above: set[int]) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if id(value) in above:
-        raise NotJSON(f"{where} is no JSON: it contains itself")
+        raise NotJsonError(f"{where} is no JSON: it contains itself")
     if depth > _MAX_DEPTH:
-        raise NotJSON(f"{where[:200]} is no JSON: nested more than {_MAX_DEPTH} deep")
+        raise NotJsonError(f"{where[:200]} is no JSON: nested more than {_MAX_DEPTH} deep")
     if not isinstance(value, (dict, list, tuple)):
         try:
             converted = _convert(value)
-        except NotJSON as error:
-            raise NotJSON(f"{where} is no JSON: {error}") from None
+        except NotJsonError as error:
+            raise NotJsonError(f"{where} is no JSON: {error}") from None
         return _plain(converted, where, depth + 1, above | {id(value)})
     above.add(id(value))
     try:
         if isinstance(value, dict):
-            return {_key(key, where): _plain(item, f"{where}[{key!r:.80}]", depth + 1, above) for key, item in value.items()}
+            return {
+                _key(key, where): _plain(item, f"{where}[{key!r:.80}]", depth + 1, above) for key, item in value.items()
+            }
         return [_plain(item, f"{where}[{index}]", depth + 1, above) for index, item in enumerate(value)]
     finally:
         above.discard(id(value))
@@ -131,7 +133,7 @@ def _integer(value: int, where: str) -> int:
     try:
         int.__repr__(value)
     except ValueError:
-        raise NotJSON(f"{where} is no JSON: an integer of more than 4300 digits") from None
+        raise NotJsonError(f"{where} is no JSON: an integer of more than 4300 digits") from None
     return value
 
 
@@ -140,11 +142,11 @@ def _key(key: Any, where: str) -> Any:
         return key
     if isinstance(key, float):
         return repr(key)
-    if isinstance(key, (*_AS_TEXT, datetime.date, datetime.time)):
+    if isinstance(key, (*_AS_TEXT, dt.date, dt.time)):
         return _convert(key)
     if isinstance(key, enum.Enum):
         return _key(key.value, where)
-    raise NotJSON(f"{where} is no JSON: its key {key!r:.80} is a {type(key).__name__}; use str(...)")
+    raise NotJsonError(f"{where} is no JSON: its key {key!r:.80} is a {type(key).__name__}; use str(...)")
 
 
 def to_base64(data: bytes) -> str:

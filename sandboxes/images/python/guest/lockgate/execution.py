@@ -12,7 +12,7 @@ from typing import Any
 from lockgate import output
 from lockgate.calls import ToolError, codemode, unawaited
 from lockgate.encode import size, to_json
-from lockgate.failure import ResultTooLarge, error_json, forget
+from lockgate.failure import ResultTooLargeError, error_json, forget
 from lockgate.host import calls
 from lockgate.limits import limits
 from lockgate.loop import finish, loop
@@ -56,7 +56,7 @@ def run(request: str) -> str:
 
 
 def _rehearse() -> None:
-    """Run the rehearsal once, warm call or not, so that every program finds the same heap."""
+    """Run the rehearsal once, warm call or not: a program finds an interpreter that has run something."""
     global _rehearsed  # noqa: PLW0603 (once an isolate)
     _rehearsed = True
     _begin({}, _REHEARSAL)
@@ -116,7 +116,7 @@ def _result(value: Any) -> str:
     text = to_json(value)
     length = size(text)
     if length > limits.max_result_bytes:
-        raise ResultTooLarge(
+        raise ResultTooLargeError(
             f"the result has {length} bytes, the limit is {limits.max_result_bytes}: return less, or a summary"
         )
     return text

@@ -21,7 +21,7 @@ OUT_OF_MEMORY = (
 )
 
 
-class ResultTooLarge(ValueError):
+class ResultTooLargeError(ValueError):
     """The result's JSON is above max_result_bytes."""
 
 
@@ -77,7 +77,7 @@ def _limit(error: BaseException) -> str | None:
         return "stack" if PARSER_STACK in str(error) else "memory"
     if isinstance(error, RecursionError):
         return "stack"
-    if isinstance(error, ResultTooLarge):
+    if isinstance(error, ResultTooLargeError):
         return "result"
     if isinstance(error, ToolError) and error.code == "limit" and isinstance(error.details, dict):
         return "call_bytes" if error.details.get("limit") == "call_bytes" else None

@@ -9,7 +9,7 @@ FETCH = 2
 FOREVER = (1 << 64) - 1
 
 
-class Deadlock(RuntimeError):
+class DeadlockError(RuntimeError):
     """The program waits for something that will never happen."""
 
 

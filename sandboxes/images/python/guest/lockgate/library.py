@@ -63,7 +63,7 @@ class Library:
         return spec
 
     @staticmethod
-    def create_module(spec: ModuleSpec) -> None:  # noqa: ARG004 (protocol)
+    def create_module(spec: ModuleSpec) -> None:
         """Leave the making of the module to the import system."""
 
     @staticmethod
@@ -80,7 +80,7 @@ class Library:
         return marshal.loads(_blob[entry[0] : entry[1]])  # noqa: S302 (our own image)
 
     @staticmethod
-    def get_source(name: str) -> None:  # noqa: ARG004 (protocol)
+    def get_source(name: str) -> None:
         """Say that sources are not kept."""
 
     @staticmethod

@@ -6,7 +6,7 @@ import threading
 from typing import Any
 
 from lockgate.clock import sleep
-from lockgate.host import Deadlock
+from lockgate.host import DeadlockError
 
 
 class Lock:
@@ -18,7 +18,7 @@ class Lock:
         self._held = False
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:  # noqa: FBT001, FBT002 (its signature)
-        """Take the lock; when it is taken, wait out the timeout or raise Deadlock."""
+        """Take the lock; when it is taken, wait out the timeout or raise DeadlockError."""
         if not blocking and timeout != -1:
             raise ValueError("can't specify a timeout for a non-blocking call")
         if not self._held:
@@ -27,7 +27,7 @@ class Lock:
         if not blocking:
             return False
         if timeout < 0:
-            raise Deadlock("the program waits for a lock that nobody can release: there are no threads in this sandbox")
+            raise DeadlockError("the program waits for a lock that nobody can release: there are no threads here")
         sleep(timeout)
         return False
 

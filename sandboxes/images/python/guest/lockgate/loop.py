@@ -7,7 +7,7 @@ from asyncio import base_events, coroutines, events, futures, tasks
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from lockgate.host import FOREVER, Deadlock, calls
+from lockgate.host import FOREVER, DeadlockError, calls
 from lockgate.output import ERROR, emit
 
 # A program that only spins (`while not done: await sleep(0)`) still has to see events now and then.
@@ -94,19 +94,16 @@ class Loop(base_events.BaseEventLoop):
         self._turns = 0
         if not self._scheduled:
             if not calls:
-                raise Deadlock(
+                raise DeadlockError(
                     "the program waits for something that will never happen: "
                     "no host call is pending and no timer is set"
                 )
             calls.wait(FOREVER)
             return
         due, now = self._scheduled[0]._when, self.time()  # noqa: SLF001
-        if due > now and calls.wait(_nanoseconds(due - now)):
-            now = self.time()
-        else:
-            # The time was up: whatever the clock's rounding, this timer is due.
-            now = max(due, now)
-        self._release_timers(now)
+        # When the time is up this timer is due, whatever the clock's rounding.
+        early = due > now and calls.wait(_nanoseconds(due - now))
+        self._release_timers(self.time() if early else max(due, now))
 
     def _release_timers(self, now: float) -> None:
         while self._scheduled and self._scheduled[0]._when <= now:  # noqa: SLF001
@@ -143,7 +140,7 @@ class Loop(base_events.BaseEventLoop):
         """The same as call_soon: there are no threads."""
         return self.call_soon(callback, *args, context=context)
 
-    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109
         """Nothing to shut down."""
 
     def default_exception_handler(self, context: dict[str, Any]) -> None:

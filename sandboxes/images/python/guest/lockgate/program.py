@@ -50,6 +50,8 @@ def _parse(source: str) -> ast.Module:
         raise SyntaxError("the program contains a NUL character", (FILE, line, column, None))
     try:
         return ast.parse(source, FILE)
+    except UnicodeEncodeError:
+        raise SyntaxError("the program contains half a surrogate pair", (FILE, 1, 1, None)) from None
     except MemoryError as error:
         if PARSER_STACK not in str(error):
             raise
@@ -157,16 +159,16 @@ class _TopLevel(ast.NodeTransformer):
 
     visit_FunctionDef = visit_AsyncFunctionDef = visit_ClassDef = visit_Lambda = _leave  # noqa: N815
 
-    def visit_Global(self, node: ast.Global) -> ast.AST:  # noqa: N802
+    def visit_Global(self, node: ast.Global) -> ast.AST:
         return ast.copy_location(ast.Pass(), node)
 
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:  # noqa: N802
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
         if not isinstance(node.target, ast.Name):
             return node
         value = ast.Pass() if node.value is None else ast.Assign(targets=[node.target], value=node.value)
         return ast.copy_location(value, node)
 
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST:  # noqa: N802
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST:
         if node.names[0].name != "*":
             return node
         if node.level or node.module is None:

@@ -91,7 +91,9 @@ def _connect(database: Any, *arguments: Any, **options: Any) -> sqlite3.Connecti
 class InlineExecutor(futures.Executor):
     """`ThreadPoolExecutor` without threads: `submit` runs the function before it returns."""
 
-    def __init__(self, *_arguments: Any, initializer: Any = None, initargs: tuple[Any, ...] = (), **_options: Any) -> None:
+    def __init__(
+        self, *_arguments: Any, initializer: Any = None, initargs: tuple[Any, ...] = (), **_options: Any
+    ) -> None:
         if initializer is not None:
             initializer(*initargs)
         self._closed = False
@@ -117,7 +119,19 @@ def _guard_descriptors() -> None:
     """Calls on the standard descriptors would reach for streams the host does not have."""
     refuse = _refusing_os(errno.EBADF, "there are no file descriptors in this sandbox")
     for name in (
-        *("read", "readv", "readinto", "pread", "preadv", "write", "writev", "pwrite", "pwritev", "close", "closerange"),
+        *(
+            "read",
+            "readv",
+            "readinto",
+            "pread",
+            "preadv",
+            "write",
+            "writev",
+            "pwrite",
+            "pwritev",
+            "close",
+            "closerange",
+        ),
         *("dup", "dup2", "fstat", "fstatvfs", "fdopen", "fsync", "fdatasync", "ftruncate", "isatty", "lseek", "pipe"),
         *("get_blocking", "set_blocking", "get_inheritable", "set_inheritable", "posix_fadvise", "posix_fallocate"),
         *("ttyname", "tcgetpgrp", "device_encoding", "sendfile", "login_tty", "openpty", "fchdir", "fchmod", "fchown"),
@@ -139,8 +153,8 @@ def _bounded_recursion(limit: int) -> None:
 def install() -> None:
     """Put every refusal in place; once, before the snapshot."""
     builtins.open = _open
-    import io  # noqa: PLC0415
     import _io  # noqa: PLC0415
+    import io  # noqa: PLC0415
 
     io.open = _open
     io.FileIO = _io.FileIO = _refusing_os(errno.EROFS, _FILES)
@@ -149,6 +163,7 @@ def install() -> None:
     sys.stdin = sys.__stdin__ = _Input()
     sys.breakpointhook = _refusing(RuntimeError, "there is no debugger in this sandbox: use print")
     sys.setrecursionlimit = _bounded_recursion
+    sys._debugmallocstats = sys._baserepl = _refusing_os(errno.EBADF, "there is no terminal in this sandbox")  # noqa: SLF001
     _guard_descriptors()
     os.system = os.popen = os._exit = os.abort = _refusing_os(errno.ENOSYS, _PROCESSES)
     signal.raise_signal = signal.alarm = signal.pause = _refusing_os(errno.ENOSYS, _PROCESSES)

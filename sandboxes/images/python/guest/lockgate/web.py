@@ -124,7 +124,7 @@ class Response:
         """The body as bytes."""
         return Binary(self.content)
 
-    read = array_buffer = bytes
+    read = array_buffer = bytes  # noqa: A003 (the property above is meant)
 
     def json(self) -> Any:
         """The body parsed as JSON; ValueError that quotes its start if it is none."""

@@ -1,5 +1,7 @@
 """The exception tree of `requests`."""
 
+# ruff: noqa: N818 (the names are those of requests)
+
 from json import JSONDecodeError as _JSONDecodeError
 
 

@@ -5,10 +5,11 @@ import secrets
 from collections.abc import Iterator
 from datetime import timedelta
 from http.cookies import CookieError, SimpleCookie
-from typing import Any
+from typing import Any, Self
 
 from lockgate.web import Response as Answer
 from lockgate.web import decoded, parsed
+
 from requests.exceptions import HTTPError, JSONDecodeError
 from requests.structures import CaseInsensitiveDict
 
@@ -47,7 +48,7 @@ class Response:
     def __bool__(self) -> bool:
         return self.ok
 
-    def __enter__(self) -> "Response":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -138,8 +139,8 @@ def multipart(data: Any, files: Any) -> tuple[bytes, str]:
     parts: list[bytes] = []
     fields = data.items() if hasattr(data, "items") else data or ()
     for name, value in fields:
-        for item in value if isinstance(value, (list, tuple)) else (value,):
-            parts.append(_part(boundary, f'name="{name}"', None, item))
+        items = value if isinstance(value, (list, tuple)) else (value,)
+        parts += [_part(boundary, f'name="{name}"', None, item) for item in items]
     for name, file in files.items() if hasattr(files, "items") else files:
         filename, content, kind = _file(name, file)
         parts.append(_part(boundary, f'name="{name}"; filename="{filename}"', kind, content))

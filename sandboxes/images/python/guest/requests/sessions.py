@@ -1,11 +1,12 @@
 """`requests.Session` and the request functions, over the host's fetch."""
 
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from lockgate.calls import FetchError
 from lockgate.web import Response as Answer
 from lockgate.web import exchange, request_of, with_params
+
 from requests.auth import HTTPBasicAuth
 from requests.exceptions import (
     ConnectionError,  # noqa: A004 (its name in requests)
@@ -35,13 +36,13 @@ class Session:
         self.max_redirects = 30
         self.trust_env = False
 
-    def __enter__(self) -> "Session":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def request(  # noqa: PLR0913 (the signature of requests)
+    def request(  # noqa: PLR0913, PLR0917 (the signature of requests)
         self,
         method: str,
         url: str,

@@ -17,9 +17,11 @@ from typing import Any
 
 from sandboxes.egress import EgressRule, RuleSet
 from sandboxes.token import TokenClaims, sign_token
+from tests.egress.origin import Origin
 
 KEY = secrets.token_bytes(32)
 LOOPBACK = ("127.0.0.0/8", "::1/128")
+SECRET = "s3cr3t/Value+with=chars"
 
 
 def rule(**fields: Any) -> EgressRule:
@@ -198,6 +200,33 @@ class Lab:
             return self.process.wait(10)
         finally:
             self.process.stdout.close()
+
+
+@dataclass
+class World:
+    """A proxy, the origins behind it, and rule sets by what they allow."""
+
+    lab: Lab
+    plain: Origin
+    secure: Origin
+    open: RuleSet
+    with_secret: RuleSet
+
+    def token(self, rules: RuleSet | None = None) -> str:
+        return self.lab.token(rules or self.open)
+
+    def load(self, rules: RuleSet) -> str:
+        """Add a rule set to the running proxy; gives a token for it."""
+        assert self.lab.command(rule_sets={rules.digest(): rules.model_dump(mode="json", by_alias=True)})["done"]
+        return self.lab.token(rules)
+
+    @property
+    def http(self) -> str:
+        return f"http://api.example.test:{self.plain.port}"
+
+    @property
+    def https(self) -> str:
+        return f"https://api.example.test:{self.secure.port}"
 
 
 def render(head: str, token: str | None = None) -> bytes:

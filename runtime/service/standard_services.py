@@ -1,0 +1,38 @@
+"""The standard services beside our own: health, open to anyone, and reflection, behind the token like the rest."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
+from grpc_health.v1.health_pb2 import HealthCheckResponse
+from grpc_reflection.v1alpha import reflection_pb2_grpc
+from grpc_reflection.v1alpha._async import ReflectionServicer
+from grpc_reflection.v1alpha.reflection import SERVICE_NAME
+
+from runtime.service.auth import Authenticator
+from runtime.service.handlers import check_token
+
+
+class _GuardedReflection(ReflectionServicer):
+    def __init__(self, names: Sequence[str], authenticator: Authenticator) -> None:
+        super().__init__(names)
+        self._authenticator = authenticator
+
+    async def ServerReflectionInfo(  # noqa: N802 - the proto's name
+        self, request_iterator: Any, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[Any]:
+        await check_token(context, self._authenticator)
+        async for reply in super().ServerReflectionInfo(request_iterator, context):
+            yield reply
+
+
+async def add_standard_services(server: grpc.aio.Server, names: Sequence[str], authenticator: Authenticator) -> None:
+    """Health says SERVING for the server and each of `names`; reflection knows them and itself."""
+    health = HealthServicer()
+    for name in ("", *names):
+        await health.set(name, HealthCheckResponse.SERVING)
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    reflection = _GuardedReflection((*names, "grpc.health.v1.Health", SERVICE_NAME), authenticator)
+    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflection, server)

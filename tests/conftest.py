@@ -1,0 +1,41 @@
+"""Fixtures that several folders use: one real cell for the whole run, and clients of it."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from runtime.client import Client
+from runtime.service.cell import CellOptions
+from tests.cell import LEDGER_TOKEN, TestCell, open_shared_state, running_cell, running_module, write_config
+
+
+@pytest.fixture(scope="session")
+def cell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestCell]:
+    directory = tmp_path_factory.mktemp("cell")
+    os.environ["LEDGER_TOKEN"] = LEDGER_TOKEN
+    ledger = ("tests.demo.ledger", "--database", str(directory / "ledger.db"))
+    with (
+        running_module(*ledger, env={"LEDGER_TOKEN": LEDGER_TOKEN}) as ledger_url,
+        running_module("tests.demo.site") as site_url,
+    ):
+        config = write_config(directory, ledger_url, site_url)
+        state = open_shared_state(directory / "state")
+        with running_cell(CellOptions(state=state, config_file=config, any_port=True)) as running:
+            site = site_url.replace("127.0.0.1", "site.test.internal")
+            test_cell = TestCell(cell=running, state=state, site=site, config_file=config)
+            asyncio.run(_upstreams_settled(test_cell))
+            yield test_cell
+
+
+async def _upstreams_settled(cell: TestCell) -> None:
+    async with asyncio.timeout(60), Client(cell.address, cell.token) as client:
+        while any(state.state == "starting" for state in (await client.search("", limit=1)).upstreams):
+            await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+async def client(cell: TestCell) -> AsyncIterator[Client]:
+    async with Client(cell.address, cell.token) as client:
+        yield client
