@@ -1,9 +1,10 @@
 """The addon that decides: mitmproxy's hooks on one side, admission, exchanges and records on the other."""
 
+import asyncio
 import ipaddress
 import time
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from mitmproxy import exceptions, http, tls
@@ -19,7 +20,7 @@ from .authority import Authority
 from .dialer import DIAL, Destination, Dial
 from .events import EventLog
 from .exchange import Exchange
-from .layers import EXCHANGE, RAW_TARGET, closed, exchange_of
+from .layers import EXCHANGE, RAW_TARGET, closed, exchange_of, limits
 from .redaction import Redactor, StreamRedactor
 from .request import CanonicalRequest, Denial, RawRequest, read_request
 
@@ -45,6 +46,8 @@ class Gate:
         self._hosts = hosts
         self._tunnels: dict[str, Tunnel] = {}
         self._barred: set[str] = set()
+        self._unused: set[str] = set()
+        self.on_stale: Callable[[str], None] = lambda _: None
         self._open: defaultdict[str, list[Exchange]] = defaultdict(list)
 
     # Connections
@@ -58,6 +61,7 @@ class Gate:
         """Record what never came to an end."""
         self._tunnels.pop(client.id, None)
         self._barred.discard(client.id)
+        self._unused.discard(client.id)
         for exchange in self._open.pop(client.id, []):
             if exchange.answer is None and exchange.code == "allowed":
                 exchange.code, exchange.reason = "client_disconnected", "the client went away"
@@ -85,8 +89,10 @@ class Gate:
         self._tunnels[flow.client_conn.id] = opened
 
     def http_connected(self, flow: http.HTTPFlow) -> None:
-        """A tunnel stands."""
+        """A tunnel stands; it must be used within the time a request head has."""
         self._end(flow, status=200)
+        self._unused.add(flow.client_conn.id)
+        asyncio.get_running_loop().call_later(limits.head_timeout_s, self._check_used, flow.client_conn.id)
 
     def http_connect_error(self, flow: http.HTTPFlow) -> None:
         """A tunnel was refused."""
@@ -113,10 +119,12 @@ class Gate:
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """Decide, and put the request into the form it leaves in. Its body streams behind."""
+        self._unused.discard(flow.client_conn.id)
         exchange = self._begin(flow)
         admitted = self._admit(flow, exchange)
         if isinstance(admitted, Denial):
-            flow.response = None if flow.error else _response(exchange.deny(admitted))
+            answer = exchange.deny(admitted)
+            flow.response = None if flow.error else _response(answer)
             return
         flow.request.stream = exchange.sending
 
@@ -157,6 +165,10 @@ class Gate:
         self._end(flow)
 
     # Parts
+
+    def _check_used(self, client_id: str) -> None:
+        if client_id in self._unused:
+            self.on_stale(client_id)
 
     def _begin(self, flow: http.HTTPFlow) -> Exchange:
         exchange = Exchange(method=flow.request.method[:32])

@@ -6,6 +6,7 @@ mitmproxy makes these classes by the names they have in its own modules, so `ins
 import logging
 import re
 from collections.abc import Generator
+from dataclasses import dataclass
 from typing import Any
 
 import h11
@@ -40,6 +41,16 @@ EXCHANGE = "lockgate"
 RAW_TARGET = "lockgate_target"
 MAX_HEAD = 64 * 1024
 MAX_DISCARDED = 1024 * 1024
+
+
+@dataclass(slots=True)
+class Limits:
+    """How long a client may take over a request head, or over its first one in a tunnel."""
+
+    head_timeout_s: float = 15.0
+
+
+limits = Limits()
 Commands = Generator[commands.Command, Any, Any]
 _REQUEST_LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32} [^\x00-\x20\x7f]{1,20000} HTTP/1\.[01]\r\n")
 _BARE_LF = re.compile(rb"(?<!\r)\n")
@@ -184,7 +195,9 @@ def _answer(flow: http.HTTPFlow) -> Answer:
 
 
 class GateHttp1Server(Http1Server):
-    """HTTP/1 towards clients: heads are bounded and strictly framed, errors are JSON."""
+    """HTTP/1 towards clients: heads are bounded in size and time and strictly framed, errors are JSON."""
+
+    _head_timer: commands.RequestWakeup | None = None
 
     def send(self, event: HttpEvent) -> Commands:
         """Write a response, or our answer where there is none yet."""
@@ -195,13 +208,31 @@ class GateHttp1Server(Http1Server):
             yield commands.SendData(self.conn, event.answer.http1())
         yield commands.CloseConnection(self.conn)
 
+    def _handle_event(self, event: events.Event) -> Commands:
+        if not isinstance(event, events.Wakeup):
+            yield from super()._handle_event(event)
+        elif self._head_timer is event.command:
+            yield from self._reject(408, f"the request head was not complete within {limits.head_timeout_s:g} s")
+
     def read_headers(self, event: events.ConnectionEvent) -> Commands:
-        """Refuse a head as soon as it cannot become a good one."""
+        """Refuse a head as soon as it cannot become a good one, and one that takes too long."""
         fault = _head_fault(bytes(self.buf)) if isinstance(event, events.DataReceived) else None
-        if fault is None:
-            yield from super().read_headers(event)
+        if fault is not None:
+            yield from self._reject(*fault)
             return
-        yield commands.SendData(self.conn, _error_response(fault[0], fault[1]))
+        yield from super().read_headers(event)
+        if not self._waits_for_head():
+            self._head_timer = None
+        elif self._head_timer is None:
+            self._head_timer = commands.RequestWakeup(limits.head_timeout_s)
+            yield self._head_timer
+
+    def _waits_for_head(self) -> bool:
+        return self.state == self.read_headers and len(self.buf) > 0
+
+    def _reject(self, status: int, reason: str) -> Commands:
+        self._head_timer = None
+        yield commands.SendData(self.conn, _error_response(status, reason))
         yield commands.CloseConnection(self.conn)
         self.state = self.done
 
@@ -277,8 +308,9 @@ def _body_reader(expected_size: int | None) -> Any:
     return _ChunkedReader() if expected_size is None else _make_body_reader(expected_size)
 
 
-def install() -> None:
-    """Make mitmproxy use these layers. Raises AttributeError if this version of it has no such names."""
+def install(head_timeout_s: float) -> None:
+    """Make mitmproxy use these layers, process-wide as it is. Raises AttributeError if this version of it has no such names."""
+    limits.head_timeout_s = head_timeout_s
     replaced = {
         (layers, "HttpStream"): GateStream,
         (layers, "Http1Server"): GateHttp1Server,
@@ -302,6 +334,18 @@ class GateConnection(ProxyConnectionHandler):
             return
         super().log(message, level, exc_info)
         self.abort()
+
+    async def handle_client(self) -> None:
+        """Serve the connection; whatever mitmproxy leaves open is closed.
+
+        A handler cancelled while it waits for mitmproxy's event lock skips its own closing.
+        """
+        try:
+            await super().handle_client()
+        finally:
+            for transport in self.transports.values():
+                if transport.writer is not None:
+                    transport.writer.close()
 
     def abort(self) -> None:
         """Close the client's connection and everything opened for it."""

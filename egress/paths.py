@@ -46,9 +46,9 @@ def normalise_path(path: str) -> str:
         raise ValueError('the path has a "\\" or ";", which servers read in different ways')
     if not _ALLOWED.fullmatch(path):
         raise ValueError("the path has characters that must be percent-encoded")
-    if _LAYERED.search(path):
-        raise ValueError("the path is percent-encoded twice")
     canonical = _TRIPLET.sub(_canonical_triplet, path)
+    if _LAYERED.search(canonical):
+        raise ValueError("the path is percent-encoded twice")
     segments = canonical.split("/")[1:]
     if "." in segments or ".." in segments:
         raise ValueError('the path has "." or ".." segments; send it resolved')

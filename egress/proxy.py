@@ -23,7 +23,7 @@ class Proxy:
     """One egress proxy. Make it inside a running `GuardedLoop`, then `await run()`."""
 
     def __init__(self, settings: EgressSettings) -> None:
-        layers.install()
+        layers.install(settings.head_timeout_s)
         state = Path(settings.state_dir)
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
         store, self.ca_file = load_authority(state)
@@ -38,6 +38,7 @@ class Proxy:
         self._server = Proxyserver()  # type: ignore[no-untyped-call]
         self.master.addons.add(self._server, layers.NextLayer(), self.gate, Certificates(store))
         self.master.addons.on_fault = self.gate.fault
+        self.gate.on_stale = self.addons.abort
         self.master.options.update(  # type: ignore[no-untyped-call]
             connection_strategy="lazy", validate_inbound_headers=True
         )

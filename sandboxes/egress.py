@@ -264,6 +264,7 @@ class EgressSettings(_Model):
     hosts: dict[str, str] = Field(
         default_factory=dict, description="Private services: name to address, instead of DNS."
     )
+    head_timeout_s: float = Field(15.0, gt=0, description="For a request head to arrive, once it began.")
     extra_ca_file: str | None = Field(None, description="PEM certificates trusted for upstreams beside the system's.")
 
     @model_validator(mode="after")

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 _UNITS = {"": 1, "B": 1, "KB": 1000, "MB": 1000**2, "GB": 1000**3, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 _SIZE = re.compile(r"(\d+)\s*([A-Za-z]*)")
@@ -62,4 +62,8 @@ def narrow(limits: Limits, wanted: dict[str, int]) -> tuple[Limits, dict[str, Li
         if value > ceiling:
             raise ValueError(f"{name} {value} is more than the profile's {ceiling}; a request may only narrow a limit")
         sources[name] = "request"
-    return Limits.model_validate({**limits.model_dump(), **wanted}), sources
+    try:
+        return Limits.model_validate({**limits.model_dump(), **wanted}), sources
+    except ValidationError as error:
+        faults = "; ".join(f"{fault['loc'][0]}: {fault['msg']}, not {fault['input']}" for fault in error.errors())
+        raise ValueError(faults) from None

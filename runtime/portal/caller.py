@@ -59,7 +59,11 @@ class ToolCaller:
 
 
 def _answer(tool: Tool, reply: ToolReply, context: CallContext) -> Answer:
-    payload = json.dumps(reply.value, ensure_ascii=False, separators=(",", ":"), default=str)
+    try:
+        payload = json.dumps(reply.value, ensure_ascii=False, separators=(",", ":"), default=str)
+    except RecursionError:
+        message = f"{tool.full_name}: the answer is nested too deeply; the call was made"
+        raise HostCallError("upstream_error", message, tool=tool.full_name) from None
     size = reply.bytes_in or len(payload)
     if size > context.max_response_bytes or len(payload) > _MOST_TIMES_LARGER * context.max_response_bytes:
         raise HostCallError(

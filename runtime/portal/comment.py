@@ -15,6 +15,18 @@ def prose(text: str, limit: int) -> list[str]:
     return [part for line in lines if line for part in _wrapped(line)]
 
 
+def about(summary: str, description: str, limit: int) -> list[str]:
+    """What a tool is for: its summary, and its description where that says more."""
+    told = description.strip()
+    if not limit or not told:
+        return prose(summary, 200)
+    return (
+        prose(told, limit)
+        if told.startswith(summary.removesuffix("..."))
+        else [*prose(summary, 200), *prose(told, limit)]
+    )
+
+
 def field_comment(field: Field, limit: int) -> str:
     """Description and facts of a property on one line."""
     said = " ".join(prose(field.description, limit))

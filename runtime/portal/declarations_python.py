@@ -3,7 +3,7 @@
 import keyword
 from dataclasses import dataclass
 
-from runtime.portal.comment import docstring, field_comment, prose
+from runtime.portal.comment import about, docstring, field_comment, prose
 from runtime.portal.identifier import identifier
 from runtime.portal.schema import ReferenceProblem
 from runtime.portal.signature import result_type
@@ -77,9 +77,7 @@ class PythonWriter:
         if len(head) > _WIDE:
             inner = ",\n".join(f"            {each}" for each in ["*", *arguments])
             head = f"        async def {tool.name}(\n{inner},\n        ) -> {result}:" if arguments else head
-        doc = prose(tool.summary, 200)
-        if prose_limit and tool.description and tool.description.strip() != tool.summary:
-            doc += prose(tool.description, prose_limit)
+        doc = about(tool.summary, tool.description, prose_limit)
         doc += ["Only reads."] if tool.read_only else []
         doc += ["Deprecated."] if tool.deprecated else []
         doc += [f"{f.name}: {comment}" for f in fields if (comment := field_comment(f, prose_limit))]

@@ -1,6 +1,6 @@
 """TypeScript declarations: what a JavaScript program may call, written as it calls it."""
 
-from runtime.portal.comment import field_comment, jsdoc, prose
+from runtime.portal.comment import about, field_comment, jsdoc, prose
 from runtime.portal.signature import result_type
 from runtime.portal.tool import Tool
 from runtime.portal.type_model import Both, Field, ListOf, MapOf, Named, ObjectOf, Type, Union, Values
@@ -40,9 +40,7 @@ class TypeScriptWriter:
         return "\n".join([*head, f"type {name} = {self._text(kind, '', prose_limit, 0)};"])
 
     def _tool(self, tool: Tool, prose_limit: int) -> list[str]:
-        doc = prose(tool.summary, 200)
-        if prose_limit and tool.description and tool.description.strip() != tool.summary:
-            doc += prose(tool.description, prose_limit)
+        doc = about(tool.summary, tool.description, prose_limit)
         doc += ["Only reads."] if tool.read_only else []
         doc += ["@deprecated"] if tool.deprecated else []
         fields = object_fields(tool.input)

@@ -14,6 +14,7 @@ from runtime.portal.tool import SkippedTool, Tool, one_line
 
 MAX_TOOLS: Final = 5_000
 MAX_SCHEMA_CHARACTERS: Final = 256 << 10
+MAX_SCHEMA_DEPTH: Final = 100
 MAX_DESCRIPTION: Final = 8 << 10
 
 _COMPOSED = frozenset({"allOf", "anyOf", "oneOf", "$ref", "if", "additionalProperties", "patternProperties",
@@ -51,12 +52,23 @@ def _unusable(listed: mcp_types.Tool, counts: Counter[str]) -> str:
     if counts[listed.name] > 1:
         return "the server lists two tools of this name"
     for schema in (listed.input_schema, listed.output_schema):
-        try:
-            if schema is not None and len(json.dumps(schema)) > MAX_SCHEMA_CHARACTERS:
-                return f"its schema has more than {MAX_SCHEMA_CHARACTERS} characters"
-        except (ValueError, RecursionError):
+        if schema is None:
+            continue
+        if _deeper_than(schema, MAX_SCHEMA_DEPTH):
             return "its schema is nested too deeply"
+        if len(json.dumps(schema)) > MAX_SCHEMA_CHARACTERS:
+            return f"its schema has more than {MAX_SCHEMA_CHARACTERS} characters"
     return ""
+
+
+def _deeper_than(value: Any, depth: int) -> bool:
+    level = [value]
+    for _ in range(depth):
+        members = (each.values() if isinstance(each, dict) else each for each in level)
+        level = [each for group in members for each in group if isinstance(each, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 def _tool(upstream: str, name: str, listed: mcp_types.Tool) -> Tool:

@@ -75,8 +75,9 @@ def build_request(
         body, media_type = None, ""
         if binding.body is not None and "body" in arguments:
             body, media_type = encode(binding.body, arguments["body"])
-    except ValueError as error:
-        raise HostCallError("invalid_argument", f"{tool.full_name}: {error}", tool=tool.full_name) from None
+    except (ValueError, RecursionError) as error:
+        said = "the arguments are nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise HostCallError("invalid_argument", f"{tool.full_name}: {said}", tool=tool.full_name) from None
     sent = {"accept": binding.accept, **{key.lower(): value for key, value in (headers or {}).items()}, **extra}
     if media_type:
         sent["content-type"] = media_type

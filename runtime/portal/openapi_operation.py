@@ -122,10 +122,9 @@ def _arguments(
 ) -> tuple[tuple[Parameter, ...], dict[str, Any], list[str], dict[str, str]]:
     declared = _declared(operation, document)
     names = [(str(each["name"]), f"{each['name']} in {each['in']}") for each in declared]
-    # `body` is taken by the request body, whatever a parameter is called.
-    reserved = [("body", "the body")] if "requestBody" in operation.operation else []
-    safe = distinct_identifiers([*reserved, *names], joined="_", reserved=RESERVED_ARGUMENTS)[len(reserved) :]
-    safe = [f"{name}_" if reserved and name == "body" else name for name in safe]
+    # `body` is the request body's, whatever a parameter is called.
+    reserved = RESERVED_ARGUMENTS | ({"body"} if "requestBody" in operation.operation else set())
+    safe = distinct_identifiers(names, joined="_", reserved=reserved)
     parameters = tuple(_parameter(each, argument) for each, argument in zip(declared, safe, strict=True))
     _check_path(operation.path, parameters)
     properties = {p.argument: _schema(each) for p, each in zip(parameters, declared, strict=True)}

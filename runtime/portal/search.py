@@ -1,6 +1,7 @@
 """Ranked search over the catalog: field-weighted BM25 by SQLite FTS5, exact names first."""
 
 import sqlite3
+import weakref
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -56,13 +57,14 @@ class SearchIndex:
         self._summaries = [_essence(split_words(tool.summary)) for tool in self._tools]
         self._known: dict[str, dict[int, float]] = {}
         self._database = _build(self._tools)
+        self._freed = weakref.finalize(self, self._database.close)
         # Common words cost the most to look up, and are asked for the most.
         for word, _ in Counter(word for words in self._summaries for word in words).most_common(_PREPARED):
             self._scores(word)
 
     def close(self) -> None:
         """Free the index."""
-        self._database.close()
+        self._freed()
 
     def search(self, query: str, limit: int = 10, cursor: str | None = None) -> SearchPage:
         """The best tools for a query, `limit` at a time; an empty query lists all. Raises BadCursorError."""

@@ -43,7 +43,7 @@ def _under_profile(request: pb.ExecuteRequest, profile: Profile, caller: Caller)
     try:
         limits, sources = narrow(profile.limits, dict(request.limits))
     except ValueError as error:
-        raise bad_fields([("limits", _first_line(error))]) from None
+        raise bad_fields([("limits", str(error))]) from None
     _check_size("code", request.code, limits.source_bytes, "source_bytes")
     _check_size("inputs_json", request.inputs_json, limits.inputs_bytes, "inputs_bytes")
     language: Any = LANGUAGES.get(request.language) or detect_language(request.code)
@@ -125,7 +125,3 @@ def _inputs(text: str) -> str:
 
 def _words(enum: Mapping[int, str]) -> str:
     return f"one of {', '.join(enum.values())}"
-
-
-def _first_line(error: ValueError) -> str:
-    return str(error).splitlines()[-1 if "validation error" in str(error) else 0].strip()

@@ -2,14 +2,15 @@
 
 import base64
 import json
-import socket
 import ssl
 import time
 from pathlib import Path
 
+import h2.connection
+import h2.events
 import pytest
 
-from tests.egress.lab import KEY, LOOPBACK, SECRET, Wire, World, render, rule, rule_set, start
+from tests.egress.lab import SECRET, World, render, rule, rule_set, start
 from tests.egress.origin import Origin, Received, answer
 
 ANYWHERE = {"hosts": ["**", "127.0.0.1", "0.0.0.0", "::1", "169.254.169.254", "10.0.0.1"], "networks": []}
@@ -269,13 +270,10 @@ def test_authority_plain_http_in_a_tunnel_is_decided_as_http(world: World) -> No
 
 
 def test_authority_over_http2(world: World) -> None:
-    h2 = pytest.importorskip("h2.connection")
-    import h2.events  # noqa: PLC0415
-
     wire = world.lab.tunnel(f"api.example.test:{world.secure.port}", world.token())
     inner = world.lab.secure(wire, "api.example.test", ["h2"])
     assert inner.socket.selected_alpn_protocol() == "h2"
-    client = h2.H2Connection()
+    client = h2.connection.H2Connection()
     client.initiate_connection()
     asked = {
         1: (f"api.example.test:{world.secure.port}", None, "200"),
@@ -411,7 +409,6 @@ def test_framing_a_smuggled_second_request_is_decided_by_itself(world: World) ->
         pytest.param(b"\x00\x01\x02\x03 raw bytes\n\n", id="raw"),
         pytest.param(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", id="h2c prior knowledge"),
         pytest.param(b"EHLO mail.example.test\r\n", id="smtp"),
-        pytest.param(b"\x16\x03\x01\x00\x05hello", id="not quite TLS"),
     ],
 )
 def test_tunnels_carry_http_only(world: World, raw: bytes) -> None:
@@ -423,6 +420,36 @@ def test_tunnels_carry_http_only(world: World, raw: bytes) -> None:
     except (EOFError, ConnectionError):
         pass
     assert world.plain.connections == before
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"\x16\x03\x01\x00\x05hello", id="half a ClientHello"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: ", id="half a head"),
+        pytest.param(b"G", id="a letter"),
+    ],
+)
+def test_life_cycle_slow_loris_in_a_tunnel(tmp_path: Path, raw: bytes) -> None:
+    rules = rule_set(rule(ports=[443]))
+    lab = start(tmp_path, rules, hosts={"api.example.test": "127.0.0.1"}, head_timeout_s=0.2)
+    wire = lab.tunnel("api.example.test:443", lab.token(rules))
+    wire.send(raw)
+    try:
+        assert wire.reply().status == 408
+    except (EOFError, ConnectionError):
+        pass
+    lab.stop()
+
+
+def test_life_cycle_slow_loris_at_the_proxy(tmp_path: Path) -> None:
+    lab = start(tmp_path, head_timeout_s=0.2)
+    wire = lab.wire()
+    wire.send(b"GET http://api.example.test/ HTTP/1.1\r\nHost:")
+    assert wire.reply().status == 408
+    assert wire.eof()
+    lab.stop()
 
 
 def test_tunnels_to_port_53_are_no_dns(tmp_path: Path) -> None:
@@ -684,6 +711,3 @@ def test_life_cycle_an_upstream_that_speaks_no_http(world: World, raw: bytes) ->
 
 def test_life_cycle_the_proxy_serves_on_after_all_this(world: World) -> None:
     assert world.lab.get(f"{world.https}/", world.token()).status == 200
-    assert len(KEY) == 32
-    assert LOOPBACK
-    assert isinstance(Wire(socket.socket()), Wire)

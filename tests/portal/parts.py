@@ -98,7 +98,9 @@ def free_port() -> int:
 @asynccontextmanager
 async def served(app: ASGIApp, port: int = 0) -> AsyncIterator[int]:
     """An ASGI application on loopback; its port."""
-    config = uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error", lifespan="on", ws="none")
+    config = uvicorn.Config(
+        app, host="127.0.0.1", port=port, log_level="critical", lifespan="on", ws="none", timeout_graceful_shutdown=0
+    )
     server = uvicorn.Server(config)
     server.install_signal_handlers = lambda: None  # type: ignore[method-assign]
     running = asyncio.create_task(server.serve())
@@ -110,7 +112,6 @@ async def served(app: ASGIApp, port: int = 0) -> AsyncIterator[int]:
         yield int(server.servers[0].sockets[0].getsockname()[1])
     finally:
         server.should_exit = True
-        server.force_exit = True
         await running
 
 

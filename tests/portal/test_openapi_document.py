@@ -18,7 +18,7 @@ from runtime.portal.openapi_document import OpenApiProblem, parse_openapi, serve
         (b"{", "api is not valid JSON: Expecting property name enclosed in double quotes at line 1, column 2"),
         (b"[]", "api is not an OpenAPI document: it holds an array, not an object"),
         (b"hello", "api is not an OpenAPI document: it holds text, not an object"),
-        (b"a: [1", "api is neither JSON nor YAML: did not find expected ',' or ']' at line 1, column 6"),
+        (b"a: [1", "api is neither JSON nor YAML: did not find expected ',' or ']'"),
         (b"{}", 'api is not an OpenAPI document: it has no "openapi" version at its top'),
         (b'{"swagger": "2.0"}', "api is a Swagger 2.0 document; OpenAPI 3.0 or 3.1 is read"),
         (b'{"openapi": "2.9"}', "api says OpenAPI 2.9; 3.0 and 3.1 are read"),
@@ -103,9 +103,7 @@ def test_one_bad_operation_is_listed_and_stops_nothing() -> None:
 
 def test_hostile_operation_names() -> None:
     names = ["__proto__", "constructor", "then", "class", "import", "a/b", "a-b", "a-b", "获取", "", None, 7, "x" * 500]
-    paths = {
-        f"/{n}": {"get": {"operationId": name, "responses": {"default": {}}}} for n, name in enumerate(names)
-    }
+    paths = {f"/{n}": {"get": {"operationId": name, "responses": {"default": {}}}} for n, name in enumerate(names)}
     document = {"openapi": "3.1.0", "paths": paths}
     loaded = load_openapi("api", json.dumps(document).encode(), "api")
     found = [tool.name for tool in loaded.tools]

@@ -124,7 +124,9 @@ def test_names_are_made_safe_and_their_own_are_still_taken() -> None:
     assert names[:2] == ["per_page", "from_"]
     assert len(set(names)) == 6
     assert names[-2:] == ["body_", "body"]
-    assert sent(made, {"per-page": 5, "from_": "x", "body_": "q", "body": [1]}).url.endswith("?per-page=5&from=x&body=q")
+    assert sent(made, {"per-page": 5, "from_": "x", "body_": "q", "body": [1]}).url.endswith(
+        "?per-page=5&from=x&body=q"
+    )
 
 
 @pytest.mark.parametrize(

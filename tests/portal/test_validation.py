@@ -111,7 +111,9 @@ def test_a_schema_that_lies_or_turns_in_circles_stops_nothing(schema: Any) -> No
 
 
 def test_a_schema_made_to_explode_is_given_up() -> None:
-    schema: dict[str, Any] = {"$defs": {"N": {"anyOf": [{"properties": {"n": {"$ref": "#/$defs/N"}}, "required": ["x"]}] * 8}}}
+    schema: dict[str, Any] = {
+        "$defs": {"N": {"anyOf": [{"properties": {"n": {"$ref": "#/$defs/N"}}, "required": ["x"]}] * 8}}
+    }
     value: dict[str, Any] = {}
     for _ in range(60):
         value = {"n": value}

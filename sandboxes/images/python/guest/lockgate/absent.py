@@ -58,6 +58,7 @@ REASONS = {
     "msvcrt": "this is no Windows",
     "winreg": "this is no Windows",
     "winsound": "this is no Windows",
+    "tzdata": "this image was built without time zones; use datetime.timezone(datetime.timedelta(hours=...))",
     "aiohttp": f"{_NETWORK}",
     "httpx": f"{_NETWORK}",
     "urllib3": f"{_NETWORK}",

@@ -220,4 +220,5 @@ def _syntax_lines(error: SyntaxError, source: str) -> list[str]:
 def forget(error: BaseException) -> None:
     """Let go of what the program holds: after a MemoryError that is where the memory is."""
     traceback.clear_frames(error.__traceback__)
-    sys.modules["__main__"].__dict__.clear()
+    if (main := sys.modules.get("__main__")) is not None:
+        main.__dict__.clear()

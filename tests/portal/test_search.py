@@ -1,0 +1,132 @@
+"""Search over a catalog: the rules of ranking in small, and retrieval over GitHub's operations."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime.portal.catalog import Catalog
+from runtime.portal.schema import Shape
+from runtime.portal.search import BadCursorError, SearchIndex
+from runtime.portal.tool import Tool
+
+QUERIES = json.loads((Path(__file__).parent / "data" / "github_queries.json").read_text())
+
+
+def tool(name: str, summary: str = "", arguments: tuple[str, ...] = (), upstream: str = "up") -> Tool:
+    shape = Shape(schema={"type": "object", "properties": {each: {} for each in arguments}}, root={})
+    return Tool(
+        upstream=upstream, name=name, original=name, summary=summary, description="", input=shape, output=None,
+        read_only=True,
+    )  # fmt: skip
+
+
+def index(*tools: Tool) -> SearchIndex:
+    catalog = Catalog()
+    for upstream in dict.fromkeys(each.upstream for each in tools):
+        catalog = catalog.with_upstream(upstream, [each for each in tools if each.upstream == upstream])
+    return SearchIndex(catalog)
+
+
+SMALL = index(
+    tool("listInvoices", "List all invoices of a customer", ("customerId",)),
+    tool("getInvoice", "Get one invoice"),
+    tool("deleteInvoice", "Delete an invoice"),
+    tool("createRefund", "Pay money back"),
+    tool("get", "Get a thing"),
+    tool("search_notes", "Search the notes", ("text",), upstream="notes"),
+)
+
+
+def names(query: str, limit: int = 10) -> list[str]:
+    return [each.name for each in SMALL.search(query, limit).tools]
+
+
+@pytest.mark.parametrize(
+    ("query", "first"),
+    [
+        ("getInvoice", "getInvoice"),
+        ("up.getInvoice", "getInvoice"),
+        ("codemode.up.getInvoice({id: 1})", "getInvoice"),
+        ("GETINVOICE", "getInvoice"),
+        ("get", "get"),
+        ("list invoices", "listInvoices"),
+        ("remove invoice", "deleteInvoice"),
+        ("find a memo", "search_notes"),
+        ("money", "createRefund"),
+        ("notes", "search_notes"),
+        ("customer id", "listInvoices"),
+    ],
+)
+def test_first_of(query: str, first: str) -> None:
+    assert names(query)[0] == first
+
+
+def test_words_no_tool_has_are_told() -> None:
+    page = SMALL.search("invoice frobnicate quux", 10)
+    assert page.unmatched == ("frobnicate", "quux")
+    assert {each.name for each in page.tools} >= {"getInvoice", "listInvoices", "deleteInvoice"}
+    nothing = SMALL.search("frobnicate", 10)
+    assert (nothing.tools, nothing.unmatched, nothing.total) == ((), ("frobnicate",), 0)
+
+
+def test_an_empty_query_lists_all_page_by_page() -> None:
+    seen: list[str] = []
+    cursor = None
+    while True:
+        page = SMALL.search("", 4, cursor)
+        seen += [each.full_name for each in page.tools]
+        cursor = page.cursor
+        if cursor is None:
+            break
+    assert seen == list(SMALL.catalog.tools)
+    assert page.total == 6
+
+
+@pytest.mark.parametrize("cursor", ["x", "1", ".", "1.x", "-1.2", "²", "1.99999999999999999999", "1.²"])
+def test_a_bad_cursor(cursor: str) -> None:
+    with pytest.raises(BadCursorError, match="not a cursor"):
+        SMALL.search("invoice", 2, cursor)
+
+
+def test_a_cursor_of_another_catalog() -> None:
+    page = SMALL.search("", 2)
+    assert page.cursor is not None
+    other = SearchIndex(SMALL.catalog.with_upstream("more", [tool("x", upstream="more")]))
+    with pytest.raises(BadCursorError, match="has changed"):
+        other.search("", 2, page.cursor)
+
+
+@given(st.text(max_size=80) | st.text(alphabet='"*():^-+ANDORNOTNEAR{}', max_size=40))
+def test_any_text_is_a_query(query: str) -> None:
+    SMALL.search(query, 5)
+
+
+def test_a_query_without_end_is_cut() -> None:
+    assert SMALL.search("invoice " * 100_000, 5).tools
+
+
+def test_an_empty_catalog() -> None:
+    assert index().search("anything", 5).tools == ()
+
+
+def test_retrieval_over_github(github_catalog: Catalog) -> None:
+    """The promise of docs: at least 0.95 of what a query is for among the first five, and mostly first."""
+    over = SearchIndex(github_catalog)
+    recall = rank = 0.0
+    missed: list[Any] = []
+    for case in QUERIES:
+        found = [each.name for each in over.search(case["query"], 10).tools]
+        wanted = set(case["relevant"])
+        assert all(f"github.{name}" in github_catalog.tools for name in wanted)
+        hits = len(wanted & set(found[:5])) / min(5, len(wanted))
+        recall += hits
+        rank += next((1 / place for place, name in enumerate(found, 1) if name in wanted), 0.0)
+        if hits < 1:
+            missed.append((case["query"], found[:5]))
+    assert len(QUERIES) >= 60
+    assert recall / len(QUERIES) >= 0.95, missed
+    assert rank / len(QUERIES) >= 0.85, missed

@@ -1,0 +1,90 @@
+"""The pair over MCP, with the official SDK's client, over streamable HTTP and over `lockgate mcp`."""
+
+import os
+import sys
+from contextlib import asynccontextmanager
+
+import httpx2
+import pytest
+from mcp import StdioServerParameters, stdio_client
+from mcp.client.client import Client as McpClient
+from mcp.client.streamable_http import streamable_http_client
+
+from tests.cell import ROOT, TestCell
+
+
+@asynccontextmanager
+async def over_http(cell: TestCell):
+    headers = {"authorization": f"Bearer {cell.token}"}
+    async with httpx2.AsyncClient(headers=headers, timeout=30) as http:
+        async with McpClient(streamable_http_client(cell.mcp_url, http_client=http)) as client:
+            yield client
+
+
+@asynccontextmanager
+async def over_stdio(cell: TestCell):
+    parameters = StdioServerParameters(
+        command=sys.executable,
+        args=["-m", "runtime.cli", "mcp", "--server", cell.address, "--profile", "tests"],
+        env={"LOCKGATE_HOME": str(cell.state.path), "PATH": os.environ["PATH"]},
+        cwd=ROOT,
+    )
+    async with McpClient(stdio_client(parameters)) as client:
+        yield client
+
+
+BOTH = pytest.mark.parametrize("connect", [over_http, over_stdio])
+
+
+def text(result) -> str:
+    return "\n".join(block.text for block in result.content)
+
+
+@BOTH
+async def test_there_are_two_tools(cell: TestCell, connect):
+    async with connect(cell) as client:
+        tools = (await client.list_tools()).tools
+    assert [tool.name for tool in tools] == ["search", "execute"]
+
+
+@BOTH
+async def test_search_and_execute(cell: TestCell, connect):
+    async with connect(cell) as client:
+        found = await client.call_tool("search", {"query": "list accounts"})
+        assert "codemode.ledger.listAccounts(" in text(found)
+        code = "const page = await codemode.ledger.listAccounts({}); console.log('counted'); return page.total;"
+        done = await client.call_tool("execute", {"code": code, "profile": "tests"})
+    assert not done.is_error
+    assert done.structured_content["result"] == 4
+    assert "counted" in text(done)
+
+
+@BOTH
+async def test_python_too(cell: TestCell, connect):
+    async with connect(cell) as client:
+        code = "(await codemode.notes.read_note(title='rates'))['title']"
+        done = await client.call_tool("execute", {"code": code, "language": "python", "profile": "tests"})
+    assert done.structured_content["result"] == "rates", text(done)
+
+
+@BOTH
+async def test_a_program_that_fails_is_an_error_with_its_line(cell: TestCell, connect):
+    async with connect(cell) as client:
+        done = await client.call_tool("execute", {"code": "const a = 1;\nthrow new Error('no')", "profile": "tests"})
+    assert done.is_error
+    assert "throw new Error('no')" in text(done)
+
+
+@BOTH
+async def test_an_unknown_profile_is_an_error_that_names_the_others(cell: TestCell, connect):
+    async with connect(cell) as client:
+        done = await client.call_tool("execute", {"code": "1", "profile": "nope"})
+    assert done.is_error
+    assert "standard" in text(done)
+
+
+async def test_http_needs_the_token(cell: TestCell):
+    async with httpx2.AsyncClient() as http:
+        for headers in ({}, {"authorization": "Bearer wrong"}):
+            answer = await http.post(cell.mcp_url, json={}, headers=headers)
+            assert answer.status_code == 401
