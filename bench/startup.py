@@ -16,7 +16,7 @@ import grpc
 import psutil
 
 from bench.report import median_of, percentile, report
-from runtime.client import Context, execute_request
+from runtime.client import Context, Language, execute_request
 from runtime.rpc import runtime_pb2, runtime_pb2_grpc
 from runtime.service.cell import Cell, CellOptions
 from sandboxes.state import open_state
@@ -29,14 +29,12 @@ PROGRAM = {"javascript": "1 + 1", "python": "1 + 1"}
 class Caller:
     """A synchronous client: an asynchronous one would take more of the two cores."""
 
-    def __init__(self, address: str, token: str, language: str) -> None:
+    def __init__(self, address: str, token: str, language: Language) -> None:
         self._metadata = (("authorization", f"Bearer {token}"),)
         self._channel = grpc.insecure_channel(address)
         self._execute = runtime_pb2_grpc.RuntimeStub(self._channel).Execute
         context = Context(actor="bench", owner="bench", environment="dev", reason="bench.startup")
-        self._request = execute_request(
-            PROGRAM[language], profile="standard", context=context, language=language
-        )
+        self._request = execute_request(PROGRAM[language], profile="standard", context=context, language=language)
 
     def once(self) -> runtime_pb2.Execution:
         execution = self._execute(self._request, metadata=self._metadata).execution
@@ -81,7 +79,7 @@ def cell_pss_mb(pids: list[int]) -> float:
     return float(sum(process.memory_full_info().pss for process in processes)) / 1e6
 
 
-async def measure(language: str, count: int, rounds: int) -> dict[str, float]:
+async def measure(language: Language, count: int, rounds: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as scratch:
         options = CellOptions(state=open_state(Path(scratch, "state")), any_port=True)
         async with Cell(options) as cell:

@@ -109,7 +109,7 @@ def host_matches(pattern: str, host: str) -> bool:
         return True
     stars, _, base = pattern.partition(".")
     head = host.removesuffix(f".{base}")
-    return head != host and (stars == "**" or "." not in head)
+    return head not in {host, ""} and (stars == "**" or "." not in head)
 
 
 def path_matches(pattern: str, path: str) -> bool:

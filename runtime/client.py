@@ -89,8 +89,8 @@ class Client:
         ]
         self._channel = grpc.aio.insecure_channel(address, options=options)
         self._metadata = (("authorization", f"Bearer {token}"),)
-        self._runtime: runtime_pb2_grpc.RuntimeAsyncStub = runtime_pb2_grpc.RuntimeStub(self._channel)  # type: ignore[assignment, arg-type]
-        self._portal: portal_pb2_grpc.PortalAsyncStub = portal_pb2_grpc.PortalStub(self._channel)  # type: ignore[assignment, arg-type]
+        self._runtime: runtime_pb2_grpc.RuntimeAsyncStub = runtime_pb2_grpc.RuntimeStub(self._channel)
+        self._portal: portal_pb2_grpc.PortalAsyncStub = portal_pb2_grpc.PortalStub(self._channel)
 
     async def __aenter__(self) -> Self:
         return self

@@ -34,7 +34,7 @@ class Limits(BaseModel):
     cpu_ms: int = Field(2_000, ge=1, le=600_000, description="Processor time of the guest, host waits excluded.")
     active_ms: int = Field(5_000, ge=1, le=900_000, description="Time running or runnable, host waits excluded.")
     wall_ms: int = Field(30_000, ge=1, le=3_600_000, description="Time from start to end, everything included.")
-    memory_bytes: Size = Field(64 << 20, ge=8 << 20, le=2 << 30, description="Linear memory of the isolate.")
+    memory_bytes: Size = Field(64 << 20, ge=48 << 20, le=2 << 30, description="Linear memory of the isolate.")
     source_bytes: Size = Field(256 << 10, ge=1, le=4 << 20, description="Length of the program, UTF-8.")
     inputs_bytes: Size = Field(1 << 20, ge=4, le=64 << 20, description="Length of the inputs, JSON.")
     log_lines: int = Field(1_000, ge=0, le=100_000, description="Log lines the program may write.")

@@ -13,6 +13,7 @@ from sandboxes.tools import ToolRules, decide_tool
 
 Language = Literal["javascript", "typescript", "python"]
 Environment = Literal["dev", "stage", "prod"]
+Isolation = Literal["shared", "tenant", "dedicated"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 ENVIRONMENTS: tuple[Environment, ...] = get_args(Environment)
 
@@ -44,6 +45,10 @@ class Profile(BaseModel):
     )
     environments: Annotated[tuple[Environment, ...], AfterValidator(_unique)] = Field(
         min_length=1, description="Environments a caller may name in the request's context."
+    )
+    isolation: Isolation = Field(
+        "tenant",
+        description="Who may share a worker process: all (shared), one owner's executions (tenant), nobody (dedicated).",
     )
     limits: Limits = Field(default_factory=Limits, description="What one execution may use; requests only narrow it.")
     egress: RuleSet = Field(default_factory=RuleSet, description="Where fetch may go. No rule, no network.")

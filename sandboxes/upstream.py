@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from sandboxes.egress import Injection, Network, RuleSet, rules_for_base_url
+from sandboxes.egress import EgressRule, Injection, Network, RuleSet, rules_for_base_url
 
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -75,29 +75,31 @@ class OpenApiUpstream(_Upstream):
 
     kind: Literal["openapi"]
     document: str = Field(min_length=1, max_length=4_000, description="A file, or an http(s) URL; JSON or YAML.")
-    base_url: BaseUrl | None = Field(None, description="Where the API is. Left out, the document's first server.")
+    base_url: BaseUrl | None = Field(None, description="Where the API is; without it the upstream stays broken.")
+    servers: tuple[BaseUrl, ...] = Field(
+        (), max_length=20, description="Further servers that single operations of the document name, as it names them."
+    )
     auth: Injection | None = Field(None, description="The secret the egress proxy adds, and where. Needs base_url.")
     headers: Headers = Field(default_factory=dict, description="Sent with every call. Not for credentials.")
     networks: tuple[Network, ...] = Field((), description="Private networks the API may be in, as CIDR.")
 
     @model_validator(mode="after")
     def _auth_needs_base_url(self) -> Self:
-        if self.auth is not None and self.base_url is None:
-            raise ValueError("auth needs base_url: the document does not decide where a credential goes")
+        if self.base_url is None and (self.auth is not None or self.servers):
+            raise ValueError("auth and servers need base_url: the document does not decide where requests go")
         return self
 
-    def rule_set(self, name: str, servers: tuple[str, ...] = ()) -> RuleSet:
-        """What may leave for this upstream: its base URL, else the given servers of its document."""
-        bases = (self.base_url,) if self.base_url is not None else servers
-        rules = [rule for index, base in enumerate(bases) for rule in self._rules(name, index, base)]
+    def rule_set(self, name: str) -> RuleSet:
+        """What may leave for this upstream: calls under its base URL and servers, and the document by GET."""
+        bases = (self.base_url, *self.servers) if self.base_url is not None else ()
+        rules: list[EgressRule] = []
+        for base in dict.fromkeys(bases):
+            called = _rule_name(name) if not rules else f"{_rule_name(name)}-{len(rules) + 1}"
+            rules += rules_for_base_url(called, base, inject=self.auth, networks=self.networks).rules
         if _is_url(self.document) and not any(_covers(base, self.document) for base in bases):
             document = rules_for_base_url(f"{_rule_name(name)}-document", self.document, networks=self.networks)
             rules += [rule.model_copy(update={"methods": ("GET",)}) for rule in document.rules]
         return RuleSet(rules=tuple(rules))
-
-    def _rules(self, name: str, index: int, base: str) -> tuple[Any, ...]:
-        called = _rule_name(name) if index == 0 else f"{_rule_name(name)}-{index + 1}"
-        return rules_for_base_url(called, base, inject=self.auth, networks=self.networks).rules
 
 
 class McpStdioUpstream(_Upstream):

@@ -172,9 +172,8 @@ def write_config(directory: Path, ledger: str, site: str) -> Path:
         "networks": ["127.0.0.1/32"],
     }
     directory.joinpath("profiles").mkdir()
-    for profile in PROFILES:
-        if profile["name"] == "tests":
-            profile = {**profile, "egress": {"rules": [rule]}}
+    for given in PROFILES:
+        profile = {**given, "egress": {"rules": [rule]}} if given["name"] == "tests" else given
         path = directory / "profiles" / f"{profile['name']}.yaml"
         path.write_text(yaml.safe_dump(profile, sort_keys=False))
     directory.joinpath("broken.json").write_text('{"this": "is no OpenAPI document"}')

@@ -24,8 +24,6 @@ def add_parser(commands: Any) -> None:
 async def _mcp(arguments: argparse.Namespace) -> int:
     place = find_place(config=arguments.config, server=arguments.server)
     async with connected(place) as client:
-        face = ClientFace(
-            client, profile=arguments.profile, environment=arguments.environment, owner=arguments.owner
-        )
+        face = ClientFace(client, profile=arguments.profile, environment=arguments.environment, owner=arguments.owner)
         await serve_stdio(portal_server(face, version("lockgate")))
     return Exit.SUCCESS

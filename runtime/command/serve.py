@@ -45,6 +45,5 @@ def _greeting(cell: Cell, place: Place) -> str:
 Try it from another terminal:
   echo '1 + 1' | lockgate run -
   lockgate search WORDS
-  claude mcp add --transport http lockgate http://{cell.mcp_address}/mcp --header "Authorization: Bearer $(cat {place.state.token_file})"
 
 Ctrl-C stops it."""

@@ -18,3 +18,8 @@ class Caller:
     environment: Environment
     reason: str
     expires_at: float
+
+    @property
+    def tenant(self) -> str:
+        """Who shares places, queues and tenants' workers: one owner under one principal."""
+        return f"{self.principal}/{self.owner}"

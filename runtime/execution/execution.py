@@ -28,6 +28,11 @@ class Program:
     caller: Caller
     idempotency_key: str = ""
 
+    @property
+    def image(self) -> str:
+        """The image it runs on."""
+        return "python" if self.language == "python" else "javascript"
+
 
 @dataclass(kw_only=True, slots=True)
 class HostCallRecord:

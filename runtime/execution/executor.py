@@ -1,12 +1,12 @@
-"""Runs executions: admits, queues, hands to workers, times, ends and remembers them."""
+"""Runs executions: admits, queues, hands to workers, ends and remembers them."""
 
 import asyncio
-import logging
 import time
-from collections import deque
+from collections import Counter
 from dataclasses import dataclass
 
 from runtime.execution.execution import Execution, Failure, Program
+from runtime.execution.fair_queue import FairQueue
 from runtime.execution.host_calls import Fetcher, HostCalls, Tools
 from runtime.execution.hostcall import CallContext
 from runtime.execution.registry import Registry
@@ -14,9 +14,13 @@ from runtime.execution.running import RunningExecution
 from runtime.execution.tokens import TokenMint
 from runtime.isolate import Status
 from runtime.worker.link import Link
-from runtime.worker.pool import NoWorkerError, WorkerPool
+from runtime.worker.pool import WorkerPool
 
-log = logging.getLogger(__name__)
+_YOUNG_S = 0.05
+_LOOK_AGAIN_S = 0.01
+# So that a tenant whose programs wait for long leaves places for others.
+_MOST_SHARE = 0.75
+
 
 class QueueFullError(RuntimeError):
     """No more executions are taken for now."""
@@ -24,10 +28,16 @@ class QueueFullError(RuntimeError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bounds:
-    """How many executions may be under way, and how many may wait."""
+    """How many executions may be under way, and how many may wait, in all and for one tenant.
 
-    running: int = 256
-    queued: int = 1_000
+    At most `young` are in their first 50 ms before any host call: more would only wait in the workers, out of
+    reach of the fair queue.
+    """
+
+    running: int = 512
+    queued: int = 2_000
+    queued_per_tenant: int = 1_500
+    young: int = 6
 
 
 class Executor:
@@ -51,18 +61,23 @@ class Executor:
         self._bounds = bounds or Bounds()
         self._digests = {image.name: f"sha256:{image.digest}" for image in pool.images}
         self._runs: dict[str, RunningExecution] = {}
-        self._queue: deque[Execution] = deque()
+        self._young: dict[str, float] = {}
+        self._by_tenant: Counter[str] = Counter()
+        self._queue = FairQueue()
         self._numbers = 0
+        self._looking = False
+        pool.on_available = self._start_next
 
     def submit(self, program: Program) -> Execution:
         """Start, or queue, an execution. Raises QueueFullError."""
-        if len(self._queue) >= self._bounds.queued:
-            raise QueueFullError(
-                f"{len(self._runs)} executions run and {len(self._queue)} wait; no more than {self._bounds.queued} may"
-            )
-        execution = Execution(program=program, image_digest=self._digests[program.language])
+        bounds = self._bounds
+        if len(self._queue) >= bounds.queued:
+            raise QueueFullError(f"{len(self._runs)} executions run and {len(self._queue)} wait, which is the most")
+        if self._queue.waiting(program.caller.tenant) >= bounds.queued_per_tenant:
+            raise QueueFullError(f"{bounds.queued_per_tenant} executions of {program.caller.owner} wait already")
+        execution = Execution(program=program, image_digest=self._digests[program.image])
         self.registry.add(execution)
-        self._queue.append(execution)
+        self._queue.push(execution)
         self._start_next()
         return execution
 
@@ -75,13 +90,37 @@ class Executor:
             run.cancel(reason)
 
     def _start_next(self) -> None:
-        while self._queue and len(self._runs) < self._bounds.running:
-            try:
-                link = self._pool.choose()
-            except NoWorkerError:
-                asyncio.get_running_loop().call_later(0.02, self._start_next)
+        while self._queue and self._has_room():
+            found = self._queue.pop(self._place)
+            if found is None:
                 return
-            self._start(self._queue.popleft(), link)
+            self._start(*found)
+
+    def _has_room(self) -> bool:
+        now = time.monotonic()
+        while self._young:
+            oldest = next(iter(self._young))
+            if now - self._young[oldest] < _YOUNG_S:
+                break
+            del self._young[oldest]
+        if len(self._runs) >= self._bounds.running:
+            return False
+        if len(self._young) < self._bounds.young:
+            return True
+        if not self._looking:
+            self._looking = True
+            asyncio.get_running_loop().call_later(_LOOK_AGAIN_S, self._look_again)
+        return False
+
+    def _look_again(self) -> None:
+        self._looking = False
+        self._start_next()
+
+    def _place(self, execution: Execution) -> Link | None:
+        caller = execution.program.caller
+        if self._by_tenant[caller.tenant] >= max(1, int(self._bounds.running * _MOST_SHARE)):
+            return None
+        return self._pool.acquire(execution.program.profile.isolation, caller.tenant)
 
     def _start(self, execution: Execution, link: Link) -> None:
         self._numbers += 1
@@ -102,11 +141,20 @@ class Executor:
         calls = HostCalls(execution, context, self._tools, self._fetcher)
         run = RunningExecution(self._finished, execution, link, self._numbers, calls)
         self._runs[execution.id] = run
-        run.begin(self._pool.image_index(program.language))
+        self._young[execution.id] = execution.started
+        self._by_tenant[program.caller.tenant] += 1
+        run.begin(self._pool.image_index(program.image))
 
     def _finished(self, execution: Execution, status: str, failure: Failure | None) -> None:
-        del self._runs[execution.id]
+        """Called by a run, once."""
+        run = self._runs.pop(execution.id)
+        self._young.pop(execution.id, None)
+        tenant = execution.program.caller.tenant
+        self._by_tenant[tenant] -= 1
+        if not self._by_tenant[tenant]:
+            del self._by_tenant[tenant]
         self._end(execution, status, failure)
+        self._pool.release(run.link, execution.program.profile.isolation)
         self._start_next()
 
     def _end(self, execution: Execution, status: str, failure: Failure | None) -> None:

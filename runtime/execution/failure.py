@@ -59,9 +59,7 @@ def program_failure(execution: Execution, error: str) -> tuple[str, Failure]:
     call = _object(_object_of(error).get("call"))
     details = _object(call.get("details"))
     if call.get("code") == "limit" and details.get("limit") == "host_calls":
-        return "limit_host_calls", replace(
-            failure, limit="host_calls", limit_value=execution.program.limits.host_calls
-        )
+        return "limit_host_calls", replace(failure, limit="host_calls", limit_value=execution.program.limits.host_calls)
     return Status.PROGRAM_ERROR, failure
 
 

@@ -26,7 +26,7 @@ class RunningExecution:
     def __init__(self, finished: Finished, execution: Execution, link: Link, number: int, calls: HostCalls) -> None:
         self._finished = finished
         self._execution = execution
-        self._link = link
+        self.link = link
         self._number = number
         self._calls = calls
         self._tasks: set[asyncio.Task[None]] = set()
@@ -49,13 +49,13 @@ class RunningExecution:
         )
         left = min(limits.wall_ms / 1e3, program.caller.expires_at - time.time())
         self._timer = self._loop.call_later(max(0.0, left) + REPLY_GRACE_S, self._deadline)
-        self._link.run(self._number, run, self)
+        self.link.run(self._number, run, self)
 
     def cancel(self, reason: str) -> None:
         """Ask the worker to end it; if it does not, it is killed."""
         if not self._cancelled:
             self._cancelled = reason
-            self._link.cancel(self._number)
+            self.link.cancel(self._number)
             self._loop.call_later(KILL_GRACE_S, self._kill)
 
     def _deadline(self) -> None:
@@ -67,16 +67,16 @@ class RunningExecution:
             ending = Ending(Status.LIMIT_WALL, "wall_ms", program.limits.wall_ms)
         expired = "the request's expires_at has passed"
         self._finish(ending.status, limit_failure(self._execution, ending, cancelled=expired))
-        self._link.cancel(self._number)
+        self.link.cancel(self._number)
         self._loop.call_later(KILL_GRACE_S, self._kill)
 
     def _kill(self) -> None:
-        if self._link.holds(self._number):
-            self._link.kill(f"execution {self._execution.id} did not end when told to")
+        if self.link.holds(self._number):
+            self.link.kill(f"execution {self._execution.id} did not end when told to")
 
     # Listener
 
-    def on_log(self, lines: list[LogLine]) -> None:
+    def on_log(self, lines: list[LogLine]) -> None:  # noqa: D102 - told by Listener, as the next three
         if self._over:
             return
         limits = self._execution.program.limits
@@ -85,11 +85,11 @@ class RunningExecution:
             logs.append(line)
             self._execution.happened(line)
 
-    def on_call(self, call: Call) -> None:
+    def on_call(self, call: Call) -> None:  # noqa: D102
         if self._over:
             return
         if len(self._tasks) > self._execution.program.limits.host_calls:
-            self._link.kill("the worker passed on more host calls than the program may make")
+            self.link.kill("the worker passed on more host calls than the program may make")
             return
         task = self._loop.create_task(self._answer(call))
         self._tasks.add(task)
@@ -97,9 +97,9 @@ class RunningExecution:
 
     async def _answer(self, call: Call) -> None:
         ok, payload = await self._calls.perform(call)
-        self._link.result(self._number, call.call_id, ok=ok, payload=payload)
+        self.link.result(self._number, call.call_id, ok=ok, payload=payload)
 
-    def on_done(self, outcome: Outcome) -> None:
+    def on_done(self, outcome: Outcome) -> None:  # noqa: D102
         ending = outcome.ending
         self._execution.usage = outcome.usage
         if ending.status is Status.SUCCEEDED:
@@ -110,7 +110,7 @@ class RunningExecution:
         else:
             self._finish(ending.status, limit_failure(self._execution, ending, outcome.error, self._cancelled))
 
-    def on_lost(self, reason: str) -> None:
+    def on_lost(self, reason: str) -> None:  # noqa: D102
         self._finish("lost", lost_failure(self._execution, reason))
 
     def _finish(self, status: str, failure: Failure | None) -> None:

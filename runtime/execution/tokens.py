@@ -32,7 +32,5 @@ class TokenMint:
         return self._sign(f"service:{purpose}", "lockgate", "service", rules, int(time.time() + lifetime_s))
 
     def _sign(self, execution_id: str, actor: str, environment: str, rules: str, expires: int) -> str:
-        claims = TokenClaims(
-            execution=execution_id, rules=rules, actor=actor, environment=environment, expires=expires
-        )
+        claims = TokenClaims(execution=execution_id, rules=rules, actor=actor, environment=environment, expires=expires)
         return sign_token(claims, self._key)

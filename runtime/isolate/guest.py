@@ -64,7 +64,7 @@ class Guest:
     The first recorded `ending` is the one that counts; nothing the guest says can replace it.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all of it is the run's own
         self, *, limits: GuestLimits, seed: bytes, start_ns: int, channel: Channel, slots: RunSlots, received: float
     ) -> None:
         self.limits = limits

@@ -70,7 +70,7 @@ def warming_guest() -> Guest:
 
 
 def settle(
-    guest: Guest, *, trapped: bool, stack_overflow: bool, memory_bytes: int, memory_exact: bool
+    guest: Guest, *, trapped: bool, stack_overflow: bool = False, memory_bytes: int = 0, memory_exact: bool = False
 ) -> Outcome:
     """The outcome from the host's record first, and only then from what the guest said."""
     cpu_ns = guest.cpu_ns()

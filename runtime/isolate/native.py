@@ -31,7 +31,7 @@ _checks: dict[int, Interrupted] = {}
 _check_ids = itertools.count(1)
 
 
-@_EPOCH_CALLBACK
+@_EPOCH_CALLBACK  # type: ignore[untyped-decorator]
 def _on_epoch(_context: Any, key: int, delta: Any, kind: Any) -> int:
     try:
         check = _checks.get(key)
@@ -39,7 +39,7 @@ def _on_epoch(_context: Any, key: int, delta: Any, kind: Any) -> int:
             delta[0] = 1
             kind[0] = 0
             return 0
-    except BaseException:  # noqa: BLE001 - nothing may leave a host function
+    except BaseException:
         log.exception("an epoch check failed; its guest is stopped")
     return ctypes.cast(ffi.wasmtime_error_new(b"stopped by the host"), ctypes.c_void_p).value or 0
 
@@ -136,7 +136,7 @@ def define_core(
     def raw(_env: Any, _caller: Any, args: Any, _nargs: int, _results: Any, _nresults: int) -> int:
         try:
             call(args)
-        except BaseException:  # noqa: BLE001 - nothing may leave a host function
+        except BaseException:
             log.exception("host function %s failed", name)
         return 0
 
@@ -185,7 +185,7 @@ def define_bytes_source(
                 results[0].kind = ffi.WASMTIME_COMPONENT_LIST
                 results[0].of.list = values
                 return 0
-        except BaseException:  # noqa: BLE001 - nothing may leave a host function
+        except BaseException:
             log.exception("host function %s failed", name)
         return ctypes.cast(ffi.wasmtime_error_new(b"refused by the host"), ctypes.c_void_p).value or 0
 

@@ -45,9 +45,7 @@ class PythonImage:
             return
         with root.add_instance(name) as instance:
             if functions is None:
-                self._keep.append(
-                    define_bytes_source(instance, "get-random-bytes", self._random, _MOST_RANDOM_BYTES)
-                )
+                self._keep.append(define_bytes_source(instance, "get-random-bytes", self._random, _MOST_RANDOM_BYTES))
                 instance.add_func("get-random-u64", lambda _: int.from_bytes(self._random(8), "little"))
                 return
             for function, call in functions.items():
@@ -80,16 +78,20 @@ class PythonImage:
             self._current.isolate.stop_soon()
 
 
-def _wall_clock(guest: Guest) -> component.Record:
+def _datetime(nanoseconds: int) -> component.Record:
+    """WASI's record of the same name."""
     record = component.Record()
-    record.seconds, record.nanoseconds = divmod(guest.now_ns, 10**9)
+    seconds, rest = divmod(nanoseconds, 10**9)
+    vars(record).update(seconds=seconds, nanoseconds=rest)
     return record
+
+
+def _wall_clock(guest: Guest) -> component.Record:
+    return _datetime(guest.now_ns)
 
 
 def _resolution(_: Guest) -> component.Record:
-    record = component.Record()
-    record.seconds, record.nanoseconds = 0, _CLOCK_STEP_NS
-    return record
+    return _datetime(_CLOCK_STEP_NS)
 
 
 def _seed_pair(guest: Guest) -> tuple[int, int]:
@@ -126,7 +128,9 @@ class _PythonIsolate:
         self._current = current
         self._store = store = wasmtime.Store(engine)
         self._watch = watch_epochs(store, self._tick)
-        self._run = linker.instantiate(store, guest).get_func(store, run_index)
+        run = linker.instantiate(store, guest).get_func(store, run_index)
+        assert run is not None
+        self._run = run
 
     def _tick(self) -> bool:
         return self._guest is None or self._guest.tick()

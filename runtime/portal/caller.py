@@ -64,6 +64,8 @@ def _answer(tool: Tool, reply: ToolReply, context: CallContext) -> Answer:
     except RecursionError:
         message = f"{tool.full_name}: the answer is nested too deeply; the call was made"
         raise HostCallError("upstream_error", message, tool=tool.full_name) from None
+    # An upstream's escapes can hold half a surrogate pair, which is no text to anybody after it.
+    payload = payload.encode("utf-8", "replace").decode()
     size = reply.bytes_in or len(payload)
     if size > context.max_response_bytes or len(payload) > _MOST_TIMES_LARGER * context.max_response_bytes:
         raise HostCallError(

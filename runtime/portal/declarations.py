@@ -98,7 +98,7 @@ def _asked(catalog: Catalog, names: Sequence[str]) -> tuple[list[Tool], list[tup
     for asked in dict.fromkeys(names):
         name = asked.strip().removeprefix("codemode.").split("(", 1)[0]
         if (tool := catalog.find(name) or catalog.find_original(name)) is not None:
-            tools.append(tool)
+            tools += [] if tool in tools else [tool]
         elif (named := _type_called(catalog, name)) is not None:
             types.append((name.partition(".")[0], named))
         else:

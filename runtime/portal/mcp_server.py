@@ -154,12 +154,19 @@ def _execute_structure(reply: ExecuteReply) -> dict[str, Any]:
 
 
 def _text(text: str, *, structured: dict[str, Any] | None = None, is_error: bool = False) -> _Answer:
-    safe = text.encode("utf-8", "replace").decode()
     return mcp_types.CallToolResult(
-        content=[mcp_types.TextContent(text=safe)],
-        structured_content=json.loads(json.dumps(structured)) if structured is not None else None,
+        content=[mcp_types.TextContent(text=text.encode("utf-8", "replace").decode())],
+        structured_content=_sound(structured),
         is_error=is_error,
     )
+
+
+def _sound(structured: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The same without halves of surrogate pairs, which JSON-RPC cannot carry."""
+    if structured is None:
+        return None
+    sound: dict[str, Any] = json.loads(json.dumps(structured, ensure_ascii=False).encode("utf-8", "replace"))
+    return sound
 
 
 def _failed(text: str) -> _Answer:

@@ -11,6 +11,8 @@ MAX_BYTES: Final = 64 << 20
 MAX_YAML_BYTES: Final = 8 << 20
 MAX_DEPTH: Final = 200
 
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
 # Not read, and large in real documents.
 _UNREAD = ("x-webhooks", "webhooks")
 
@@ -51,7 +53,10 @@ def _parse(data: bytes, source: str) -> Any:
 
 def _json(text: str, source: str) -> Any:
     try:
-        return json.loads(text)
+        document = json.loads(text)
+        if _SURROGATE.search(text) is None:
+            return document
+        return json.loads(json.dumps(document, ensure_ascii=False).encode("utf-8", "replace"))
     except json.JSONDecodeError as error:
         raise OpenApiProblem(
             f"{source} is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}"

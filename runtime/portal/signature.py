@@ -1,7 +1,7 @@
 """The one-line signature of a tool, as a program would call it."""
 
 import re
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from runtime.portal.schema import ReferenceProblem, Shape, properties_of
 from runtime.portal.tool import Tool
@@ -94,8 +94,3 @@ def _cut(text: str) -> str:
     """The head of a type, cut where its brackets are closed again."""
     head = re.split(r"[{<\[(|&]", text, maxsplit=1)[0].strip()
     return f"{head or 'object'} /* ... */" if not text.startswith("{") else "object /* see describe */"
-
-
-def signature_json(tool: Tool) -> dict[str, Any]:
-    """Both signatures, by language."""
-    return {"javascript": signature(tool), "python": signature(tool, "python")}

@@ -37,6 +37,8 @@ class _LanguageEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Language.Val
     """ECMAScript 2023, run by QuickJS-ng."""
     LANGUAGE_PYTHON: _Language.ValueType  # 2
     """Python 3.14."""
+    LANGUAGE_TYPESCRIPT: _Language.ValueType  # 3
+    """TypeScript whose types can be erased; they are not checked. Runs as JavaScript."""
 
 class Language(_Language, metaclass=_LanguageEnumTypeWrapper):
     """What a program is written in."""
@@ -47,6 +49,8 @@ LANGUAGE_JAVASCRIPT: Language.ValueType  # 1
 """ECMAScript 2023, run by QuickJS-ng."""
 LANGUAGE_PYTHON: Language.ValueType  # 2
 """Python 3.14."""
+LANGUAGE_TYPESCRIPT: Language.ValueType  # 3
+"""TypeScript whose types can be erased; they are not checked. Runs as JavaScript."""
 Global___Language: _TypeAlias = Language  # noqa: Y015
 
 class _Environment:

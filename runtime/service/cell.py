@@ -74,13 +74,16 @@ class Cell:
         return {"egress": self._egress.pid, "gateway": self._gateway.pid}
 
     async def __aenter__(self) -> Self:
+        children = (self._egress, self._gateway)
+        starting = [asyncio.create_task(child.start(START_TIMEOUT_S)) for child in children]
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._egress.start(START_TIMEOUT_S))
-                group.create_task(self._gateway.start(START_TIMEOUT_S))
-        except BaseException as error:
+            await asyncio.gather(*starting)
+        except BaseException:
+            for task in starting:
+                task.cancel()
+            await asyncio.gather(*starting, return_exceptions=True)
             await self._stop()
-            raise error.exceptions[0] if isinstance(error, ExceptionGroup) else error from None
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:

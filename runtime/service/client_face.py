@@ -75,7 +75,7 @@ class ClientFace:
         )
         return DescribeReply(text=reply.declarations, left_out=tuple(reply.left_out), unknown=tuple(unknown))
 
-    async def execute(  # noqa: PLR0913 - a request
+    async def execute(  # noqa: PLR0913, PLR0917 - a request
         self,
         code: str,
         language: str | None,

@@ -14,7 +14,7 @@ DOMAIN = "lockgate"
 class ApiError(Exception):
     """A refused call. `reason` is a stable word for programs; `fields` maps request fields to what is wrong."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts of a status
         self,
         code: grpc.StatusCode,
         reason: str,
@@ -34,9 +34,7 @@ class ApiError(Exception):
 
     def to_status(self) -> Any:
         """For ServicerContext.abort_with_status."""
-        details: list[Any] = [
-            error_details_pb2.ErrorInfo(reason=self.reason, domain=DOMAIN, metadata=self.metadata)
-        ]
+        details: list[Any] = [error_details_pb2.ErrorInfo(reason=self.reason, domain=DOMAIN, metadata=self.metadata)]
         if self.fields:
             violations = [
                 error_details_pb2.BadRequest.FieldViolation(field=field, description=text)

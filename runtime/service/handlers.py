@@ -16,8 +16,9 @@ from runtime.service.errors import ApiError
 
 log = logging.getLogger(__name__)
 
-type Unary = Callable[[Any, str, grpc.aio.ServicerContext[Any, Any]], Awaitable[Any]]
-type Streaming = Callable[[Any, str, grpc.aio.ServicerContext[Any, Any]], AsyncIterator[Any]]
+type ServicerContext = grpc.aio.ServicerContext[Any, Any]
+type Unary = Callable[[Any, str, ServicerContext], Awaitable[Any]]
+type Streaming = Callable[[Any, str, ServicerContext], AsyncIterator[Any]]
 
 _UNAUTHENTICATED = ApiError(
     grpc.StatusCode.UNAUTHENTICATED,
@@ -45,7 +46,9 @@ def generic_handler(
     return grpc.method_handlers_generic_handler(service.full_name, methods)
 
 
-def _method_handler(method: MethodDescriptor, call: Any, authenticator: Authenticator) -> grpc.RpcMethodHandler[Any, Any]:
+def _method_handler(
+    method: MethodDescriptor, call: Any, authenticator: Authenticator
+) -> grpc.RpcMethodHandler[Any, Any]:
     decode = GetMessageClass(method.input_type).FromString
     name = method.full_name
 
@@ -67,13 +70,13 @@ def _method_handler(method: MethodDescriptor, call: Any, authenticator: Authenti
     )
 
 
-async def check_token(context: grpc.aio.ServicerContext[Any, Any], authenticator: Authenticator) -> None:
+async def check_token(context: ServicerContext, authenticator: Authenticator) -> None:
     """For services that are not ours: end the call unless it carries a valid token."""
     if authenticator.principal(authorization_of(context.invocation_metadata())) is None:
         await context.abort_with_status(_UNAUTHENTICATED.to_status())
 
 
-def _check(request: Any, context: grpc.aio.ServicerContext[Any, Any], authenticator: Authenticator) -> str:
+def _check(request: Any, context: ServicerContext, authenticator: Authenticator) -> str:
     principal = authenticator.principal(authorization_of(context.invocation_metadata()))
     if principal is None:
         raise _UNAUTHENTICATED
@@ -83,7 +86,7 @@ def _check(request: Any, context: grpc.aio.ServicerContext[Any, Any], authentica
 
 
 def _guard_unary(call: Unary, authenticator: Authenticator, name: str) -> Any:
-    async def guarded(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+    async def guarded(request: Any, context: ServicerContext) -> Any:
         try:
             return await call(request, _check(request, context, authenticator), context)
         except ApiError as error:
@@ -96,7 +99,7 @@ def _guard_unary(call: Unary, authenticator: Authenticator, name: str) -> Any:
 
 
 def _guard_stream(call: Streaming, authenticator: Authenticator, name: str) -> Any:
-    async def guarded(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
+    async def guarded(request: Any, context: ServicerContext) -> AsyncIterator[Any]:
         try:
             async for reply in call(request, _check(request, context, authenticator), context):
                 yield reply

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from importlib.metadata import version
 
 import uvicorn
@@ -23,7 +23,7 @@ class _Server(uvicorn.Server):
     """Leaves signals to the gateway."""
 
     @contextlib.contextmanager
-    def capture_signals(self):  # type: ignore[no-untyped-def] # noqa: ANN201
+    def capture_signals(self) -> Iterator[None]:
         yield
 
 
@@ -32,9 +32,7 @@ async def serve_mcp(settings: GatewaySettings, token: str, check: BearerCheck) -
     """Serve inside the block. Raises OSError if the address cannot be had."""
     host, port = split_endpoint(settings.mcp_address)
     async with Client(settings.grpc_address, token) as client:
-        face = ClientFace(
-            client, profile=DEFAULT_PROFILE, environment=DEFAULT_ENVIRONMENT, owner=DEFAULT_OWNER
-        )
+        face = ClientFace(client, profile=DEFAULT_PROFILE, environment=DEFAULT_ENVIRONMENT, owner=DEFAULT_OWNER)
         app = portal_app(portal_server(face, version("lockgate"), principal_of), check, host)
         config = uvicorn.Config(
             app, host=host, port=port, log_level="warning", access_log=False, server_header=False, lifespan="on"

@@ -2,8 +2,6 @@
 
 from typing import Literal
 
-import grpc
-
 from runtime.portal.declarations import DEFAULT_BUDGET, MAX_NAMES
 from runtime.portal.finder import Finder
 from runtime.portal.search import BadCursorError
@@ -12,6 +10,7 @@ from runtime.portal.tool import Tool
 from runtime.rpc import portal_pb2 as pb
 from runtime.rpc import runtime_pb2
 from runtime.service.errors import bad_fields
+from runtime.service.handlers import ServicerContext
 
 MOST_QUERY = 1_000
 MOST_PAGE = 100
@@ -27,8 +26,8 @@ class PortalServicer:
     def __init__(self, finder: Finder) -> None:
         self._finder = finder
 
-    async def Search(  # noqa: N802 - the proto's name
-        self, request: pb.SearchRequest, _principal: str, _: grpc.aio.ServicerContext
+    async def Search(  # noqa: N802, D102 - named and described in the proto
+        self, request: pb.SearchRequest, _principal: str, _: ServicerContext
     ) -> pb.SearchResponse:
         limit = request.limit or DEFAULT_PAGE
         if not 1 <= limit <= MOST_PAGE:
@@ -56,8 +55,8 @@ class PortalServicer:
             if state.phase != "ready"
         ]
 
-    async def Describe(  # noqa: N802
-        self, request: pb.DescribeRequest, _principal: str, _: grpc.aio.ServicerContext
+    async def Describe(  # noqa: N802, D102
+        self, request: pb.DescribeRequest, _principal: str, _: ServicerContext
     ) -> pb.DescribeResponse:
         names = list(request.names)
         budget = request.budget_chars or DEFAULT_BUDGET

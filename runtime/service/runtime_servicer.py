@@ -11,6 +11,7 @@ from runtime.execution.executor import Executor, QueueFullError
 from runtime.rpc import runtime_pb2 as pb
 from runtime.service.convert import LANGUAGE_NUMBERS, STATUSES, call_message, execution_message, log_message
 from runtime.service.errors import ApiError, bad_fields
+from runtime.service.handlers import ServicerContext
 from runtime.service.requests import MOST_REASON, program_of
 from sandboxes.egress import canonical_json
 from sandboxes.profile import Profile
@@ -27,8 +28,8 @@ class RuntimeServicer:
         self._executor = executor
         self._profiles = profiles
 
-    async def Execute(  # noqa: N802 - the proto's name
-        self, request: pb.ExecuteRequest, principal: str, _: grpc.aio.ServicerContext
+    async def Execute(  # noqa: N802, D102 - named and described in the proto
+        self, request: pb.ExecuteRequest, principal: str, _: ServicerContext
     ) -> pb.ExecuteResponse:
         execution, _attached = self._begin(request, principal)
         try:
@@ -38,8 +39,8 @@ class RuntimeServicer:
             raise
         return pb.ExecuteResponse(execution=execution_message(execution))
 
-    async def ExecuteStream(  # noqa: N802
-        self, request: pb.ExecuteRequest, principal: str, _: grpc.aio.ServicerContext
+    async def ExecuteStream(  # noqa: N802, D102
+        self, request: pb.ExecuteRequest, principal: str, _: ServicerContext
     ) -> AsyncIterator[pb.ExecuteEvent]:
         execution, attached = self._begin(request, principal)
         execution.watchers += 1
@@ -64,16 +65,14 @@ class RuntimeServicer:
             return self._executor.submit(program), False
         except QueueFullError as error:
             message = f"{error}; nothing was started, try again later"
-            raise ApiError(
-                grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL", message, retry_after_s=_RETRY_S
-            ) from None
+            raise ApiError(grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL", message, retry_after_s=_RETRY_S) from None
 
     def _client_left(self, execution: Execution) -> None:
         if not execution.program.idempotency_key and execution.state != "ended":
             self._executor.cancel(execution, "the client went away, or its deadline passed")
 
-    async def GetExecution(  # noqa: N802
-        self, request: pb.GetExecutionRequest, principal: str, _: grpc.aio.ServicerContext
+    async def GetExecution(  # noqa: N802, D102
+        self, request: pb.GetExecutionRequest, principal: str, _: ServicerContext
     ) -> pb.GetExecutionResponse:
         return pb.GetExecutionResponse(execution=execution_message(self._find(request.execution_id, principal)))
 
@@ -84,8 +83,8 @@ class RuntimeServicer:
             raise ApiError(grpc.StatusCode.NOT_FOUND, "NO_SUCH_EXECUTION", message)
         return execution
 
-    async def ListExecutions(  # noqa: N802
-        self, request: pb.ListExecutionsRequest, principal: str, _: grpc.aio.ServicerContext
+    async def ListExecutions(  # noqa: N802, D102
+        self, request: pb.ListExecutionsRequest, principal: str, _: ServicerContext
     ) -> pb.ListExecutionsResponse:
         size = request.page_size or DEFAULT_PAGE
         if not 1 <= size <= MOST_PAGE:
@@ -108,8 +107,8 @@ class RuntimeServicer:
                 continue
             yield execution
 
-    async def Cancel(  # noqa: N802
-        self, request: pb.CancelRequest, principal: str, _: grpc.aio.ServicerContext
+    async def Cancel(  # noqa: N802, D102
+        self, request: pb.CancelRequest, principal: str, _: ServicerContext
     ) -> pb.CancelResponse:
         if len(request.reason) > MOST_REASON:
             raise bad_fields([("reason", f"has {len(request.reason)} characters; at most {MOST_REASON}")])
@@ -118,14 +117,14 @@ class RuntimeServicer:
         await execution.ended.wait()
         return pb.CancelResponse(execution=execution_message(execution))
 
-    async def ListProfiles(  # noqa: N802
-        self, _request: pb.ListProfilesRequest, _principal: str, _: grpc.aio.ServicerContext
+    async def ListProfiles(  # noqa: N802, D102
+        self, _request: pb.ListProfilesRequest, _principal: str, _: ServicerContext
     ) -> pb.ListProfilesResponse:
         summaries = [_summary(profile) for _, profile in sorted(self._profiles.items())]
         return pb.ListProfilesResponse(profiles=summaries)
 
-    async def GetProfile(  # noqa: N802
-        self, request: pb.GetProfileRequest, _principal: str, _: grpc.aio.ServicerContext
+    async def GetProfile(  # noqa: N802, D102
+        self, request: pb.GetProfileRequest, _principal: str, _: ServicerContext
     ) -> pb.GetProfileResponse:
         profile = self._profiles.get(request.name)
         if profile is None:
@@ -158,9 +157,7 @@ async def _watch(execution: Execution) -> AsyncIterator[pb.ExecuteEvent]:
 def _event(happening: Happening, execution: Execution) -> pb.ExecuteEvent:
     match happening:
         case CallStarted(call):
-            return pb.ExecuteEvent(
-                call_started=pb.HostCall(number=call.number, kind=call.kind, target=call.target)
-            )
+            return pb.ExecuteEvent(call_started=pb.HostCall(number=call.number, kind=call.kind, target=call.target))
         case CallEnded(call):
             return pb.ExecuteEvent(call_ended=call_message(call, execution))
         case "started":

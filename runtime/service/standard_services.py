@@ -12,7 +12,7 @@ from grpc_reflection.v1alpha._async import ReflectionServicer
 from grpc_reflection.v1alpha.reflection import SERVICE_NAME
 
 from runtime.service.auth import Authenticator
-from runtime.service.handlers import check_token
+from runtime.service.handlers import ServicerContext, check_token
 
 
 class _GuardedReflection(ReflectionServicer):
@@ -20,11 +20,11 @@ class _GuardedReflection(ReflectionServicer):
         super().__init__(names)
         self._authenticator = authenticator
 
-    async def ServerReflectionInfo(  # noqa: N802 - the proto's name
-        self, request_iterator: Any, context: grpc.aio.ServicerContext[Any, Any]
+    async def ServerReflectionInfo(  # type: ignore[override] # noqa: N802 - typed as if it were a coroutine
+        self, request_iterator: Any, context: ServicerContext
     ) -> AsyncIterator[Any]:
         await check_token(context, self._authenticator)
-        async for reply in super().ServerReflectionInfo(request_iterator, context):
+        async for reply in super().ServerReflectionInfo(request_iterator, context):  # type: ignore[attr-defined]
             yield reply
 
 
@@ -35,4 +35,4 @@ async def add_standard_services(server: grpc.aio.Server, names: Sequence[str], a
         await health.set(name, HealthCheckResponse.SERVING)
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     reflection = _GuardedReflection((*names, "grpc.health.v1.Health", SERVICE_NAME), authenticator)
-    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflection, server)
+    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflection, server)  # type: ignore[no-untyped-call]

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -42,6 +43,8 @@ class Link(asyncio.Protocol):
         self._listeners: dict[int, Listener] = {}
         self._transport: asyncio.Transport | None = None
         self._reason = ""
+        self._closing = False
+        self._pinged = 0.0
 
     @property
     def load(self) -> int:
@@ -73,6 +76,22 @@ class Link(asyncio.Protocol):
         self._reason = self._reason or reason
         self.process.kill()
 
+    def ping(self) -> None:
+        """Ask for a sign of life."""
+        if not self._pinged:
+            self._pinged = time.monotonic()
+            self._write(frames.encode(Kind.PING, 0))
+
+    def silent_s(self, now: float) -> float:
+        """For how long a ping has not been answered."""
+        return now - self._pinged if self._pinged else 0.0
+
+    def close_when_idle(self) -> None:
+        """As `close`, once the last execution has ended."""
+        self._closing = True
+        if not self._listeners:
+            self.close()
+
     def close(self) -> None:
         """Let the worker end by itself: its socket closes."""
         if self._transport is not None:
@@ -84,11 +103,13 @@ class Link(asyncio.Protocol):
 
     # asyncio.Protocol
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:  # noqa: D102 - asyncio's, as the next two
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
-    def data_received(self, data: bytes) -> None:
+    def data_received(self, data: bytes) -> None:  # noqa: D102
+        if self._reason:
+            return  # killed; what still arrives is nobody's word
         try:
             for frame in self._decoder.feed(data):
                 self._dispatch(frame)
@@ -97,6 +118,9 @@ class Link(asyncio.Protocol):
             self.kill(f"the worker broke the frame protocol: {error}")
 
     def _dispatch(self, frame: Frame) -> None:
+        if frame.kind == Kind.PONG:
+            self._pinged = 0.0
+            return
         if frame.kind == Kind.HELLO:
             if not self.walls:
                 self.walls = frames.decode_hello(frame.payload)
@@ -109,14 +133,16 @@ class Link(asyncio.Protocol):
             outcome = frames.decode_done(frame.payload)
             del self._listeners[frame.number]
             listener.on_done(outcome)
+            if self._closing and not self._listeners:
+                self.close()
         elif frame.kind == Kind.CALL:
             listener.on_call(frames.decode_call(frame.payload))
         elif frame.kind == Kind.LOG:
             listener.on_log(frames.decode_log(frame.payload))
-        elif frame.kind != Kind.PONG:
+        else:
             raise FrameError(f"a frame of kind {frame.kind}")
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: D102
         self._transport = None
         self.process.forget()
         reason = self._reason or (f"the worker process ended: {exc}" if exc else "the worker process ended")

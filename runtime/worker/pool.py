@@ -1,54 +1,81 @@
-"""The gateway's workers: started through the zygote, chosen by load, replaced when they die."""
+"""The gateway's workers by cordon: which executions may share a process, and which workers stand by.
 
-import array
+Every worker begins as a stand-by, forked and locked down with a warmed spare of each image. A cordon takes one
+when it needs it: the shared cordon keeps as many as there are cores, a tenant's keeps one while it has work, and
+a dedicated execution takes one for itself alone.
+"""
+
 import asyncio
-import json
 import logging
 import os
 import socket
-import subprocess
-import sys
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import psutil
 
 from runtime.isolate.compiled import CompiledImage
 from runtime.worker.link import Link
 from runtime.worker.process import Process
+from runtime.worker.zygote_process import ZygoteGoneError, ZygoteProcess
+from sandboxes.profile import Isolation
 
 log = logging.getLogger(__name__)
 
-_ZYGOTE_START_S = 20.0
-_RESTART_DELAY_S = (0.0, 0.1, 0.5, 2.0)
+SHARED = "shared"
 
-
-class NoWorkerError(RuntimeError):
-    """No worker is ready; one is being started."""
+_START_S = 20.0
+_CHECK_S = 2.0
+_SILENT_S = 5.0
+_TENANT_IDLE_S = 30.0
+_RETRY_S = (0.0, 0.1, 0.5, 2.0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PoolSettings:
-    """How many workers, how many guests run at once in each, and when a worker is replaced."""
+    """How many workers and guests, and when a worker is replaced.
+
+    `slots` guests run at once in a worker; `standby` workers are kept ready, up to `most_standby` when they are used
+    up faster than they are made. A worker is replaced after `most_served` executions or beyond `most_rss` bytes.
+    """
 
     workers: int
     slots: int = 1
+    standby: int = 2
+    most_standby: int = 8
+    most_workers: int = 64
     most_served: int = 20_000
+    most_rss: int = 2 << 30
+
+
+@dataclass(slots=True)
+class _Cordon:
+    """The workers that one kind of execution may share."""
+
+    links: list[Link] = field(default_factory=list)
+    idle_since: float = field(default_factory=time.monotonic)
 
 
 class WorkerPool:
-    """Workers that may be shared by all executions of a cell."""
+    """All workers of a cell. `on_available` is called whenever an execution may find a worker that did not before."""
 
     def __init__(self, images: Sequence[CompiledImage], settings: PoolSettings) -> None:
         self.images = tuple(images)
+        self.on_available: Callable[[], None] = _nothing
         self._index = {image.name: index for index, image in enumerate(images)}
         self._settings = settings
-        self._ready: list[Link] = []
+        self._wanted_standby = settings.standby
+        self._standby: deque[Link] = deque()
+        self._cordons: dict[str, _Cordon] = {SHARED: _Cordon()}
         self._links: set[Link] = set()
-        self._all_ready = asyncio.Event()
-        self._closing = False
+        self._starting = 0
         self._failures = 0
-        self._zygote: subprocess.Popen[bytes] | None = None
-        self._control: socket.socket | None = None
-        self._forking = asyncio.Lock()
+        self._zygote: ZygoteProcess | None = None
+        self._changed = asyncio.Event()
+        self._closing = False
         self._tasks: set[asyncio.Task[None]] = set()
 
     def image_index(self, name: str) -> int:
@@ -56,103 +83,173 @@ class WorkerPool:
         return self._index[name]
 
     async def start(self) -> None:
-        """Start the zygote and every worker; returns when all are ready. Raises RuntimeError if that fails."""
-        await self._start_zygote()
-        for _ in range(self._settings.workers):
-            await self._fork()
-        async with asyncio.timeout(_ZYGOTE_START_S):
-            await self._all_ready.wait()
+        """Start the zygote and the shared workers; the stand-bys follow. Raises RuntimeError or TimeoutError."""
+        self._zygote = await ZygoteProcess.start(self.images, self._settings.slots)
+        self._refill()
+        async with asyncio.timeout(_START_S):
+            while len(self._cordons[SHARED].links) < self._settings.workers:
+                await self._changed.wait()
+                self._changed.clear()
+        self._spawn(self._look_after())
 
-    async def _start_zygote(self) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.setblocking(False)  # noqa: FBT003 - the standard library's signature
-        command = [sys.executable, "-I", "-m", "runtime.worker.zygote", str(theirs.fileno())]
-        self._zygote = subprocess.Popen(command, pass_fds=[theirs.fileno()], env={}, stdin=subprocess.DEVNULL)  # noqa: S603, ASYNC220 - our own module
-        theirs.close()
-        self._control = ours
-        settings = {
-            "images": [{**asdict(image), "path": str(image.path)} for image in self.images],
-            "slots": self._settings.slots,
-        }
-        loop = asyncio.get_running_loop()
-        await loop.sock_sendall(ours, json.dumps(settings).encode())
-        async with asyncio.timeout(_ZYGOTE_START_S):
-            answer = await loop.sock_recv(ours, 64)
-        if answer != b"ready":
-            raise RuntimeError(f"the zygote ended with status {self._zygote.wait()}; its log says why")
+    def acquire(self, isolation: Isolation, tenant: str) -> Link | None:
+        """The worker an execution goes to; None if it has to wait for one, which is then being made."""
+        if isolation == "dedicated":
+            return self._take_standby()
+        if isolation == "shared":
+            return self._least_loaded(self._cordons[SHARED])
+        cordon = self._cordons.get(tenant)
+        if cordon is None or not cordon.links:
+            link = self._take_standby()
+            if link is None:
+                return None
+            cordon = self._cordons.setdefault(tenant, _Cordon())
+            cordon.links.append(link)
+        return self._least_loaded(cordon)
 
-    async def _fork(self) -> None:
-        assert self._control is not None
-        loop = asyncio.get_running_loop()
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)  # noqa: FBT003
-        async with self._forking:
-            descriptors = array.array("i", [theirs.fileno()])
-            self._control.sendmsg([b"fork"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)])
-            theirs.close()
-            answer = await loop.sock_recv(self._control, 64)
-        if not answer:
-            ours.close()
-            raise RuntimeError("the zygote is gone")
-        process = Process(int(answer))
-        _, link = await loop.connect_accepted_socket(lambda: Link(process, self._on_ready, self._on_gone), ours)
-        self._links.add(link)
+    def _least_loaded(self, cordon: _Cordon) -> Link | None:
+        if not cordon.links:
+            return None
+        link = min(cordon.links, key=lambda candidate: candidate.load)
+        if link.served >= self._settings.most_served:
+            self._retire(cordon, link)
+        return link
 
-    def _on_ready(self, link: Link) -> None:
-        self._failures = 0
-        self._ready.append(link)
-        if len(self._ready) >= self._settings.workers:
-            self._all_ready.set()
+    def _take_standby(self) -> Link | None:
+        """One that stands by. Running out of them is the sign that more should."""
+        link = self._standby.popleft() if self._standby else None
+        if link is None:
+            self._wanted_standby = min(self._wanted_standby + 1, self._settings.most_standby)
+        self._refill()
+        return link
 
-    def _on_gone(self, link: Link) -> None:
-        self._links.discard(link)
-        if link in self._ready:
-            self._ready.remove(link)
-        if self._closing:
-            return
-        if len(self._links) < self._settings.workers:
-            self._failures += 1
-            self._spawn(self._replace())
+    def release(self, link: Link, isolation: Isolation) -> None:
+        """An execution left a worker. A dedicated worker goes with it."""
+        if isolation == "dedicated":
+            link.close()
 
-    def _spawn(self, work: "asyncio.Future[None] | object") -> None:
-        task = asyncio.ensure_future(work)  # type: ignore[arg-type]
+    def walls(self) -> dict[str, str]:
+        """What the lock-down of the workers reports; of the newest, since all are made alike."""
+        return next((dict(link.walls) for link in self._links if link.walls), {})
+
+    # Making workers.
+
+    def _refill(self) -> None:
+        """Start as many as are missing."""
+        missing_shared = self._settings.workers - len(self._cordons[SHARED].links)
+        wanted = missing_shared + self._wanted_standby - len(self._standby)
+        room = self._settings.most_workers - len(self._links)
+        while self._starting < min(wanted, room) and not self._closing:
+            self._starting += 1
+            self._spawn(self._make_worker())
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _replace(self) -> None:
-        delay = _RESTART_DELAY_S[min(self._failures - 1, len(_RESTART_DELAY_S) - 1)]
-        await asyncio.sleep(delay)
+    async def _make_worker(self) -> None:
         try:
-            if self._zygote is None or self._zygote.poll() is not None:
-                log.error("the zygote is gone; starting another")
-                await self._start_zygote()
+            await asyncio.sleep(_RETRY_S[min(self._failures, len(_RETRY_S) - 1)])
             await self._fork()
-        except (OSError, RuntimeError, TimeoutError):
-            log.exception("a worker could not be started; trying again")
+        except (OSError, ZygoteGoneError, TimeoutError) as error:
             self._failures += 1
-            if not self._closing:
-                self._spawn(self._replace())
+            self._starting -= 1
+            log.error("a worker could not be started (%s); trying again", error)
+            await self._mend_zygote()
+            self._refill()
 
-    def choose(self) -> Link:
-        """The ready worker with the least to do. Raises NoWorkerError."""
-        if not self._ready:
-            raise NoWorkerError("no worker is ready; one is being started")
-        link = min(self._ready, key=lambda candidate: candidate.load)
-        if link.served >= self._settings.most_served:
-            self._retire(link)
-        return link
+    async def _fork(self) -> None:
+        if self._zygote is None:
+            raise ZygoteGoneError("there is no zygote")
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)  # noqa: FBT003 - the standard library's signature
+        try:
+            pid = await self._zygote.fork(theirs)
+        except BaseException:
+            ours.close()
+            raise
+        process = Process(pid)
+        loop = asyncio.get_running_loop()
+        _, link = await loop.connect_accepted_socket(lambda: Link(process, self._on_ready, self._on_gone), ours)
+        self._links.add(link)
 
-    def _retire(self, link: Link) -> None:
+    async def _mend_zygote(self) -> None:
+        """A zygote that is gone is replaced, once, however many forks it failed."""
+        zygote = self._zygote
+        if zygote is None or self._closing or zygote.alive:
+            return
+        self._zygote = None
+        await zygote.stop()
+        try:
+            self._zygote = await ZygoteProcess.start(self.images, self._settings.slots)
+        except (OSError, ZygoteGoneError, TimeoutError) as error:
+            log.error("the zygote could not be started again: %s", error)
+
+    def _on_ready(self, link: Link) -> None:
+        self._failures = 0
+        self._starting -= 1
+        shared = self._cordons[SHARED].links
+        if len(shared) < self._settings.workers:
+            shared.append(link)
+        else:
+            self._standby.append(link)
+        self._changed.set()
+        self.on_available()
+
+    def _on_gone(self, link: Link) -> None:
+        self._links.discard(link)
+        if link in self._standby:
+            self._standby.remove(link)
+        for cordon in self._cordons.values():
+            if link in cordon.links:
+                cordon.links.remove(link)
+        if not link.walls:
+            self._starting -= 1
+            self._failures += 1
+        if not self._closing:
+            self._refill()
+
+    # Looking after workers.
+
+    async def _look_after(self) -> None:
+        while not self._closing:
+            await asyncio.sleep(_CHECK_S)
+            now = time.monotonic()
+            for link in list(self._links):
+                self._check(link, now)
+            self._let_idle_go(now)
+
+    def _check(self, link: Link, now: float) -> None:
+        if link.silent_s(now) > _SILENT_S:
+            link.kill(f"the worker did not answer for {_SILENT_S:g} s")
+            return
+        link.ping()
+        if _resident_bytes(link.process.pid) > self._settings.most_rss:
+            for cordon in self._cordons.values():
+                if link in cordon.links:
+                    self._retire(cordon, link)
+
+    def _retire(self, cordon: _Cordon, link: Link) -> None:
         """Give a worker nothing more after this; it goes when its last execution has ended."""
-        if len(self._ready) > 1:
-            self._ready.remove(link)
-            self._spawn(self._drain(link))
+        cordon.links.remove(link)
+        link.close_when_idle()
+        self._refill()
 
-    async def _drain(self, link: Link) -> None:
-        await self._fork()
-        while link.load:
-            await asyncio.sleep(0.05)
-        link.close()
+    def _let_idle_go(self, now: float) -> None:
+        """Tenants' workers without work, and stand-bys beyond the usual number."""
+        for key, cordon in list(self._cordons.items()):
+            if key == SHARED:
+                continue
+            if any(link.load for link in cordon.links):
+                cordon.idle_since = now
+            elif now - cordon.idle_since > _TENANT_IDLE_S:
+                del self._cordons[key]
+                for link in cordon.links:
+                    link.close()
+        self._wanted_standby = max(self._settings.standby, self._wanted_standby - 1)
+        while len(self._standby) > self._wanted_standby:
+            self._standby.popleft().close()
 
     def pids(self) -> list[int]:
         """The zygote and the workers."""
@@ -166,18 +263,19 @@ class WorkerPool:
             task.cancel()
         for link in list(self._links):
             link.close()
-        if self._control is not None:
-            self._control.close()
         if self._zygote is not None:
-            await asyncio.to_thread(self._wait_for_zygote, self._zygote)
+            await self._zygote.stop()
 
-    @staticmethod
-    def _wait_for_zygote(zygote: subprocess.Popen[bytes]) -> None:
-        try:
-            zygote.wait(2)
-        except subprocess.TimeoutExpired:
-            zygote.kill()
-            zygote.wait()
+
+def _nothing() -> None:
+    """Nobody waits for a worker yet."""
+
+
+def _resident_bytes(pid: int) -> int:
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.Error:
+        return 0
 
 
 def usable_cores() -> int:

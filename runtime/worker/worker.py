@@ -7,24 +7,20 @@ import queue
 import socket
 import threading
 import time
-from collections import deque
 from collections.abc import Sequence
 from typing import NoReturn
 
 import wasmtime
 
-from runtime.isolate import Event, Guest, LogLine, RunSlots, Status
+from runtime.isolate import Event, Guest, LogLine, Outcome, RunSlots, Status
 from runtime.isolate.engine import THREAD_STACK_BYTES, Ticker
-from runtime.isolate.images import Image
-from runtime.isolate.isolate import Isolate
+from runtime.isolate.isolate import settle
 from runtime.worker import frames
 from runtime.worker.frames import Call, Decoder, Kind, Run
 from runtime.worker.lockdown import Walls
+from runtime.worker.spares import Spares
 
 log = logging.getLogger(__name__)
-
-SPARES = 4
-"""Isolates of each image prepared ahead."""
 
 _IDLE_THREADS = 4
 _RECEIVE_BYTES = 1 << 18
@@ -34,9 +30,9 @@ class Worker:
     """Serves one gateway over one socket until that socket closes."""
 
     def __init__(
-        self, engine: wasmtime.Engine, images: Sequence[Image], link: socket.socket, slots: int, walls: Walls
+        self, engine: wasmtime.Engine, spares: Sequence[Spares], link: socket.socket, slots: int, walls: Walls
     ) -> None:
-        self._images = images
+        self._spares = spares
         self._link = link
         self._walls = walls
         self._slots = RunSlots(slots)
@@ -44,15 +40,12 @@ class Worker:
         self._sending = threading.Lock()
         self._jobs: queue.SimpleQueue[tuple[int, Run, float]] = queue.SimpleQueue()
         self._guests: dict[int, Guest] = {}
-        self._spares: list[deque[Isolate]] = [deque() for _ in images]
         self._idle = 0
         self._threads = threading.Lock()
 
     def serve(self) -> NoReturn:
-        """Prepare spares, say hello, and serve. Ends the process; an engine with a live timer must not be torn down."""
+        """Say hello and serve. Ends the process; an engine with a live timer must not be torn down."""
         threading.stack_size(THREAD_STACK_BYTES)
-        for index in range(len(self._images)):
-            self._refill(index)
         self.send(frames.encode_hello(self._walls))
         decoder = Decoder()
         with contextlib.suppress(OSError):
@@ -101,7 +94,7 @@ class Worker:
             number, run, _ = self._jobs.get()
             try:
                 self._execute(number, run)
-            except BaseException:  # noqa: BLE001 - a thread's end must not take the process's state with it
+            except BaseException:
                 log.exception("execution %d could not be run; the worker ends", number)
                 os._exit(70)
             with self._threads:
@@ -111,28 +104,22 @@ class Worker:
 
     def _execute(self, number: int, run: Run) -> None:
         guest = self._guests[number]
-        isolate = self._take(run.image)
+        spares = self._spares[run.image]
         with self._ticker:
-            guest.begin()
+            if not guest.begin():
+                self._done(number, settle(guest, trapped=True))
+                return
+            isolate = spares.take()
             outcome = isolate.run(guest, run.program, run.inputs)
             guest.finish()
+        self._done(number, outcome)
+        isolate.close()
+        while self._jobs.empty() and spares.refill_one():
+            pass
+
+    def _done(self, number: int, outcome: Outcome) -> None:
         del self._guests[number]
         self.send(frames.encode_done(number, outcome))
-        isolate.close()
-        self._refill(run.image)
-
-    def _take(self, image: int) -> Isolate:
-        try:
-            return self._spares[image].popleft()
-        except IndexError:
-            return self._images[image].isolate()
-
-    def _refill(self, image: int) -> None:
-        spares = self._spares[image]
-        while len(spares) < SPARES and self._jobs.empty():
-            isolate = self._images[image].isolate()
-            isolate.warm()
-            spares.append(isolate)
 
 
 class _GuestChannel:

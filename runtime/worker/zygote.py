@@ -19,7 +19,9 @@ from typing import Any
 from runtime.isolate.compiled import CompiledImage
 from runtime.isolate.engine import make_engine
 from runtime.isolate.images import Image, load_image
+from runtime.isolate.isolate import Isolate
 from runtime.worker.lockdown import lock_down
+from runtime.worker.spares import Spares
 from runtime.worker.worker import Worker
 
 _PR_SET_PDEATHSIG = 1
@@ -36,6 +38,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     engine = make_engine()
     images = [load_image(engine, _compiled(entry)) for entry in settings["images"]]
+    spares = [Spares(image, _warmed(image)) for image in images]
     gc.collect()
     gc.freeze()
     control.send(b"ready")
@@ -46,7 +49,7 @@ def main() -> None:
         child = os.fork()
         if child == 0:
             control.close()
-            _become_worker(engine, images, descriptors[0], settings["slots"])
+            _become_worker(engine, spares, descriptors[0], settings["slots"])
         os.close(descriptors[0])
         control.send(str(child).encode())
 
@@ -64,11 +67,18 @@ def _receive(control: socket.socket) -> tuple[bytes, list[int]]:
     return message, list(descriptors)
 
 
-def _become_worker(engine: Any, images: list[Image], descriptor: int, slots: int) -> None:
+def _warmed(image: Image) -> Isolate:
+    """Every worker inherits it, copy on write, and so needs no time for its first."""
+    spare = image.isolate()
+    spare.warm()
+    return spare
+
+
+def _become_worker(engine: Any, spares: list[Spares], descriptor: int, slots: int) -> None:
     _die_with_parent()
     logging.raiseExceptions = False
     link = socket.socket(fileno=descriptor)
-    Worker(engine, images, link, slots, lock_down([descriptor])).serve()
+    Worker(engine, spares, link, slots, lock_down([descriptor])).serve()
 
 
 def _die_with_parent() -> None:

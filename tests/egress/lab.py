@@ -186,6 +186,15 @@ class Lab:
                 return [json.loads(line) for line in lines]
             time.sleep(0.01)
 
+    def record(self, path: str) -> dict[str, Any]:
+        """The event of the one request for `path`, once it is written."""
+        deadline = time.monotonic() + 10
+        while True:
+            found = [record for record in self.records(1) if record.get("path") == path]
+            if found or time.monotonic() > deadline:
+                return found[-1]
+            time.sleep(0.01)
+
     def command(self, **command: Any) -> dict[str, Any]:
         self.process.stdin.write(json.dumps(command).encode() + b"\n")
         self.process.stdin.flush()

@@ -263,9 +263,11 @@ class Image:
 
     def _load(self, wasm: Path, cache: Path) -> component.Component:
         data = wasm.read_bytes()
-        compiled = cache / f"{hashlib.sha256(data).hexdigest()[:16]}-{version('wasmtime')}.cwasm"
+        compiled = cache / f"python-{hashlib.sha256(data).hexdigest()[:16]}-{version('wasmtime')}.cwasm"
         if not compiled.exists():
             cache.mkdir(parents=True, exist_ok=True)
+            for old in cache.glob("python-*.cwasm"):
+                old.unlink(missing_ok=True)
             part = compiled.with_suffix(f".{threading.get_native_id()}")
             part.write_bytes(component.Component(self.engine, data).serialize())
             part.replace(compiled)

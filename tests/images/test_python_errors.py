@@ -21,6 +21,7 @@ PLACES: dict[str, tuple[str, str, int, int]] = {
     "in a function, with return": ("def f():\n    return 1 / 0\nreturn f()", "ZeroDivisionError", 2, 12),
     "in the library": ("import json\njson.loads('{')", "JSONDecodeError", 2, 1),
     "behind wide characters": ("x = '\u00e9\U0001f600'; 1 / 0", "ZeroDivisionError", 1, 11),
+    "exit inside a task": ("import sys\nasync def f(): sys.exit(2)\nawait f()", "SystemExit", 2, 16),
     "an unknown name": ("print(1)\nnope", "NameError", 2, 1),
     "awaited": ("async def f():\n    raise ValueError('x')\nawait f()", "ValueError", 2, 5),
     "syntax": ("x = 1\ny = (2\nz = 3", "SyntaxError", 2, 5),

@@ -31,7 +31,7 @@ def caller() -> ToolCaller:
 @pytest.mark.parametrize(
     ("name", "code", "said"),
     [
-        ("notes.add_nots", "not_found", "there is no tool \"notes.add_nots\"; the nearest are notes.add_note, notes.list_notes"),
+        ("notes.add_nots", "not_found", 'there is no tool "notes.add_nots"; the nearest are notes.add_note, notes.'),
         ("note.add_note", "not_found", 'there is no upstream "note"; the nearest are notes.add_note'),
         ("x", "not_found", 'there is no upstream "x"; the upstreams are later, notes'),
         ("", "not_found", 'there is no upstream ""'),

@@ -15,8 +15,8 @@ import pytest
 from runtime.execution.hostcall import HostCallError
 from runtime.portal.caller import ToolCaller
 from runtime.portal.upstreams import Upstreams
-from tests.portal.parts import NOTES, context, free_port, http_notes, stdio_notes, until, upstreams
 from sandboxes.upstream import McpStdioUpstream
+from tests.portal.parts import NOTES, context, free_port, http_notes, stdio_notes, until, upstreams
 
 READY = "ready"
 
@@ -142,7 +142,7 @@ async def test_a_child_sees_a_minimal_environment_and_ends_with_its_owner(monkey
         assert any(str(NOTES) in child.cmdline() for child in children)
     assert seen["NOTES_DIR"] == "here"
     assert set(seen) <= {"NOTES_DIR", "HOME", "PATH", "LOGNAME", "SHELL", "TERM", "USER", "LC_CTYPE"}
-    gone, alive = psutil.wait_procs(children, timeout=10)
+    _, alive = psutil.wait_procs(children, timeout=10)
     assert alive == []
 
 

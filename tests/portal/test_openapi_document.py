@@ -47,6 +47,11 @@ def test_yaml_is_read_with_the_types_of_json() -> None:
     assert info == {"version": "2024-01-01", "title": "no", "flag": True, "200": "x", "big": 1000.0, "none": None}
 
 
+def test_half_a_surrogate_pair_is_no_text() -> None:
+    data = b'{"openapi": "3.1.0", "paths": {}, "info": {"title": "a\\ud800b \\ud83d\\ude00"}}'
+    assert parse_openapi(data, "api")["info"] == {"title": "a?b \U0001f600"}
+
+
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_document_or_a_problem(data: bytes) -> None:
     try:

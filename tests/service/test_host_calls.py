@@ -156,7 +156,9 @@ async def test_the_service_itself_cannot_be_reached(client: Client, cell: TestCe
 
 
 async def test_an_answer_beyond_the_limit_is_refused_and_says_so(client: Client, cell: TestCell):
-    code = f"try {{ await fetch('{cell.site}/large/100000') }} catch (e) {{ [e.code, e.details.limit, e.details.value] }}"
+    code = (
+        f"try {{ await fetch('{cell.site}/large/100000') }} catch (e) {{ [e.code, e.details.limit, e.details.value] }}"
+    )
     assert value(await run(client, code)) == ["limit", "response_bytes", 65_536]
 
 

@@ -53,9 +53,7 @@ async def started(stream) -> str:
 async def test_cancel_ends_a_waiting_program(client: Client, runtime, cell):
     stream = client.stream(request(WAITING))
     execution_id = await started(stream)
-    reply = await runtime.Cancel(
-        pb.CancelRequest(execution_id=execution_id, reason="enough"), metadata=metadata(cell)
-    )
+    reply = await runtime.Cancel(pb.CancelRequest(execution_id=execution_id, reason="enough"), metadata=metadata(cell))
     assert reply.execution.status == pb.STATUS_CANCELLED
     assert reply.execution.error.message == "cancelled: enough"
     assert (await anext(stream)).finished.status == pb.STATUS_CANCELLED

@@ -9,12 +9,9 @@ from tests.cell import LEDGER_TOKEN, TestCell
 
 
 def children(cell: TestCell, what: str) -> list[psutil.Process]:
-    found = []
-    for pid in cell.cell.pids.values():
-        for process in [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]:
-            if what in " ".join(process.cmdline()):
-                found.append(process)
-    return found
+    roots = [psutil.Process(pid) for pid in cell.cell.pids.values()]
+    family = [process for root in roots for process in (root, *root.children(recursive=True))]
+    return [process for process in family if what in " ".join(process.cmdline())]
 
 
 def environment(process: psutil.Process) -> bytes:

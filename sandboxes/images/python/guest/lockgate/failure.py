@@ -182,7 +182,8 @@ def _one(error: BaseException, source: str) -> str:
         lines += _frame(trace, line, source)
     if isinstance(error, SyntaxError) and error.filename == FILE and error.lineno is not None:
         lines += _syntax_lines(error, source)
-    lines.append(f"{_name(error)}: {cut(_message(error), _MAX_MESSAGE)}")
+    message = cut(_message(error), _MAX_MESSAGE)
+    lines.append(f"{_name(error)}: {message}" if message else _name(error))
     if isinstance(error, BaseExceptionGroup):
         for part in error.exceptions[:5]:
             lines += ["  | " + line for line in _one(part, source).split("\n")]

@@ -1,0 +1,91 @@
+"""The gateway's side of the zygote: its process, and forks by request."""
+
+import array
+import asyncio
+import json
+import logging
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from runtime.isolate.compiled import CompiledImage
+
+log = logging.getLogger(__name__)
+
+_START_S = 20.0
+_STOP_S = 2.0
+_MOST_ANSWER = 64
+
+
+class ZygoteGoneError(RuntimeError):
+    """The zygote ended; it has to be started again."""
+
+
+class ZygoteProcess:
+    """One zygote. Forks are requested one at a time."""
+
+    def __init__(self, process: subprocess.Popen[bytes], control: socket.socket) -> None:
+        self._process = process
+        self._control = control
+        self._turn = asyncio.Lock()
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether its process runs."""
+        return self._process.poll() is None
+
+    @classmethod
+    async def start(cls, images: Sequence[CompiledImage], slots: int) -> "ZygoteProcess":
+        """Start one and wait until its images are loaded. Raises ZygoteGoneError or TimeoutError."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)  # noqa: FBT003 - the standard library's signature
+        command = [sys.executable, "-I", "-m", "runtime.worker.zygote", str(theirs.fileno())]
+        process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env={}, stdin=subprocess.DEVNULL)  # noqa: S603, ASYNC220 - our own module
+        theirs.close()
+        zygote = cls(process, ours)
+        settings = {"images": [{**asdict(image), "path": str(image.path)} for image in images], "slots": slots}
+        async with asyncio.timeout(_START_S):
+            await asyncio.get_running_loop().sock_sendall(ours, json.dumps(settings).encode())
+            if await zygote._answer() != b"ready":
+                raise ZygoteGoneError("the zygote did not say that it is ready")
+        return zygote
+
+    async def fork(self, worker_end: socket.socket) -> int:
+        """A worker on `worker_end`, which is closed here. Gives its process id. Raises ZygoteGoneError."""
+        async with self._turn:
+            descriptors = array.array("i", [worker_end.fileno()])
+            try:
+                self._control.sendmsg([b"fork"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)])
+            except OSError as error:
+                raise ZygoteGoneError(f"the zygote is gone: {error}") from error
+            finally:
+                worker_end.close()
+            return int(await self._answer())
+
+    async def _answer(self) -> bytes:
+        try:
+            answer = await asyncio.get_running_loop().sock_recv(self._control, _MOST_ANSWER)
+        except OSError as error:
+            raise ZygoteGoneError(f"the zygote is gone: {error}") from error
+        if not answer:
+            raise ZygoteGoneError(f"the zygote ended with status {self._process.poll()}; its log says why")
+        return answer
+
+    async def stop(self) -> None:
+        """End it; its workers end with it."""
+        self._control.close()
+        await asyncio.to_thread(self._wait)
+
+    def _wait(self) -> None:
+        try:
+            self._process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()

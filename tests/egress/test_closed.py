@@ -1,0 +1,275 @@
+"""Closed by construction: whatever a hook lets out, nothing leaves that was not decided, and it is counted."""
+
+import asyncio
+import ipaddress
+import socket
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from egress import lean
+from egress.addresses import Allowance
+
+from sandboxes.egress import EgressSettings
+from tests.egress import lab
+from tests.egress.lab import Wire, render, rule, rule_set
+from tests.egress.origin import Origin, answer
+
+lean.install()
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # mitmproxy uses a deprecated name of pyparsing's when it is imported
+    from egress import layers
+    from egress.closed import ClosedAddons
+    from egress.dialer import DIAL, AddressRefusedError, Destination, Dial, GuardedLoop
+    from egress.proxy import Proxy
+
+RULES = rule_set(rule(hosts=["api.example.test"]))
+# The hooks a request's way out passes through, in order.
+DECIDING = [
+    "client_connected",
+    "next_layer",
+    "requestheaders",
+    "request",
+    "server_connect",
+    "tls_start_server",
+]
+ON_THE_WAY_BACK = ["server_connected", "tls_established_server", "responseheaders", "response"]
+TUNNEL = ["http_connect", "http_connected", "tls_clienthello", "tls_start_client"]
+
+
+class Saboteur:
+    """An addon that raises in the hook it is told to."""
+
+    def __init__(self) -> None:
+        self.hook: str | None = None
+        self.error: BaseException = RuntimeError("sabotage")
+
+
+def _raising(name: str) -> Callable[..., None]:
+    def hook(self: Saboteur, *_: Any) -> None:
+        if self.hook == name:
+            raise self.error
+
+    return hook
+
+
+for _name in [*DECIDING, *ON_THE_WAY_BACK, *TUNNEL, "error", "client_disconnected", "server_disconnected"]:
+    setattr(Saboteur, _name, _raising(_name))
+
+
+class InProcess:
+    """A proxy in a thread of this process, so that its addons can be reached."""
+
+    def __init__(self, state: Path, **more: Any) -> None:
+        self.saboteur = Saboteur()
+        self._started = threading.Event()
+        self._settings = EgressSettings.model_validate(
+            lab.settings(state, RULES, hosts={"api.example.test": "127.0.0.1"}, **more)
+        )
+        self._thread = threading.Thread(target=self._main, daemon=True)
+        self._thread.start()
+        assert self._started.wait(20)
+
+    def _main(self) -> None:
+        with asyncio.Runner(loop_factory=GuardedLoop) as runner:
+            runner.run(self._serve())
+
+    async def _serve(self) -> None:
+        self.proxy = Proxy(self._settings)
+        self.manager: ClosedAddons = self.proxy.addons
+        self.manager.add(self.saboteur, self)
+        await self.proxy.run()
+
+    def running(self) -> None:
+        self.port = self.proxy.ready()
+        self.ca_file = str(self.proxy.ca_file)
+        self._started.set()
+
+    def close(self) -> None:
+        self.proxy.stop()
+        self._thread.join(20)
+
+    def lab(self) -> lab.Lab:
+        ready = {"port": self.port, "ca_file": self.ca_file}
+        return lab.Lab(None, ready, Path(), Path())  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def proxy(tmp_path_factory: pytest.TempPathFactory, authority) -> Iterator[InProcess]:
+    made = InProcess(tmp_path_factory.mktemp("state"), extra_ca_file=str(authority.file))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def origin(authority) -> Iterator[Origin]:
+    made = Origin(lambda _: answer(b"out"), authority.server("api.example.test"))
+    yield made
+    made.close()
+
+
+@contextmanager
+def sabotaged(proxy: InProcess, hook: str, error: BaseException, *, first: bool) -> Iterator[None]:
+    chain = proxy.manager.chain
+    chain.remove(proxy.saboteur)
+    chain.insert(0 if first else len(chain), proxy.saboteur)
+    proxy.manager._hooks.clear()
+    proxy.saboteur.hook, proxy.saboteur.error = hook, error
+    try:
+        yield
+    finally:
+        proxy.saboteur.hook = None
+
+
+def ask(proxy: InProcess, origin: Origin, body: bytes = b"") -> bytes:
+    """Everything that comes back for one request in absolute form."""
+    rules = _rules(proxy, origin)
+    token = proxy.lab().token(rules)
+    authority = f"api.example.test:{origin.port}"
+    head = f"POST https://{authority}/ HTTP/1.1\nHost: {authority}\nConnection: close\nContent-Length: {len(body)}"
+    return _everything(proxy, render(head, token) + body)
+
+
+def _rules(proxy: InProcess, origin: Origin):
+    rules = rule_set(rule(hosts=["api.example.test"], ports=[origin.port]))
+    proxy.proxy.admitter.add_rule_sets({rules.digest(): rules})
+    return rules
+
+
+def _everything(proxy: InProcess, data: bytes) -> bytes:
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=15) as connection:
+        got = b""
+        try:
+            connection.sendall(data)
+            while part := connection.recv(65536):
+                got += part
+        except ConnectionError:
+            pass
+        return got
+
+
+def test_unharmed_it_lets_pass(proxy: InProcess, origin: Origin) -> None:
+    assert ask(proxy, origin).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+ERRORS = [RuntimeError("x"), KeyError("x"), TimeoutError(), RecursionError(), MemoryError(), AssertionError()]
+
+
+@pytest.mark.parametrize("hook", DECIDING)
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(error=st.sampled_from(ERRORS), first=st.booleans(), body=st.sampled_from([b"", b"body"]))
+def test_a_hook_that_raises_denies(
+    proxy: InProcess, origin: Origin, hook: str, error: BaseException, first: bool, body: bytes
+) -> None:
+    if hook == "request" and body:
+        return  # the body has left when this hook runs; what was decided before it stands
+    origin.received.clear()
+    before = proxy.manager.faults[hook]
+    with sabotaged(proxy, hook, error, first=first):
+        got = ask(proxy, origin, body)
+    assert b"200 OK" not in got
+    assert b"out" not in got
+    assert origin.received == []
+    assert proxy.manager.faults[hook] > before
+    assert ask(proxy, origin).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+@pytest.mark.parametrize("hook", ON_THE_WAY_BACK)
+@pytest.mark.parametrize("first", [True, False])
+def test_a_hook_that_raises_on_the_way_back_closes(proxy: InProcess, origin: Origin, hook: str, first: bool) -> None:
+    with sabotaged(proxy, hook, RuntimeError("x"), first=first):
+        got = ask(proxy, origin)
+    complete = got.startswith(b"HTTP/1.1 200 OK\r\n") and got.endswith(b"out")
+    assert not complete or hook == "response"  # there the streamed body was passed on already
+    assert proxy.manager.faults[hook] > 0
+
+
+@pytest.mark.parametrize("hook", TUNNEL)
+def test_a_hook_that_raises_for_a_tunnel_closes_it(proxy: InProcess, origin: Origin, hook: str) -> None:
+    origin.received.clear()
+    token = proxy.lab().token(_rules(proxy, origin))
+    authority = f"api.example.test:{origin.port}"
+    with sabotaged(proxy, hook, RuntimeError("x"), first=True):
+        try:
+            wire = proxy.lab().tunnel(authority, token)
+            inner = proxy.lab().secure(wire, "api.example.test")
+            inner.send(render(f"GET / HTTP/1.1\nHost: {authority}"))
+            assert inner.eof()
+        except (AssertionError, EOFError, OSError):
+            pass
+        else:
+            wire.close()
+    assert origin.received == []
+    assert proxy.manager.faults[hook] > 0
+
+
+def test_faults_are_recorded_by_kind_only(tmp_path: Path) -> None:
+    made = InProcess(tmp_path)
+    made.saboteur.hook, made.saboteur.error = "requestheaders", ValueError("a secret, perhaps")
+    head = "GET http://api.example.test/ HTTP/1.1\nHost: api.example.test"
+    assert b"403 Forbidden" in _everything(made, render(head, made.lab().token(RULES)))
+    made.close()
+    text = (tmp_path / "egress.jsonl").read_text()
+    assert '"event":"fault","hook":"requestheaders","error":"ValueError"' in text
+    assert "perhaps" not in text
+    assert '"code":"closed"' in text
+
+
+def test_a_layer_that_raises_closes_the_connection(
+    proxy: InProcess, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def crash(*_: Any) -> Any:
+        raise RuntimeError("in a layer")
+
+    monkeypatch.setattr(layers, "_head_fault", crash)
+    wire = Wire(socket.create_connection(("127.0.0.1", proxy.port), timeout=15))
+    wire.send(b"GET http://api.example.test/ HTTP/1.1\r\n\r\n")
+    assert wire.eof()
+    wire.close()
+    assert "in a layer" in caplog.text
+
+
+def test_the_loop_connects_nowhere_without_a_decision() -> None:
+    async def attempt() -> None:
+        await asyncio.open_connection("127.0.0.1", 9)
+
+    with asyncio.Runner(loop_factory=GuardedLoop) as runner, pytest.raises(AddressRefusedError, match="nothing was decided"):
+        runner.run(attempt())
+
+
+def test_a_name_with_a_private_address_among_its_answers_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first answer is public and the second private; or the other way round: none is used."""
+    public, private = ("93.184.215.14", 80), ("10.0.0.1", 80)
+    asked: list[str] = []
+
+    async def attempt() -> None:
+        DIAL.set(Dial(Allowance(), ()))
+        await asyncio.open_connection("rebind.example.test", 80)
+
+    for answers in ([public, private], [private, public]):
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in answers]
+
+        def resolve(host: str, *_: Any, found: list[Any] = found, **__: Any) -> list[Any]:
+            asked.append(host)
+            return found
+
+        monkeypatch.setattr(socket, "getaddrinfo", resolve)
+        with asyncio.Runner(loop_factory=GuardedLoop) as runner, pytest.raises(AddressRefusedError, match="10.0.0.1"):
+            runner.run(attempt())
+    assert asked == ["rebind.example.test"] * 2
+
+
+def test_destinations_differ_by_what_their_rules_allow() -> None:
+    wide = Destination.of("a.com", 443, Allowance((ipaddress.ip_network("10.0.0.0/8"),)))
+    narrow = Destination.of("a.com", 443, Allowance())
+    assert wide != narrow
+    assert narrow == Destination.of("a.com", 443, Allowance())
+    assert narrow != ("a.com", 443)
+    assert len({wide, narrow, Destination.of("a.com", 443, Allowance())}) == 2
