@@ -32,6 +32,7 @@ class Exchange:
     credential: str | None = None
     hint: dict[str, Any] | None = None
     destination: Destination | None = None
+    last: bool = False  # the client wants its connection closed afterwards
     redactor: Redactor | None = None
     body_redactor: StreamRedactor | None = None
     status: int | None = None

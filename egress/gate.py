@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from mitmproxy import exceptions, http, tls
 from mitmproxy.connection import Client
+from mitmproxy.net.http.http1 import connection_close
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from sandboxes.hostname import canonical_host, is_address
@@ -146,6 +147,8 @@ class Gate:
         if exchange.redactor is not None:
             _unframe(flow.request, response)
             exchange.body_redactor = StreamRedactor(exchange.redactor)
+        if exchange.last:
+            response.headers["connection"] = "close"
         response.stream = exchange.receiving
 
     def response(self, flow: http.HTTPFlow) -> None:
@@ -254,8 +257,10 @@ class Gate:
         exchange.allowed, exchange.code, exchange.reason = True, "allowed", admission.decision.reason
         exchange.rule, exchange.credential = rule.name if rule else None, admission.credential
         exchange.redactor = Redactor(admission.needles) if admission.needles else None
+        asked = flow.request.headers
         rewrite(flow.request, request, admission)
         allowance = self._admitter.allowance(admission.decision)
+        exchange.last = not flow.request.is_http2 and connection_close(flow.request.http_version, asked)
         exchange.destination = Destination.of(request.authority.host, request.authority.port, allowance)
 
 
@@ -268,7 +273,7 @@ def rewrite(sent: http.Request, request: CanonicalRequest, admission: Admission)
     sent.data.path = path.encode()
     sent.data.authority = host.encode() if sent.is_http2 else b""
     own = () if sent.is_http2 else ((b"Host", host.encode()),)
-    sent.headers.fields = (*own, *admission.headers)
+    sent.headers = http.Headers((*own, *admission.headers))
 
 
 def _raw(flow: http.HTTPFlow, tunnel: Tunnel | None) -> RawRequest:

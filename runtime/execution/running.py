@@ -8,12 +8,12 @@ from collections.abc import Callable
 from runtime.execution.execution import Execution, Failure
 from runtime.execution.failure import limit_failure, lost_failure, program_failure
 from runtime.execution.host_calls import HostCalls
-from runtime.isolate import Ending, GuestLimits, LogLine, Outcome, Status
+from runtime.isolate import Ending, GuestLimits, LogLine, Outcome, Status, Usage
 from runtime.worker.frames import Call, Run
 from runtime.worker.link import Link
 from sandboxes.limits import Limits
 
-REPLY_GRACE_S = 0.05
+REPLY_GRACE_S = 0.008
 KILL_GRACE_S = 0.25
 """How long after the deadline the gateway answers by itself, and how much later a silent worker is killed."""
 
@@ -65,10 +65,25 @@ class RunningExecution:
             ending = Ending(Status.CANCELLED)
         else:
             ending = Ending(Status.LIMIT_WALL, "wall_ms", program.limits.wall_ms)
+        self._execution.usage = self._known_usage()
         expired = "the request's expires_at has passed"
         self._finish(ending.status, limit_failure(self._execution, ending, cancelled=expired))
         self.link.cancel(self._number)
         self._loop.call_later(KILL_GRACE_S, self._kill)
+
+    def _known_usage(self) -> Usage:
+        """What the gateway itself knows when the worker has not reported."""
+        wall_ns = int((time.monotonic() - self._execution.started) * 1e9)
+        return Usage(
+            cpu_ns=0,
+            active_ns=0,
+            wall_ns=wall_ns,
+            startup_ns=0,
+            memory_bytes=0,
+            memory_exact=False,
+            host_calls=len(self._execution.calls),
+            log_lines=len(self._execution.logs),
+        )
 
     def _kill(self) -> None:
         if self.link.holds(self._number):

@@ -158,6 +158,43 @@ def define_core(
     return callback
 
 
+def define_values(
+    linker: wasmtime.Linker, module: str, name: str, kind: wasmtime.FuncType, call: Callable[..., float | None]
+) -> object:
+    """Define a host function of i32 and f64 parameters and at most an i32 result. Keep what is returned alive.
+
+    Integers are signed. Whatever `call` raises ends the caller with a trap, and goes no further.
+    """
+    fields = tuple(str(parameter) for parameter in kind.params)
+
+    def raw(_env: Any, _caller: Any, values: Any, _count: int) -> int:
+        try:
+            result = call(*[getattr(values[index], field) for index, field in enumerate(fields)])
+            if result is not None:
+                values[0].i32 = int(result)
+        except BaseException as error:
+            log.debug("host function %s ended its caller: %r", name, error)
+        else:
+            return 0
+        return ctypes.cast(ffi.wasmtime_trap_new(b"refused by the host", 19), ctypes.c_void_p).value or 0
+
+    callback = ffi.wasmtime_func_unchecked_callback_t(raw)
+    error = ffi.wasmtime_linker_define_func_unchecked(
+        linker.ptr(),
+        module.encode(),
+        len(module),
+        name.encode(),
+        len(name),
+        kind.ptr(),
+        callback,
+        0,
+        _NO_FINALIZER,
+    )
+    if error:
+        raise wasmtime.WasmtimeError._from_ptr(error)
+    return callback
+
+
 def _byte_value(byte: int) -> bytes:
     value = bindings.wasmtime_component_val_t()
     value.kind = _U8

@@ -27,6 +27,8 @@ from sandboxes.state import StateDirectory
 log = logging.getLogger(__name__)
 
 START_TIMEOUT_S = 60.0
+SLOTS = 2
+"""Guests that run at once in a worker: two keep a core each busy, since wasm runs without the GIL; more wait for it."""
 
 # Beside these nothing of this process's environment reaches the gateway: variables may hold secrets.
 _KEPT_VARIABLES = frozenset({"PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER", "LOGNAME", "VIRTUAL_ENV"})
@@ -127,7 +129,8 @@ class Cell:
             grpc_address=self.grpc_address,
             mcp_address=self.mcp_address,
             token_key=self._key,
-            workers=self._options.workers or usable_cores(),
+            workers=self._options.workers or max(1, usable_cores() // SLOTS),
+            slots=min(SLOTS, usable_cores()),
         ).model_dump_json()
 
     async def _gateway_ready(self, _: Ready) -> None:

@@ -65,7 +65,7 @@ async def serve(settings: GatewaySettings, lines: asyncio.StreamReader) -> None:
             config.upstreams, send=egress.send, transport=egress.transport, service_token=mint.for_service
         )
         images = [await compiled_image(name, wasm_path(name), state.images) for name in NAMES]
-        pool = WorkerPool(images, PoolSettings(workers=settings.workers))
+        pool = WorkerPool(images, PoolSettings(workers=settings.workers, slots=settings.slots))
         stack.push_async_callback(pool.close)
         await pool.start()
         executor = Executor(pool, ToolCaller(upstreams), egress, mint)
@@ -97,7 +97,7 @@ async def _grpc_server(
         options=[
             ("grpc.max_receive_message_length", MOST_MESSAGE),
             ("grpc.max_send_message_length", 4 * MOST_MESSAGE),
-            ("grpc.max_concurrent_streams", 1_000),
+            ("grpc.max_concurrent_streams", 4_000),
             ("grpc.so_reuseport", 0),
         ]
     )

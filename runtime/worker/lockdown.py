@@ -1,12 +1,15 @@
 """The second wall: what a worker gives up once it is loaded. Security boundary.
 
-Each wall is tried by itself, and what the kernel refused is reported, not hidden. Order matters: namespaces
-need privileges that no_new_privs and the filter take away.
+Each part is tried by itself, and what the kernel refused is reported, not hidden. The order matters: namespaces need
+privileges that are given up later, descriptors are found through files, and the filter takes away all of these calls.
 """
 
+import contextlib
 import ctypes
+import fcntl
 import os
 import resource
+import signal
 import stat
 import struct
 from collections.abc import Callable, Iterable
@@ -14,42 +17,76 @@ from pathlib import Path
 from typing import Final
 
 from runtime.worker.syscall_filter import install_filter
+from sandboxes.walls import UP, Wall
 
 type Walls = dict[str, str]
 """Wall to "up", or to the reason it does not stand."""
 
-UP: Final = "up"
+_CLONE_NEWIPC, _CLONE_NEWUSER, _CLONE_NEWNET = 0x08000000, 0x10000000, 0x40000000
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
+_LANDLOCK_CREATE_RULESET, _LANDLOCK_RESTRICT_SELF = 444, 446
+_CAP_KILL, _CAP_SETGID, _CAP_SETUID = 1 << 5, 1 << 6, 1 << 7
+_CAPABILITY_VERSION_3 = 0x20080522
 
-_CLONE_NEWNET = 0x40000000
-_CLONE_NEWUSER = 0x10000000
-_PR_SET_DUMPABLE = 4
-_PR_SET_NO_NEW_PRIVS = 38
-_LANDLOCK_CREATE_RULESET = 444
-_LANDLOCK_RESTRICT_SELF = 446
-_LANDLOCK_CREATE_RULESET_VERSION = 1
-_MOST_DESCRIPTORS = 64
-# What an instance of a compiled image is mapped from, again and again.
-_KEPT_NAMES = (".cwasm", "wasm-memory-image (deleted)")
+# Rights to files, to the network and over others, newest kernel first. The first the kernel knows is taken.
+_LANDLOCK_RIGHTS: Final = (
+    (0x1FFFF, 0xF, 3), (0x1FFFF, 3, 3), (0xFFFF, 0xF, 3), (0xFFFF, 3, 3), (0xFFFF, 3, 0), (0x7FFF, 3, 0),
+    (0x7FFF, 0, 0), (0x3FFF, 0, 0), (0x1FFF, 0, 0),
+)  # fmt: skip
+
+# No distribution and no service manager gives these numbers away; one of its own keeps workers apart.
+_FIRST_PRIVATE_USER: Final = 0x70000000
+_NOBODY: Final = 65534
+
+# env_start and env_end, counted from the third field of /proc/PID/stat.
+_ENVIRONMENT_AT: Final = slice(47, 49)
+_MOST_DESCRIPTORS: Final = 64
+_MOST_WRITTEN: Final = 1 << 20
+"""Bytes a worker may add to a standard error that is a file."""
+
+_ZYGOTE_OOM_SCORE: Final = b"500"
+# What an instance of a compiled image is mapped from, again and again; also after the file was replaced.
+_IMAGE_FILE, _IMAGE_MEMORY = ".cwasm", "/memfd:wasm-memory-image"
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def lock_down(keep: Iterable[int]) -> Walls:
-    """Give up everything a worker does not need. `keep` are descriptors beside the standard ones.
+    """Give up everything a worker does not need. `keep` are descriptors beside standard error and the images.
 
-    Must run before the process has a second thread.
+    Raises RuntimeError if the process has a second thread: most of this binds only the calling one.
     """
-    walls: Walls = {}
-    steps: dict[str, Callable[[], None]] = {
-        "environment": os.environ.clear,
+    parent = os.getppid()
+    _refuse_threads()
+    steps: dict[Wall, Callable[[], None]] = {
+        "environment": _empty_environment,
+        "descriptors": lambda: _close_descriptors({2, *keep}),
         "network": _own_network,
-        "descriptors": lambda: _close_descriptors({0, 1, 2, *keep}),
         "files": _landlock,
         "resources": _limit_resources,
+        "privileges": _drop_privileges,
         "untraceable": lambda: _prctl(_PR_SET_DUMPABLE, 0),
-        "privileges": lambda: _prctl(_PR_SET_NO_NEW_PRIVS, 1),
-        "system_calls": install_filter,
+        "system_calls": lambda: _finish(parent),
     }
+    return _try(steps)
+
+
+def lock_down_zygote() -> Walls:
+    """What a zygote can do without: being traced, gaining privileges, and being spared when memory runs out.
+
+    It keeps what it needs to fork and lock down workers. Its out-of-memory score is theirs too: the kernel ends
+    workers, which are larger, before it, and it before gateway and egress proxy.
+    """
+    steps: dict[str, Callable[[], None]] = {
+        "first_to_go": _go_first,
+        "untraceable": lambda: _prctl(_PR_SET_DUMPABLE, 0),
+        "no_new_privileges": lambda: _prctl(_PR_SET_NO_NEW_PRIVS, 1),
+    }
+    return _try(steps)
+
+
+def _try[Name: str](steps: dict[Name, Callable[[], None]]) -> Walls:
+    walls: Walls = {}
     for name, step in steps.items():
         try:
             step()
@@ -57,6 +94,12 @@ def lock_down(keep: Iterable[int]) -> Walls:
         except OSError as error:
             walls[name] = f"refused: {error.strerror or error}"
     return walls
+
+
+def _refuse_threads() -> None:
+    with contextlib.suppress(OSError):
+        if len(os.listdir("/proc/self/task")) > 1:
+            raise RuntimeError("a process with several threads cannot be locked down")
 
 
 def _check(result: int, what: str) -> int:
@@ -70,41 +113,51 @@ def _prctl(option: int, value: int) -> None:
     _check(_libc.prctl(option, value, 0, 0, 0), "prctl")
 
 
+def _go_first() -> None:
+    Path("/proc/self/oom_score_adj").write_bytes(_ZYGOTE_OOM_SCORE)
+
+
+def _empty_environment() -> None:
+    """Of Python, of the C library, and of the memory the process was started with, which /proc shows."""
+    os.environ.clear()
+    fields = Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()
+    start, end = (int(field) for field in fields[_ENVIRONMENT_AT])
+    if start:
+        ctypes.memset(start, 0, end - start)
+
+
 def _own_network() -> None:
-    """An empty network namespace; without privileges that takes a user namespace too."""
-    flags = _CLONE_NEWNET if os.geteuid() == 0 else _CLONE_NEWNET | _CLONE_NEWUSER
-    _check(_libc.unshare(flags), "unshare")
+    """Empty network and IPC namespaces; without privileges that takes a user namespace too."""
+    flags = _CLONE_NEWNET | _CLONE_NEWIPC
+    if _libc.unshare(flags) != 0:
+        _check(_libc.unshare(flags | _CLONE_NEWUSER), "unshare")
 
 
 def _close_descriptors(keep: set[int]) -> None:
-    for entry in os.listdir("/proc/self/fd"):
-        number = int(entry)
-        if number in keep or _link(number).endswith(_KEPT_NAMES):
-            continue
-        try:
-            os.close(number)
-        except OSError:
-            continue  # the descriptor that listed the directory
+    nothing = os.open("/dev/null", os.O_RDWR)
+    for number in (0, 1):
+        os.dup2(nothing, number, inheritable=False)
+    os.chdir("/")
+    for number in sorted(int(entry) for entry in os.listdir("/proc/self/fd")):
+        if number > 1 and number not in keep and not _is_image(number):
+            with contextlib.suppress(OSError):  # the descriptor that listed the directory is gone
+                os.close(number)
 
 
-def _link(number: int) -> str:
+def _is_image(number: int) -> bool:
+    """Whether a descriptor is of a compiled image, and can only be read."""
     try:
-        return str(Path(f"/proc/self/fd/{number}").readlink())
+        name = str(Path(f"/proc/self/fd/{number}").readlink()).removesuffix(" (deleted)")
+        if name.endswith(_IMAGE_FILE):
+            return fcntl.fcntl(number, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY
+        return name == _IMAGE_MEMORY and bool(fcntl.fcntl(number, fcntl.F_GET_SEALS) & fcntl.F_SEAL_WRITE)
     except OSError:
-        return ""
+        return False
 
 
 def _landlock() -> None:
-    """Handle every right this kernel knows, grant none."""
-    version = _check(_libc.syscall(_LANDLOCK_CREATE_RULESET, None, 0, _LANDLOCK_CREATE_RULESET_VERSION), "landlock")
-    files = (1 << 13) - 1
-    for since, right in ((2, 1 << 13), (3, 1 << 14), (5, 1 << 15)):
-        files |= right if version >= since else 0
-    network = 3 if version >= 4 else 0  # noqa: PLR2004 - the ABI that brought bind and connect
-    scopes = 3 if version >= 6 else 0  # noqa: PLR2004 - the ABI that brought abstract sockets and signals
-    size = 8 if version < 4 else 16 if version < 6 else 24  # noqa: PLR2004
-    attributes = ctypes.create_string_buffer(struct.pack("<QQQ", files, network, scopes)[:size], size)
-    rules = _check(_libc.syscall(_LANDLOCK_CREATE_RULESET, attributes, size, 0), "landlock_create_ruleset")
+    """Handle every right that the kernel and this file know, grant none."""
+    rules = _ruleset()
     try:
         _prctl(_PR_SET_NO_NEW_PRIVS, 1)
         _check(_libc.syscall(_LANDLOCK_RESTRICT_SELF, rules, 0), "landlock_restrict_self")
@@ -112,10 +165,67 @@ def _landlock() -> None:
         os.close(rules)
 
 
+def _ruleset() -> int:
+    for rights in _LANDLOCK_RIGHTS:
+        # A kernel that knows fewer fields takes a longer structure only if the rest of it is zero.
+        attributes = struct.pack("<QQQ", *rights)
+        rules = _libc.syscall(_LANDLOCK_CREATE_RULESET, attributes, len(attributes), 0)
+        if rules >= 0:
+            return int(rules)
+    return _check(-1, "landlock_create_ruleset")
+
+
 def _limit_resources() -> None:
     """Not the address space, which thousands of isolates reserve, and not the processes, which timers need."""
-    limits = {resource.RLIMIT_CORE: 0, resource.RLIMIT_MEMLOCK: 0, resource.RLIMIT_NOFILE: _MOST_DESCRIPTORS}
-    if not stat.S_ISREG(os.fstat(2).st_mode):
-        limits[resource.RLIMIT_FSIZE] = 0
-    for limit, value in limits.items():
+    error = os.fstat(2)
+    written = error.st_size + _MOST_WRITTEN if stat.S_ISREG(error.st_mode) else 0
+    limits = {
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_MEMLOCK: 0,
+        resource.RLIMIT_MSGQUEUE: 0,
+        resource.RLIMIT_NOFILE: _MOST_DESCRIPTORS,
+        resource.RLIMIT_FSIZE: written,
+    }
+    for limit, wanted in limits.items():
+        _, most = resource.getrlimit(limit)
+        value = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
         resource.setrlimit(limit, (value, value))
+
+
+def _drop_privileges() -> None:
+    """No capability here or in the own user namespace, no way to new ones, and nobody's user if we were root."""
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    held = _capabilities()
+    # Without CAP_KILL the gateway, which holds what we hold, could not end a worker of another user.
+    if os.getuid() == 0 and held & _CAP_SETUID and held & _CAP_SETGID and held & _CAP_KILL:
+        _become_nobody()
+    header = struct.pack("<Ii", _CAPABILITY_VERSION_3, 0)
+    _check(_libc.capset(header, bytes(24)), "capset")
+    if os.getuid() == 0:
+        raise OSError(None, "still user 0: CAP_SETUID, CAP_SETGID and CAP_KILL are needed to become another")
+
+
+def _capabilities() -> int:
+    """The lower 32 effective ones."""
+    data = ctypes.create_string_buffer(24)
+    _check(_libc.capget(struct.pack("<Ii", _CAPABILITY_VERSION_3, 0), data), "capget")
+    return int(struct.unpack_from("<I", data)[0])
+
+
+def _become_nobody() -> None:
+    os.setgroups([])
+    for user in (_FIRST_PRIVATE_USER + os.getpid(), _NOBODY):
+        try:
+            os.setresgid(user, user, user)
+            os.setresuid(user, user, user)
+        except OSError:
+            continue  # not mapped in this container's user namespace
+        return
+
+
+def _finish(parent: int) -> None:
+    """Changing the user has let go of the parent-death signal: take it again, before the filter comes down."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(0)
+    install_filter()

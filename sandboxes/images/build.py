@@ -29,7 +29,7 @@ def _say(line: str) -> None:
 
 
 def _builder(name: str) -> Builder:
-    return importlib.import_module(f"sandboxes.images.build_{name}")  # type: ignore[return-value] # a module is its own protocol
+    return importlib.import_module(f"sandboxes.images.build_{name}")
 
 
 def is_current(name: str, inputs: str) -> bool:

@@ -32,7 +32,7 @@ _FLAGS = (
     *("-msimd128", "-mbulk-memory", "-mnontrapping-fptoint", "-Wno-nullability-completeness"),
 )
 _CPP_FLAGS = ("-std=c++20", "-fno-exceptions", "-fno-rtti", "-DADA_INCLUDE_URL_PATTERN=0")
-# Zig puts the stack in linear memory below all data, so running over it traps; guest.c sets how much of it QuickJS may use.
+# Zig puts the stack in linear memory below all data, so running over it traps; guest.c says how much QuickJS may use.
 _LINK = ("-mexec-model=reactor", "-Wl,--export=__stack_pointer", "-Wl,-z,stack-size=3145728")
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 MEMORY, GLOBAL, EXPORT, START, CODE, DATA, DATA_COUNT, CUSTOM = 5, 6, 7, 8, 10, 11, 12, 0
 I32, I32_CONST, END, MUTABLE = 0x7F, 0x41, 0x0B, 1
 PAGE = 1 << 16
+MORE, BITS, SIGN = 0x80, 0x7F, 0x40  # of one LEB128 byte
 # Shorter gaps of zeros cost less as data than a segment of their own does.
 RUN_OF_DATA = re.compile(rb"[^\0]+(?:\0{1,64}[^\0]+)*")
 
@@ -29,17 +30,17 @@ def read_unsigned(data: bytes, at: int) -> tuple[int, int]:
     while True:
         byte = data[at]
         at += 1
-        value |= (byte & 0x7F) << shift
+        value |= (byte & BITS) << shift
         shift += 7
-        if byte < 0x80:
+        if byte < MORE:
             return value, at
 
 
 def unsigned(value: int) -> bytes:
     """Write an unsigned LEB128."""
     out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
+    while value >= MORE:
+        out.append(value & BITS | MORE)
         value >>= 7
     return bytes([*out, value])
 
@@ -47,10 +48,10 @@ def unsigned(value: int) -> bytes:
 def signed(value: int) -> bytes:
     """Write a signed LEB128."""
     out = bytearray()
-    while not -0x40 <= value < 0x40:
-        out.append(value & 0x7F | 0x80)
+    while not -SIGN <= value < SIGN:
+        out.append(value & BITS | MORE)
         value >>= 7
-    return bytes([*out, value & 0x7F])
+    return bytes([*out, value & BITS])
 
 
 def read_sections(wasm: bytes) -> list[Section]:

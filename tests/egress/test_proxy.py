@@ -45,6 +45,14 @@ def test_keep_alive_serves_many_requests_on_one_upstream_connection(world: World
     assert len({request.connection for request in world.secure.received}) == 1
 
 
+def test_a_client_that_wants_its_connection_closed_gets_it_closed(world: World) -> None:
+    wire = world.lab.wire()
+    authority = f"api.example.test:{world.plain.port}"
+    wire.send(render(f"GET {world.http}/ HTTP/1.1\nHost: {authority}\nConnection: close", world.token()))
+    assert wire.reply().status == 200
+    assert wire.eof()
+
+
 def test_deny_by_default(world: World) -> None:
     reply = world.lab.get("http://elsewhere.example.test/x", world.token())
     assert reply.status == 403

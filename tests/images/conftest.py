@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import pytest
 import wasmtime
-from tests.images.javascript_host import Answer, Call, Guest, load, run_to_end
 
 from sandboxes.images import image_path
 from sandboxes.images.build import build_image
+from tests.images.javascript_host import Answer, Call, Guest, load, run_to_end
 
 RunJavaScript = Callable[..., Guest]
 
@@ -34,7 +34,9 @@ def start(javascript_module: wasmtime.Module) -> RunJavaScript:
 def run(start: RunJavaScript) -> RunJavaScript:
     """run(program, inputs=None, answer=None, **limits) -> the finished guest; `answer` is what each call gets."""
 
-    def run_program(program: str, inputs: object = None, answer: Callable[[Call], Answer] | None = None, **limits: object) -> Guest:
+    def run_program(
+        program: str, inputs: object = None, answer: Callable[[Call], Answer] | None = None, **limits: object
+    ) -> Guest:
         return run_to_end(start(program, inputs, **limits), answer)
 
     return run_program

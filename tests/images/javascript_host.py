@@ -1,4 +1,4 @@
-"""A host for tests: drives the JavaScript guest's ABI (sandboxes/images/javascript/README.md) directly with wasmtime-py."""
+"""A host for tests: drives the JavaScript guest's ABI (see its README) with wasmtime-py."""
 
 import ctypes
 import json
@@ -85,7 +85,7 @@ class Guest:
             def guarded(caller: wasmtime.Caller, *values: int) -> None:
                 try:
                     use(caller["memory"], caller, *values)
-                except BaseException as error:  # nothing may leave a host function
+                except BaseException as error:  # noqa: BLE001 nothing may leave a host function
                     self.failures.append(error)
 
             linker.define_func("lockgate", name, wasmtime.FuncType([i32] * arity, []), guarded, access_caller=True)
@@ -93,9 +93,13 @@ class Guest:
         def text(memory: wasmtime.Memory, caller: wasmtime.Caller, at: int, size: int) -> str:
             return memory.read(caller, at & 0xFFFFFFFF, (at & 0xFFFFFFFF) + size).decode()
 
-        define("submit", 6, lambda m, c, i, k, n, nl, p, pl: self.calls.append(
-            Call(i, k, text(m, c, n, nl), json.loads(text(m, c, p, pl)))
-        ))
+        define(
+            "submit",
+            6,
+            lambda m, c, i, k, n, nl, p, pl: self.calls.append(
+                Call(i, k, text(m, c, n, nl), json.loads(text(m, c, p, pl)))
+            ),
+        )
         define("log", 3, lambda m, c, level, p, n: self.logs.append((level, text(m, c, p, n))))
         define("done", 3, lambda m, c, ok, p, n: self.outcomes.append((bool(ok), text(m, c, p, n))))
         return linker
@@ -111,11 +115,21 @@ class Guest:
             raise self.failures[0]
         return self.wait
 
-    def run(self, program: str, inputs: Any = None, *, seed: bytes = bytes(32), call_bytes: int = 1 << 20,
-            log_line_bytes: int = 1 << 16, result_bytes: int = 1 << 20) -> int:
+    def run(
+        self,
+        program: str,
+        inputs: Any = None,
+        *,
+        seed: bytes = bytes(32),
+        call_bytes: int = 1 << 20,
+        log_line_bytes: int = 1 << 16,
+        result_bytes: int = 1 << 20,
+    ) -> int:
         source, given = program.encode("utf-8", "surrogatepass"), json.dumps(inputs).encode()
         head = seed + struct.pack("<IIII", call_bytes, log_line_bytes, result_bytes, 0)
-        return self._enter("run", head + struct.pack("<I", len(source)) + source + struct.pack("<I", len(given)) + given)
+        return self._enter(
+            "run", head + struct.pack("<I", len(source)) + source + struct.pack("<I", len(given)) + given
+        )
 
     def resume(self, call_id: int, answer: Answer, *, after_ns: int = 0) -> int:
         self.now_ns += after_ns

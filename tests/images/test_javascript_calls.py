@@ -1,6 +1,8 @@
 """codemode: tool calls, their arguments, their errors, their order."""
+# ruff: noqa: E501 programs stay on one line
 
 import pytest
+
 from tests.images.conftest import RunJavaScript
 from tests.images.javascript_host import FINISHED, TOOL, WAITS_FOR_CALLS, Answer, Call, failure
 
@@ -20,7 +22,19 @@ def test_calls_without_arguments_send_an_empty_object(run: RunJavaScript) -> Non
     assert [call.payload for call in guest.calls] == [{}, {}, {}]
 
 
-ODD_NAMES = ["then", "constructor", "__proto__", "toString", "toJSON", "valueOf", "apply", "hasOwnProperty", "a b", "ü", "0"]
+ODD_NAMES = [
+    "then",
+    "constructor",
+    "__proto__",
+    "toString",
+    "toJSON",
+    "valueOf",
+    "apply",
+    "hasOwnProperty",
+    "a b",
+    "ü",
+    "0",
+]
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
@@ -36,7 +50,9 @@ def test_any_name_is_an_upstream(run: RunJavaScript, name: str) -> None:
 
 
 def test_codemode_is_no_promise(run: RunJavaScript) -> None:
-    assert run("const c = await codemode; const d = await (async () => codemode)(); [c === codemode, d === codemode]").value == [True, True]
+    assert run(
+        "const c = await codemode; const d = await (async () => codemode)(); [c === codemode, d === codemode]"
+    ).value == [True, True]
 
 
 def test_awaiting_an_upstream_fails_rather_than_waits(run: RunJavaScript) -> None:
@@ -46,7 +62,11 @@ def test_awaiting_an_upstream_fails_rather_than_waits(run: RunJavaScript) -> Non
 
 
 def test_proxies_are_kept(run: RunJavaScript) -> None:
-    assert run("[codemode.a === codemode.a, codemode.a.b === codemode.a.b, codemode.a.b.name]").value == [True, True, "a.b"]
+    assert run("[codemode.a === codemode.a, codemode.a.b === codemode.a.b, codemode.a.b.name]").value == [
+        True,
+        True,
+        "a.b",
+    ]
 
 
 def test_printing_a_proxy_calls_nothing(run: RunJavaScript) -> None:
@@ -65,8 +85,15 @@ def test_codemode_cannot_be_changed(run: RunJavaScript, change: str) -> None:
     assert "cannot be changed" in run(f"'use strict'; {change}").error["message"]
 
 
-BAD_ARGUMENTS = {"string": "'a'", "number": "1", "array": "[]", "null": "null", "two": "{}, {}", "function": "() => 1",
-                 "toJSON to a string": "{ toJSON() { return 'x' } }"}
+BAD_ARGUMENTS = {
+    "string": "'a'",
+    "number": "1",
+    "array": "[]",
+    "null": "null",
+    "two": "{}, {}",
+    "function": "() => 1",
+    "toJSON to a string": "{ toJSON() { return 'x' } }",
+}
 
 
 @pytest.mark.parametrize("arguments", BAD_ARGUMENTS.values(), ids=BAD_ARGUMENTS.keys())
@@ -93,25 +120,64 @@ def test_error_of_a_call_can_be_caught(run: RunJavaScript) -> None:
         try { await codemode.a.two() } catch (e) {
             return [kept, e instanceof ToolError, e instanceof Error, e.name, e.code, e.status, e.message, e.retryable, e.tool, e.details]
         }"""
-    broken = failure("upstream_error", "503 from upstream", status=503, retryable=True, tool="a.two", details={"body": "x"})
+    broken = failure(
+        "upstream_error", "503 from upstream", status=503, retryable=True, tool="a.two", details={"body": "x"}
+    )
     guest = run(program, answer=lambda call: broken if call.id == 2 else Answer(1))
-    assert guest.value == [1, True, True, "ToolError", "upstream_error", 503, "503 from upstream", True, "a.two", {"body": "x"}]
+    assert guest.value == [
+        1,
+        True,
+        True,
+        "ToolError",
+        "upstream_error",
+        503,
+        "503 from upstream",
+        True,
+        "a.two",
+        {"body": "x"},
+    ]
 
 
 def test_uncaught_error_of_a_call_says_where_and_which(run: RunJavaScript) -> None:
-    guest = run("const a = 1;\nconst load = async () => {\n  await codemode.a.b();\n};\nawait load();",
-                answer=lambda _: failure("not_found", "no such tool", tool="a.b"))
+    guest = run(
+        "const a = 1;\nconst load = async () => {\n  await codemode.a.b();\n};\nawait load();",
+        answer=lambda _: failure("not_found", "no such tool", tool="a.b"),
+    )
     error = guest.error
-    assert (error["name"], error["message"], error["line"], error["source_line"]) == ("ToolError", "no such tool", 3, "  await codemode.a.b();")
-    assert error["call"] == {"code": "not_found", "message": "no such tool", "status": None, "retryable": False, "tool": "a.b", "details": None}
+    assert (error["name"], error["message"], error["line"], error["source_line"]) == (
+        "ToolError",
+        "no such tool",
+        3,
+        "  await codemode.a.b();",
+    )
+    assert error["call"] == {
+        "code": "not_found",
+        "message": "no such tool",
+        "status": None,
+        "retryable": False,
+        "tool": "a.b",
+        "details": None,
+    }
 
 
 def test_errors_survive_json(run: RunJavaScript) -> None:
-    guest = run("Promise.allSettled([codemode.a.b(), codemode.a.c()])",
-                answer=lambda call: failure("denied", "not allowed", tool="a.b") if call.id == 1 else Answer(2))
+    guest = run(
+        "Promise.allSettled([codemode.a.b(), codemode.a.c()])",
+        answer=lambda call: failure("denied", "not allowed", tool="a.b") if call.id == 1 else Answer(2),
+    )
     assert guest.value == [
-        {"status": "rejected", "reason": {"name": "ToolError", "message": "not allowed", "code": "denied", "status": None,
-                                          "retryable": False, "tool": "a.b", "details": None}},
+        {
+            "status": "rejected",
+            "reason": {
+                "name": "ToolError",
+                "message": "not allowed",
+                "code": "denied",
+                "status": None,
+                "retryable": False,
+                "tool": "a.b",
+                "details": None,
+            },
+        },
         {"status": "fulfilled", "value": 2},
     ]
 

@@ -1,6 +1,8 @@
 """console: levels, formatting, lengths."""
+# ruff: noqa: E501 programs stay on one line
 
 import pytest
+
 from tests.images.conftest import RunJavaScript
 
 FORMATS = {
@@ -21,7 +23,10 @@ FORMATS = {
     "promise": ("Promise.resolve(1)", "Promise {}"),
     "holes": ("[1, , 3]", "[ 1, <empty>, 3 ]"),
     "getter is not run": ("{ get a() { throw 1 } }", "{ a: [Getter] }"),
-    "directives": ("'%s is %d and %j 100%% %o', 'a', 1.5, { b: 1 }, [2], 'rest'", "a is 1.5 and { b: 1 } 100% [ 2 ] rest"),
+    "directives": (
+        "'%s is %d and %j 100%% %o', 'a', 1.5, { b: 1 }, [2], 'rest'",
+        "a is 1.5 and { b: 1 } 100% [ 2 ] rest",
+    ),
     "percent alone": ("'50%'", "50%"),
     "depth": ("{ a: { b: { c: { d: { e: { f: 1 } } } } } }", "{ a: { b: { c: { d: { e: [Object] } } } } }"),
 }
@@ -65,13 +70,20 @@ def test_a_line_above_its_limit_is_cut_and_says_so(run: RunJavaScript) -> None:
 
 
 def test_a_gigantic_value_is_not_rendered_whole(run: RunJavaScript) -> None:
-    guest = run("const big = Array.from({ length: 100 }, () => Array.from({ length: 100 }, () => 'x'.repeat(1000))); console.log(big, big)",
-                log_line_bytes=1000)
+    guest = run(
+        "const big = Array.from({ length: 100 }, () => Array.from({ length: 100 }, () => 'x'.repeat(1000))); console.log(big, big)",
+        log_line_bytes=1000,
+    )
     assert len(guest.logs[0][1].encode()) <= 1000
 
 
-@pytest.mark.parametrize("value", ["new Proxy({}, { get() { throw 1 }, ownKeys() { throw 1 }, getPrototypeOf() { throw 1 } })",
-                                   "Object.create(new Proxy({}, { getOwnPropertyDescriptor() { throw 1 } }))"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "new Proxy({}, { get() { throw 1 }, ownKeys() { throw 1 }, getPrototypeOf() { throw 1 } })",
+        "Object.create(new Proxy({}, { getOwnPropertyDescriptor() { throw 1 } }))",
+    ],
+)
 def test_hostile_values_never_throw(run: RunJavaScript, value: str) -> None:
     guest = run(f"console.log({value}); 1")
     assert guest.value == 1
@@ -84,6 +96,11 @@ def test_table_group_count_assert(run: RunJavaScript) -> None:
         console.group('g'); console.log('in\\nside'); console.groupEnd(); console.log('out');
         console.count(); console.count(); console.assert(true); console.assert(false, 'why');""")
     assert [text for _, text in guest.logs] == [
-        "(index) | a  | b\n----------------\n0       | 1  | x\n1       | 22 |  ", "g", "  in\n  side", "out", "default: 1", "default: 2",
+        "(index) | a  | b\n----------------\n0       | 1  | x\n1       | 22 |  ",
+        "g",
+        "  in\n  side",
+        "out",
+        "default: 1",
+        "default: 2",
         "Assertion failed: why",
     ]

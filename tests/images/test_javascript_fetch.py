@@ -1,9 +1,11 @@
 """fetch, Headers, Request, Response and the signals that end a fetch."""
+# ruff: noqa: E501 programs stay on one line
 
 import base64
 from typing import Any
 
 import pytest
+
 from tests.images.conftest import RunJavaScript
 from tests.images.javascript_host import FETCH, FINISHED, Answer, Call, failure
 
@@ -11,21 +13,48 @@ MS = 1_000_000
 
 
 def response(body: str = "", *, status: int = 200, headers: dict[str, str] | None = None, **fields: Any) -> Answer:
-    known = {"url": "https://api.test/", "redirected": False, "status": status, "status_text": "OK", "body_base64": False}
+    known = {
+        "url": "https://api.test/",
+        "redirected": False,
+        "status": status,
+        "status_text": "OK",
+        "body_base64": False,
+    }
     return Answer({**known, "headers": [[k, v] for k, v in (headers or {}).items()], "body": body, **fields})
 
 
 def test_get(run: RunJavaScript) -> None:
-    guest = run("const r = await fetch('https://api.test/x?y=1'); [r.ok, r.status, r.statusText, r.url, r.redirected, r.type, await r.json()]",
-                answer=lambda _: response('{"a":[1]}', headers={"Content-Type": "application/json"}))
+    guest = run(
+        "const r = await fetch('https://api.test/x?y=1'); [r.ok, r.status, r.statusText, r.url, r.redirected, r.type, await r.json()]",
+        answer=lambda _: response('{"a":[1]}', headers={"Content-Type": "application/json"}),
+    )
     assert guest.value == [True, 200, "OK", "https://api.test/", False, "basic", {"a": [1]}]
-    assert guest.calls == [Call(1, FETCH, "", {"url": "https://api.test/x?y=1", "method": "GET", "headers": [], "body": None,
-                                               "body_base64": False, "redirect": "follow", "timeout_ms": None})]
+    assert guest.calls == [
+        Call(
+            1,
+            FETCH,
+            "",
+            {
+                "url": "https://api.test/x?y=1",
+                "method": "GET",
+                "headers": [],
+                "body": None,
+                "body_base64": False,
+                "redirect": "follow",
+                "timeout_ms": None,
+            },
+        )
+    ]
 
 
 BODIES = {
     "string": ("'hé'", "hé", False, "text/plain;charset=UTF-8"),
-    "parameters": ("new URLSearchParams({ a: 'b c' })", "a=b+c", False, "application/x-www-form-urlencoded;charset=UTF-8"),
+    "parameters": (
+        "new URLSearchParams({ a: 'b c' })",
+        "a=b+c",
+        False,
+        "application/x-www-form-urlencoded;charset=UTF-8",
+    ),
     "typed array": ("new Uint8Array([1, 255])", base64.b64encode(b"\1\xff").decode(), True, None),
     "part of a buffer": ("new Uint16Array([1, 2, 3]).subarray(1, 2)", base64.b64encode(b"\2\0").decode(), True, None),
     "array buffer": ("new Uint8Array([0]).buffer", "AA==", True, None),
@@ -41,8 +70,12 @@ def test_request_bodies(run: RunJavaScript, body: str, sent: str, is_base64: boo
     assert payload["headers"] == ([["content-type", content_type]] if content_type else [])
 
 
-HEADERS = {"object": "{ 'X-A': 1, accept: 'b ' }", "pairs": "[['X-A', '1'], ['Accept', ' b']]", "Headers": "new Headers({ 'x-a': '1', accept: 'b' })",
-           "Map": "new Map([['x-a', 1], ['accept', 'b']])"}
+HEADERS = {
+    "object": "{ 'X-A': 1, accept: 'b ' }",
+    "pairs": "[['X-A', '1'], ['Accept', ' b']]",
+    "Headers": "new Headers({ 'x-a': '1', accept: 'b' })",
+    "Map": "new Map([['x-a', 1], ['accept', 'b']])",
+}
 
 
 @pytest.mark.parametrize("headers", HEADERS.values(), ids=HEADERS.keys())
@@ -79,13 +112,22 @@ def test_failure_is_a_type_error_that_says_why(run: RunJavaScript) -> None:
     program = """
         try { await fetch('https://api.test') } catch (e) {
             return [e instanceof TypeError, e instanceof FetchError, e.name, e.code, e.status, e.message, e.retryable, e.details] }"""
-    guest = run(program, answer=lambda _: failure("denied", "api.test is not allowed", status=403, details={"hint": "ask"}))
+    guest = run(
+        program, answer=lambda _: failure("denied", "api.test is not allowed", status=403, details={"hint": "ask"})
+    )
     assert guest.value == [True, True, "FetchError", "denied", 403, "api.test is not allowed", False, {"hint": "ask"}]
 
 
 def test_uncaught_failure_carries_the_call(run: RunJavaScript) -> None:
-    error = run("\nawait fetch('https://api.test')", answer=lambda _: failure("unavailable", "no route", retryable=True)).error
-    assert (error["name"], error["line"], error["call"]["code"], error["call"]["retryable"]) == ("FetchError", 2, "unavailable", True)
+    error = run(
+        "\nawait fetch('https://api.test')", answer=lambda _: failure("unavailable", "no route", retryable=True)
+    ).error
+    assert (error["name"], error["line"], error["call"]["code"], error["call"]["retryable"]) == (
+        "FetchError",
+        2,
+        "unavailable",
+        True,
+    )
 
 
 READS = {
@@ -105,19 +147,25 @@ def test_reading_a_body(run: RunJavaScript, read: str, value: object, form: str)
 
 
 def test_a_body_is_read_once(run: RunJavaScript) -> None:
-    guest = run("const r = await fetch('https://api.test'); await r.text(); await r.json()", answer=lambda _: response("1"))
+    guest = run(
+        "const r = await fetch('https://api.test'); await r.text(); await r.json()", answer=lambda _: response("1")
+    )
     assert "already read" in guest.error["message"]
 
 
 def test_a_body_that_is_no_json_is_quoted(run: RunJavaScript) -> None:
-    guest = run("await (await fetch('https://api.test')).json()",
-                answer=lambda _: response("<html>no", status=502, headers={"content-type": "text/html"}))
+    guest = run(
+        "await (await fetch('https://api.test')).json()",
+        answer=lambda _: response("<html>no", status=502, headers={"content-type": "text/html"}),
+    )
     assert guest.error["name"] == "SyntaxError"
     assert "status 502, content-type text/html" in guest.error["message"]
     assert '"<html>no"' in guest.error["message"]
 
 
-@pytest.mark.parametrize(("use", "words"), [("await r.blob()", "Blob"), ("await r.formData()", "FormData"), ("r.body", "body streams")])
+@pytest.mark.parametrize(
+    ("use", "words"), [("await r.blob()", "Blob"), ("await r.formData()", "FormData"), ("r.body", "body streams")]
+)
 def test_missing_body_forms_name_themselves(run: RunJavaScript, use: str, words: str) -> None:
     guest = run(f"const r = await fetch('https://api.test'); {use}", answer=lambda _: response("x"))
     assert words in guest.error["message"]
@@ -125,11 +173,13 @@ def test_missing_body_forms_name_themselves(run: RunJavaScript, use: str, words:
 
 def test_response_headers(run: RunJavaScript) -> None:
     given = [["Set-Cookie", "a=1"], ["set-cookie", "b=2"], ["X-A", "1"], ["x-a", "2"]]
-    guest = run("""
+    guest = run(
+        """
         const { headers } = await fetch('https://api.test');
         let fixed; try { headers.set('x', 'y') } catch (e) { fixed = e.message }
         [headers.get('X-A'), headers.has('nope'), headers.get('nope'), headers.getSetCookie(), [...headers], fixed]""",
-                answer=lambda _: response(headers=None) if False else Answer({**response().payload, "headers": given}))
+        answer=lambda _: response(headers=None) if False else Answer({**response().payload, "headers": given}),
+    )
     assert guest.value[:4] == ["1, 2", False, None, ["a=1", "b=2"]]
     assert guest.value[4] == [["set-cookie", "a=1"], ["set-cookie", "b=2"], ["x-a", "1, 2"]]
     assert "cannot be changed" in guest.value[5]
@@ -162,11 +212,15 @@ def test_response_object(run: RunJavaScript) -> None:
 
 
 def test_classes_can_be_extended(run: RunJavaScript) -> None:
-    assert run("class R extends Request { get kind() { return 'mine' } } const r = new R('https://a.b'); [r.kind, r.url]").value == ["mine", "https://a.b/"]
+    assert run(
+        "class R extends Request { get kind() { return 'mine' } } const r = new R('https://a.b'); [r.kind, r.url]"
+    ).value == ["mine", "https://a.b/"]
 
 
 def test_abort_before(run: RunJavaScript) -> None:
-    guest = run("try { await fetch('https://api.test', { signal: AbortSignal.abort() }) } catch (e) { [e.name, e instanceof DOMException] }")
+    guest = run(
+        "try { await fetch('https://api.test', { signal: AbortSignal.abort() }) } catch (e) { [e.name, e instanceof DOMException] }"
+    )
     assert guest.value == ["AbortError", True]
     assert guest.calls == []
 

@@ -1,7 +1,9 @@
 """Determinism, limits, and programs that tamper with what the prelude stands on."""
+# ruff: noqa: E501 programs stay on one line
 
 import pytest
 import wasmtime
+
 from tests.images.conftest import RunJavaScript
 from tests.images.javascript_host import FINISHED, Answer, Call, Guest, failure, run_to_end
 
@@ -14,7 +16,9 @@ def echo(call: Call) -> Answer:
 
 
 def test_only_the_host_functions_are_imported(javascript_module: wasmtime.Module) -> None:
-    assert {(i.module, i.name) for i in javascript_module.imports} == {("lockgate", name) for name in ("submit", "log", "done")}
+    assert {(i.module, i.name) for i in javascript_module.imports} == {
+        ("lockgate", name) for name in ("submit", "log", "done")
+    }
     assert {e.name for e in javascript_module.exports} == {"memory", "alloc", "run", "resume"}
 
 
@@ -29,7 +33,9 @@ def test_other_seed_other_randomness(run: RunJavaScript) -> None:
 
 def test_random_stream_is_chacha20(run: RunJavaScript) -> None:
     """RFC 8439, appendix A.1, vector 1: the first block of an all-zero key and nonce. Math.random takes 8 bytes of it."""
-    block = bytes.fromhex("76b8e0ada0f13d90405d6ae55386bd28bdd219b8a08ded1aa836efcc8b770dc7da41597c5157488d7724e03fb8d84a376a43b8f41518a11cc387b669b2ee6586")
+    block = bytes.fromhex(
+        "76b8e0ada0f13d90405d6ae55386bd28bdd219b8a08ded1aa836efcc8b770dc7da41597c5157488d7724e03fb8d84a376a43b8f41518a11cc387b669b2ee6586"
+    )
     assert bytes(run("[...crypto.getRandomValues(new Uint8Array(56))]").value) == block[8:]
 
 
@@ -50,7 +56,13 @@ def test_isolates_share_nothing(run: RunJavaScript) -> None:
     assert run("[typeof leak, typeof [].leak]").value == ["undefined", "undefined"]
 
 
+WITHOUT_GLOBALS = (
+    "const own = Reflect.ownKeys, g = globalThis;"
+    "for (const k of own(g)) if (!['codemode', 'fetch', 'console', 'ReferenceError'].includes(k)) delete g[k];"
+)
+
 TAMPERING = {
+    "no globals at all": WITHOUT_GLOBALS,
     "JSON": "JSON.stringify = JSON.parse = () => { throw 1 };",
     "JSON object": "globalThis.JSON = undefined;",
     "Promise.prototype.then": "Promise.prototype.then = () => { throw 1 };",
@@ -58,11 +70,12 @@ TAMPERING = {
     "Array.prototype": "for (const k of Object.getOwnPropertyNames(Array.prototype)) try { delete Array.prototype[k] } catch {}",
     "iterators": "Array.prototype[Symbol.iterator] = function* () { throw 1 }; String.prototype[Symbol.iterator] = undefined;",
     "iterator next": "Object.getPrototypeOf([][Symbol.iterator]()).next = () => { throw 1 };",
-    "index setters": "for (const p of [Object.prototype, Array.prototype]) for (let i = 0; i < 5; i++) "
-                     "Object.defineProperty(p, i, { set() { throw 1 }, get() { throw 1 }, configurable: true });",
+    "index setters": "for (let i = 0; i < 5; i++) "
+    "Object.defineProperty(Object.prototype, i, { set() { throw 1 }, get() { throw 1 }, configurable: true });",
     "descriptor fields": "Object.prototype.get = Object.prototype.set = () => { throw 1 }; Object.prototype.writable = 1;",
-    "field setters": "for (const k of ['value', 'next', 'accept', 'refuse', 'reject', 'name', 'href', 'length', 'url', 'body', 'text']) "
-                     "Object.defineProperty(Object.prototype, k, { set() { throw 1 }, get() { throw 1 }, configurable: true });",
+    # Without `value`, which QuickJS itself sets on the object that carries the last expression's value.
+    "field setters": "for (const k of ['next', 'accept', 'refuse', 'reject', 'name', 'href', 'length', 'url', 'body', 'text']) "
+    "Object.defineProperty(Object.prototype, k, { __proto__: null, set() { throw 1 }, get() { throw 1 }, configurable: true });",
     "toJSON": "Object.prototype.zz = 1; Array.prototype.toJSON = String.prototype.toJSON = function () { throw 1 };",
     "String.prototype": "for (const k of Object.getOwnPropertyNames(String.prototype)) if (k !== 'length') String.prototype[k] = () => { throw 1 };",
     "RegExp": "RegExp.prototype.exec = RegExp.prototype.test = () => { throw 1 }; RegExp.prototype[Symbol.replace] = () => { throw 1 };",
@@ -81,14 +94,26 @@ def test_tampering_does_not_reach_calls_logs_and_results(run: RunJavaScript, tam
         if call.name == "a.fails":
             return failure("denied", "no", tool="a.fails")
         if call.kind == 2:
-            return Answer({"url": call.payload["url"], "redirected": False, "status": 200, "status_text": "", "headers": [["a", "b"]],
-                           "body": "body", "body_base64": False})
+            return Answer(
+                {
+                    "url": call.payload["url"],
+                    "redirected": False,
+                    "status": 200,
+                    "status_text": "",
+                    "headers": [["a", "b"]],
+                    "body": "body",
+                    "body_base64": False,
+                }
+            )
         return Answer(7)
 
-    guest = run(f"{tampering}\nlet code; const x = await codemode.a.works({{ q: 'v' }});"
-                "try { await codemode.a.fails() } catch (e) { code = e.code }"
-                "const r = await fetch('https://api.test/p'); const t = await r.text();"
-                "console.log('x', 1); `${x} ${code} ${r.status} ${r.headers.get('a')} ${t}`", answer=answer)
+    guest = run(
+        f"{tampering}\nlet code; const x = await codemode.a.works({{ q: 'v' }});"
+        "try { await codemode.a.fails() } catch (e) { code = e.code }"
+        "const r = await fetch('https://api.test/p'); const t = await r.text();"
+        "console.log('x', 1); x + ' ' + code + ' ' + r.status + ' ' + r.headers.get('a') + ' ' + t",
+        answer=answer,
+    )
     assert guest.value == "7 denied 200 b body"
     assert guest.logs == [(2, "x 1")]
     assert [(c.name, c.payload) for c in guest.calls[:2]] == [("a.works", {"q": "v"}), ("a.fails", {})]
@@ -101,16 +126,61 @@ def test_tampering_does_not_hide_an_error(run: RunJavaScript, tampering: str) ->
     assert (error["name"], error["message"]) == ("ReferenceError", "end")
 
 
+def test_engine_calls_setters_on_array_prototype_and_the_program_alone_suffers(run: RunJavaScript) -> None:
+    """QuickJS's JSON.stringify pushes onto an ordinary array. The outcome is an error, the host's protocol stands."""
+    guest = run("Object.defineProperty(Array.prototype, 0, { set() { throw 1 } }); ({ a: 1 })")
+    assert "cannot be described" in guest.error["message"]
+
+
 def test_no_internal_function_shows_itself(run: RunJavaScript) -> None:
-    guest = run("""
+    guest = run(
+        """
         const seen = [];
         Error.prepareStackTrace = (e, sites) => { seen.push(...sites); return '' };
         JSON.stringify = (v) => { seen.push(v) };
         Object.prototype.toJSON = function () { seen.push(new Error().stack); return {} };
         try { structuredClone({ get a() { seen.push(arguments.callee.caller); throw 1 } }) } catch {}
         await codemode.a.b({ x: 1 });
-        seen.filter((s) => typeof s !== 'string').length""", answer=echo)
+        seen.filter((s) => typeof s !== 'string').length""",
+        answer=echo,
+    )
     assert guest.value == 0
+
+
+def test_the_web_apis_stand_without_globals(run: RunJavaScript) -> None:
+    """Whatever the prelude uses at run time, it took before."""
+    guest = run("""
+        const { URL, URLSearchParams, TextEncoder, TextDecoder, structuredClone, crypto, Headers, Request, Response, AbortController, AbortSignal,
+            EventTarget, setTimeout, performance, console, atob, btoa, Map, Set, Uint8Array, Date, RegExp, Error, DataView } = globalThis;
+        const data = { m: new Map([[1, new Set([2])]]), d: new Date(0), r: /x/, e: new Error('e'), u: new Uint8Array(2), v: new DataView(new Uint8Array(2).buffer) };
+        const g = globalThis;
+        for (const k of Reflect.ownKeys(g)) delete g[k];
+        const errors = [];
+        const fails = (f) => { try { f(); errors.push('none') } catch (e) { errors.push(e.name) } };
+        structuredClone(data);
+        console.log(data); console.table([data]); console.error('%s %d', 'x', 1);
+        fails(() => structuredClone(() => 1)); fails(() => crypto.getRandomValues(new Uint8Array(1e5))); fails(() => new URL('x'));
+        fails(() => new TextDecoder('x')); fails(() => new Headers({ 'a b': 1 })); fails(() => new Request('x')); fails(() => crypto.subtle);
+        fails(() => AbortSignal.abort().throwIfAborted()); fails(() => new Response('x', { status: 1 })); fails(() => setTimeout(1));
+        const u = new URL('https://a.b/?x=1'); u.searchParams.append('y', '2'); u.searchParams.sort(); new URLSearchParams([['a', 'b']]);
+        new TextDecoder().decode(new TextEncoder().encode('é')); crypto.randomUUID();
+        const c = new AbortController(); c.signal.addEventListener('abort', () => {}); AbortSignal.any([c.signal]); AbortSignal.timeout(5); c.abort();
+        new Request('https://a.b', { method: 'POST', body: u.searchParams }).clone(); Response.json({ a: 1 }).clone(); [...new Headers({ a: '1' })];
+        try { await new Response('<').json() } catch (e) { errors.push(e.name) }
+        return errors""")
+    assert guest.value == [
+        "DataCloneError",
+        "QuotaExceededError",
+        "TypeError",
+        "RangeError",
+        "TypeError",
+        "TypeError",
+        "Error",
+        "AbortError",
+        "RangeError",
+        "TypeError",
+        "SyntaxError",
+    ]
 
 
 def test_prelude_source_is_not_there(run: RunJavaScript) -> None:
@@ -120,19 +190,26 @@ def test_prelude_source_is_not_there(run: RunJavaScript) -> None:
 def test_globals(run: RunJavaScript) -> None:
     """What a program finds; a new name here is a decision."""
     names = set(run("Object.getOwnPropertyNames(globalThis)").value)
-    language = set("""Object Function Error EvalError RangeError ReferenceError SyntaxError TypeError URIError InternalError AggregateError
+    language = set(
+        """Object Function Error EvalError RangeError ReferenceError SyntaxError TypeError URIError InternalError AggregateError
         SuppressedError Iterator Array parseInt parseFloat isNaN isFinite decodeURI decodeURIComponent encodeURI encodeURIComponent escape
         unescape Infinity NaN undefined eval Number Boolean String Math Reflect Symbol DisposableStack AsyncDisposableStack globalThis BigInt Date
         RegExp JSON Proxy Map Set WeakMap WeakSet ArrayBuffer Uint8ClampedArray Int8Array Uint8Array Int16Array Uint16Array Int32Array Uint32Array
-        BigInt64Array BigUint64Array Float16Array Float32Array Float64Array DataView Promise""".split())
-    platform = set("""queueMicrotask DOMException btoa atob performance console setTimeout setInterval setImmediate clearTimeout clearInterval
+        BigInt64Array BigUint64Array Float16Array Float32Array Float64Array DataView Promise""".split()  # noqa: SIM905 a list of forty lines says less
+    )
+    platform = set(
+        """queueMicrotask DOMException btoa atob performance console setTimeout setInterval setImmediate clearTimeout clearInterval
         clearImmediate TextEncoder TextDecoder crypto URL URLSearchParams structuredClone Event EventTarget AbortController AbortSignal Headers
-        Request Response fetch""".split())
+        Request Response fetch""".split()  # noqa: SIM905 a list of forty lines says less
+    )
     assert names == language | platform | {"codemode", "inputs", "ToolError", "FetchError"}
 
 
 def test_shared_memory_and_the_collector_are_out_of_reach(run: RunJavaScript) -> None:
-    assert run("[typeof SharedArrayBuffer, typeof Atomics, typeof WeakRef, typeof FinalizationRegistry]").value == ["undefined"] * 4
+    assert (
+        run("[typeof SharedArrayBuffer, typeof Atomics, typeof WeakRef, typeof FinalizationRegistry]").value
+        == ["undefined"] * 4
+    )
 
 
 RECURSION = {
@@ -162,7 +239,7 @@ def test_runaway_recursion_is_a_range_error(run: RunJavaScript, program: str) ->
 
 
 def test_ordinary_recursion_has_room(run: RunJavaScript) -> None:
-    assert run("const depth = (n) => n === 0 ? 0 : 1 + depth(n - 1); depth(3000)").value == 3000
+    assert run("const depth = (n) => n === 0 ? 0 : 1 + depth(n - 1); depth(2500)").value == 2500
 
 
 def test_deep_structures_are_freed(run: RunJavaScript) -> None:
@@ -185,7 +262,13 @@ def test_out_of_memory(run: RunJavaScript, program: str) -> None:
 
 
 def test_out_of_memory_can_be_caught(run: RunJavaScript) -> None:
-    assert run("let a = []; try { for (;;) a.push(new Array(1e4).fill(0)) } catch (e) { a = null } 'alive'", memory_bytes=32 * MIB).value == "alive"
+    assert (
+        run(
+            "let a = []; try { for (;;) a.push(new Array(1e4).fill(0)) } catch (e) { a = null } 'alive'",
+            memory_bytes=32 * MIB,
+        ).value
+        == "alive"
+    )
 
 
 def test_a_request_that_does_not_fit_traps_after_telling(javascript_module: wasmtime.Module) -> None:

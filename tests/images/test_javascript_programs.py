@@ -1,6 +1,8 @@
 """What a program is, what its result is, and what an error says."""
+# ruff: noqa: E501 programs stay on one line
 
 import pytest
+
 from tests.images.conftest import RunJavaScript
 
 PROGRAMS = {
@@ -28,13 +30,22 @@ PROGRAMS = {
     "bare function declaration": ("async function main(inputs) {\n  return inputs.a + 1;\n}\n", 2),
     "function declared and called": ("function main(i) { return i.a }\nmain(inputs)", 1),
     "immediately called function": ("(async () => 9)()", 9),
-    "declaration before an immediately called function": ("function twice() { return 2 }\n(async () => { twice() })()", None),
-    "shadowing what is global": ("const inputs = 5, fetch = 6, codemode = 7, console = 8; inputs + fetch + codemode + console", 26),
+    "declaration before an immediately called function": (
+        "function twice() { return 2 }\n(async () => { twice() })()",
+        None,
+    ),
+    "shadowing what is global": (
+        "const inputs = 5, fetch = 6, codemode = 7, console = 8; inputs + fetch + codemode + console",
+        26,
+    ),
     "strict": ("'use strict'; var q = 1; q", 1),
     "sloppy": ("undeclared = 3; undeclared", 3),
     "import in a string": ("const s = 'import x from y; export'; return s.length", 23),
     "nested error in a result": ("[new TypeError('no')]", [{"name": "TypeError", "message": "no"}]),
-    "dates and toJSON": ("({ at: new Date(0), u: new URL('https://a.b/') })", {"at": "1970-01-01T00:00:00.000Z", "u": "https://a.b/"}),
+    "dates and toJSON": (
+        "({ at: new Date(0), u: new URL('https://a.b/') })",
+        {"at": "1970-01-01T00:00:00.000Z", "u": "https://a.b/"},
+    ),
 }
 
 
@@ -78,7 +89,12 @@ def test_result_at_its_limit(run: RunJavaScript) -> None:
 
 POSITIONS = {
     "script": ("const a = 1;\nthrow new Error('x')", "Error", 2, "throw new Error('x')"),
-    "function body": ("const a = 1;\nif (a) throw new Error('x');\nreturn 1", "Error", 2, "if (a) throw new Error('x');"),
+    "function body": (
+        "const a = 1;\nif (a) throw new Error('x');\nreturn 1",
+        "Error",
+        2,
+        "if (a) throw new Error('x');",
+    ),
     "first line of a function body": ("return missing.name", "ReferenceError", 1, "return missing.name"),
     "module": ("const a = 1;\nexport default () => {\n  null.x\n}", "TypeError", 3, "  null.x"),
     "syntax": ("let a = 1;\nlet x = ;", "SyntaxError", 2, "let x = ;"),
@@ -114,7 +130,11 @@ def test_stack_names_the_programs_functions_only(run: RunJavaScript) -> None:
     error = run("function inner() { new URL('no') }\nfunction outer() { inner() }\nouter()").error
     assert error["message"] == 'invalid URL: "no"'
     assert "lockgate:" not in error["stack"]
-    assert [line.split()[1] for line in error["stack"].splitlines() if "program.js" in line] == ["inner", "outer", "<eval>"]
+    assert [line.split()[1] for line in error["stack"].splitlines() if "program.js" in line] == [
+        "inner",
+        "outer",
+        "<eval>",
+    ]
 
 
 def test_stack_and_message_are_bounded(run: RunJavaScript) -> None:
@@ -123,8 +143,12 @@ def test_stack_and_message_are_bounded(run: RunJavaScript) -> None:
     assert len(error["stack"]) < 10_000
 
 
-THROWN = {"string": ("throw 'no'", '"no"'), "object": ("throw { code: 1 }", "{ code: 1 }"), "null": ("throw null", "null"),
-          "undefined": ("throw undefined", "undefined")}
+THROWN = {
+    "string": ("throw 'no'", '"no"'),
+    "object": ("throw { code: 1 }", "{ code: 1 }"),
+    "null": ("throw null", "null"),
+    "undefined": ("throw undefined", "undefined"),
+}
 
 
 @pytest.mark.parametrize(("program", "message"), THROWN.values(), ids=THROWN.keys())
@@ -133,7 +157,12 @@ def test_thrown_values_that_are_no_errors(run: RunJavaScript, program: str, mess
     assert (error["name"], error["message"]) == ("Uncaught", message)
 
 
-IMPORTS = {"static": "import fs from 'fs'", "bare": "import 'fs'", "named": "import { readFile } from 'fs'", "dynamic": "await import('fs')"}
+IMPORTS = {
+    "static": "import fs from 'fs'",
+    "bare": "import 'fs'",
+    "named": "import { readFile } from 'fs'",
+    "dynamic": "await import('fs')",
+}
 
 
 @pytest.mark.parametrize("program", IMPORTS.values(), ids=IMPORTS.keys())
@@ -148,8 +177,26 @@ def test_import_with_return_says_so(run: RunJavaScript) -> None:
     assert "export default" in run("import x from 'y'\nreturn x").error["message"]
 
 
-ABSENT = ("require", "process", "Buffer", "XMLHttpRequest", "WebSocket", "localStorage", "document", "window", "Worker", "fs", "Deno",
-          "Bun", "SharedArrayBuffer", "Atomics", "WebAssembly", "FormData", "Blob", "module")
+ABSENT = (
+    "require",
+    "process",
+    "Buffer",
+    "XMLHttpRequest",
+    "WebSocket",
+    "localStorage",
+    "document",
+    "window",
+    "Worker",
+    "fs",
+    "Deno",
+    "Bun",
+    "SharedArrayBuffer",
+    "Atomics",
+    "WebAssembly",
+    "FormData",
+    "Blob",
+    "module",
+)
 
 
 @pytest.mark.parametrize("name", ABSENT)
@@ -178,6 +225,8 @@ def test_five_megabytes_of_source(run: RunJavaScript) -> None:
 
 
 def test_nul_and_lone_surrogates(run: RunJavaScript) -> None:
-    guest = run(r"console.log('a\u0000b\ud800c'); ['\ud800', 'a\u0000', '\ud83d\ude00', '\\ud800', JSON.rawJSON('\"\\ud83d\\ude00\"')]")
+    guest = run(
+        r"console.log('a\u0000b\ud800c'); ['\ud800', 'a\u0000', '\ud83d\ude00', '\\ud800', JSON.rawJSON('\"\\ud83d\\ude00\"')]"
+    )
     assert guest.logs == [(2, "a\0b\ufffdc")]
     assert guest.value == ["\ufffd", "a\0", "😀", "\\ud800", "😀"]

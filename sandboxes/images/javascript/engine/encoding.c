@@ -1,5 +1,5 @@
-/* Text and bytes for the prelude: the Encoding Standard's UTF-8, UTF-16LE and windows-1252-free latin1, and the URL
-   Standard's application/x-www-form-urlencoded. */
+/* Text and bytes for the prelude: UTF-8 and UTF-16LE of the Encoding Standard, latin1 as one character per byte, the URL
+   Standard's application/x-www-form-urlencoded, and randomness. */
 #include <stdlib.h>
 #include <string.h>
 #include "guest.h"
@@ -77,12 +77,6 @@ static JSValue decode_utf8(JSContext *ctx, const uint8_t *data, size_t len, bool
     return decode_with_replacements(ctx, data, len);
 }
 
-/* bytes(view or buffer) from argv[0]: the memory it covers. */
-static const uint8_t *bytes_of(JSContext *ctx, JSValueConst value, size_t *len)
-{
-    return JS_GetUint8Array(ctx, len, value);
-}
-
 /* utf8(text) -> Uint8Array */
 static JSValue js_utf8(JSContext *ctx, JSValueConst this_value, int argc, JSValueConst *argv)
 {
@@ -112,7 +106,7 @@ static JSValue js_text(JSContext *ctx, JSValueConst this_value, int argc, JSValu
 {
     (void)this_value, (void)argc;
     size_t len;
-    const uint8_t *data = bytes_of(ctx, argv[0], &len);
+    const uint8_t *data = JS_GetUint8Array(ctx, &len, argv[0]);
     return data ? decode_utf8(ctx, data, len, JS_ToBool(ctx, argv[1]) > 0) : JS_EXCEPTION;
 }
 
@@ -121,7 +115,7 @@ static JSValue js_unfinished(JSContext *ctx, JSValueConst this_value, int argc, 
 {
     (void)this_value, (void)argc;
     size_t len;
-    const uint8_t *data = bytes_of(ctx, argv[0], &len);
+    const uint8_t *data = JS_GetUint8Array(ctx, &len, argv[0]);
     if (!data)
         return JS_EXCEPTION;
     for (size_t back = 1; back <= 3 && back <= len; back++) {
@@ -141,7 +135,7 @@ static JSValue js_latin1(JSContext *ctx, JSValueConst this_value, int argc, JSVa
 {
     (void)this_value, (void)argc;
     size_t len;
-    const uint8_t *data = bytes_of(ctx, argv[0], &len);
+    const uint8_t *data = JS_GetUint8Array(ctx, &len, argv[0]);
     uint16_t *units = data ? malloc(len * 2 + 2) : NULL;
     if (!data)
         return JS_EXCEPTION;
@@ -159,7 +153,7 @@ static JSValue js_utf16(JSContext *ctx, JSValueConst this_value, int argc, JSVal
 {
     (void)this_value, (void)argc;
     size_t len;
-    const uint8_t *data = bytes_of(ctx, argv[0], &len);
+    const uint8_t *data = JS_GetUint8Array(ctx, &len, argv[0]);
     bool fatal = JS_ToBool(ctx, argv[1]) > 0, bad = false;
     uint16_t *units = data ? malloc(len + 2) : NULL;
     if (!data)
@@ -176,7 +170,8 @@ static JSValue js_utf16(JSContext *ctx, JSValueConst this_value, int argc, JSVal
         else
             units[i] = REPLACEMENT, bad = true;
     }
-    JSValue text = bad && fatal ? JS_ThrowTypeError(ctx, "the bytes are not valid UTF-16LE") : JS_NewStringUTF16(ctx, units, count);
+    JSValue text = bad && fatal ? JS_ThrowTypeError(ctx, "the bytes are not valid UTF-16LE")
+                                : JS_NewStringUTF16(ctx, units, count);
     free(units);
     return text;
 }

@@ -4,7 +4,7 @@
 #include "guest.h"
 
 enum { FINISHED = -2, WAITS_FOR_CALLS = -1 };
-enum { STACK_BYTES = 2 * 1024 * 1024, FIRST_COLLECTION_BYTES = 8 * 1024 * 1024 };
+enum { STACK_BYTES = 3 * 512 * 1024, FIRST_COLLECTION_BYTES = 8 * 1024 * 1024 };
 
 struct limits limits;
 static JSRuntime *runtime;

@@ -1,6 +1,7 @@
 // What the prelude uses of the language, taken before any program runs. Programs may change every global and prototype;
 // the files after this one reach for nothing but these, private fields and own properties. They do not use for-of,
-// spread or array destructuring (Array.prototype[Symbol.iterator]), nor write to arrays (setters on prototypes).
+// spread or array destructuring (Array.prototype[Symbol.iterator]), templates (QuickJS calls String.prototype.concat for
+// them), nor write to arrays (setters on prototypes).
 (lockgate) => {
   "use strict";
   const { bind, call } = Function.prototype;
@@ -11,7 +12,8 @@
   lockgate.getter = getter;
   lockgate.primordials = {
     __proto__: null,
-    Array, ArrayBuffer, Error, Map, Object, Promise, Proxy, RangeError, Set, String, Symbol, TypeError, Uint8Array, WeakMap,
+    Array, ArrayBuffer, DataView, DOMException, Error, Map, Object, Promise, Proxy, RangeError, Set, String, Symbol, SyntaxError,
+    TypeError, Uint8Array, global: globalThis,
     apply: Reflect.apply,
     create: Object.create,
     defineProperty: Object.defineProperty,
@@ -44,7 +46,7 @@
 
   // define(target, { name: value }): like the platform's own members, writable and configurable but not enumerable.
   lockgate.define = (target, members) => {
-    const { defineProperty, getOwnPropertyDescriptor, ownKeys } = lockgate.primordials;
+      const { defineProperty, getOwnPropertyDescriptor, ownKeys } = lockgate.primordials;
     const names = ownKeys(members);
     for (let i = 0; i < names.length; i++) {
       const descriptor = getOwnPropertyDescriptor(members, names[i]);

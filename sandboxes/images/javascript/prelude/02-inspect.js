@@ -1,9 +1,9 @@
 // Values as readable text for the console and for messages: bounded in depth, in entries and in length; cycles are named.
 (lockgate) => {
   "use strict";
-  const { uncurry, getter, primordials } = lockgate;
-  const { exec, getOwnPropertyDescriptor, getPrototypeOf, indexOf, isArray, isError, isView, ownKeys, repeat, slice, stackOf,
-    stringify } = primordials;
+  const { getter, primordials, uncurry } = lockgate;
+  const { String, exec, getOwnPropertyDescriptor, getPrototypeOf, indexOf, isArray, isError, isView, ownKeys, repeat, slice,
+    stackOf, stringify } = primordials;
   const MAX_DEPTH = 5, MAX_ENTRIES = 100, WIDTH = 100;
 
   const toISOString = uncurry(Date.prototype.toISOString), getTime = uncurry(Date.prototype.getTime);
@@ -48,22 +48,22 @@
       case "number": return number(value);
       case "bigint": return bigIntText(value) + "n";
       case "symbol": return symbolText(value);
-      default: return `${value}`;
+      default: return String(value);
     }
   };
 
   const functionText = (value) => {
     const name = dataProperty(value, "name");
-    return typeof name === "string" && name !== "" ? `[Function: ${name}]` : "[Function (anonymous)]";
+    return typeof name === "string" && name !== "" ? "[Function: " + name + "]" : "[Function (anonymous)]";
   };
 
   const errorText = (value) => {
     const name = dataProperty(value, "name"), message = dataProperty(value, "message");
     const title = typeof name === "string" ? name : "Error";
-    const head = typeof message === "string" && message !== "" ? `${title}: ${message}` : title;
+    const head = typeof message === "string" && message !== "" ? title + ": " + message : title;
     const own = dataProperty(value, "stack");
     const stack = lockgate.cleanStack(typeof own === "string" ? own : attempt(stackOf, value));
-    return stack === "" ? head : `${head}\n${stack}`;
+    return stack === "" ? head : head + "\n" + stack;
   };
 
   // One rendering: `room` is what is left of its length, `parents` a list of the objects it is inside of.
@@ -93,7 +93,7 @@
     return prefix + open + long + "\n" + slice(indent, 2) + close;
   };
 
-  const more = (add, left) => { if (left > 0) add(`... ${left} more`); };
+  const more = (add, left) => { if (left > 0) add("... " + left + " more"); };
 
   const listed = (value, length, prefix, depth, parents, state) => block(prefix, "[", "]", depth, (add) => {
     const shown = length < MAX_ENTRIES ? length : MAX_ENTRIES;
@@ -110,7 +110,7 @@
   const property = (descriptor, depth, parents, state) =>
     descriptor.get !== undefined || descriptor.set !== undefined ? "[Getter]" : render(descriptor.value, depth + 1, parents, state);
 
-  const keyText = (key) => (typeof key === "symbol" ? `[${symbolText(key)}]` : exec(NAME, key) === null ? stringify(key) : key);
+  const keyText = (key) => (typeof key === "symbol" ? "[" + symbolText(key) + "]" : exec(NAME, key) === null ? stringify(key) : key);
 
   const keyed = (value, prefix, depth, parents, state) => block(prefix, "{", "}", depth, (add) => {
     const keys = ownKeys(value);
@@ -119,7 +119,7 @@
       const descriptor = getOwnPropertyDescriptor(value, keys[i]);
       if (descriptor === undefined || !descriptor.enumerable) continue;
       if (shown >= MAX_ENTRIES || state.room <= 0) { left++; continue; }
-      const text = `${keyText(keys[i])}: ${property(descriptor, depth, parents, state)}`;
+      const text = keyText(keys[i]) + ": " + property(descriptor, depth, parents, state);
       state.room -= text.length;
       shown++;
       add(text);
@@ -142,17 +142,17 @@
   const compound = (value, depth, parents, state) => {
     if (isError(value) || lockgate.isDOMException(value)) return errorText(value);
     const name = className(value);
-    if (depth >= MAX_DEPTH) return isArray(value) ? "[Array]" : `[${name === "" ? "Object" : name}]`;
+    if (depth >= MAX_DEPTH) return isArray(value) ? "[Array]" : "[" + (name === "" ? "Object" : name) + "]";
     if (isArray(value)) return listed(value, value.length, "", depth, parents, state);
     if (isView(value)) {
       const kind = typedName(value);
       if (kind === undefined) return "DataView {}";
-      return listed(value, typedLength(value), `${kind}(${typedLength(value)}) `, depth, parents, state);
+      return listed(value, typedLength(value), kind + "(" + typedLength(value) + ") ", depth, parents, state);
     }
     let size = attempt(mapSize, value);
-    if (size !== undefined) return mapped(value, size, `Map(${size}) `, depth, parents, state, mapEach, true);
+    if (size !== undefined) return mapped(value, size, "Map(" + size + ") ", depth, parents, state, mapEach, true);
     size = attempt(setSize, value);
-    if (size !== undefined) return mapped(value, size, `Set(${size}) `, depth, parents, state, setEach, false);
+    if (size !== undefined) return mapped(value, size, "Set(" + size + ") ", depth, parents, state, setEach, false);
     return scalarObject(value) ?? keyed(value, name === "" || name === "Object" ? "" : name + " ", depth, parents, state);
   };
 
@@ -161,9 +161,9 @@
     const time = attempt(getTime, value);
     if (time !== undefined) return time !== time ? "Invalid Date" : toISOString(value);
     const bytes = attempt(bufferLength, value);
-    if (bytes !== undefined) return `ArrayBuffer { byteLength: ${bytes} }`;
+    if (bytes !== undefined) return "ArrayBuffer { byteLength: " + bytes + " }";
     const pattern = attempt(regExpSource, value);
-    if (pattern !== undefined) return `/${pattern}/${attempt(regExpFlags, value) ?? ""}`;
+    if (pattern !== undefined) return "/" + pattern + "/" + (attempt(regExpFlags, value) ?? "");
     return getPrototypeOf(value) === promises ? "Promise {}" : undefined;
   };
 

@@ -2,7 +2,8 @@
 (lockgate) => {
   "use strict";
   const { expose, inspect, native, primordials } = lockgate;
-  const { Error, TypeError, defineProperty, exec, indexOf, isError, keys, slice, stackOf, startsWith, stringify } = primordials;
+  const { Error, TypeError, defineProperty, exec, indexOf, isError, keys, slice, stackOf, startsWith, stringify } =
+    primordials;
   const PROGRAM = "program.js", RESULT_LIMIT = 2;
   const MAX_NAME = 200, MAX_MESSAGE = 8000, MAX_FRAMES = 30, MAX_LINE = 400, MAX_STACK = 100000;
   const FRAME = /program\.js:(\d+):(\d+)/;
@@ -14,7 +15,7 @@
       from = end + 1;
     }
   };
-  const bounded = (text, limit) => (text.length > limit ? `${slice(text, 0, limit)}... (${text.length - limit} more characters)` : text);
+  const bounded = (text, limit) => (text.length > limit ? slice(text, 0, limit) + "... (" + (text.length - limit) + " more characters)" : text);
   const domName = lockgate.getter(DOMException.prototype, "name");
   const isDOMException = (value) => {
     try { return typeof domName(value) === "string"; } catch { return false; }
@@ -35,7 +36,7 @@
     const found = position(frame);
     if (found === undefined) return frame;
     const at = indexOf(frame, found.written);
-    return `${slice(frame, 0, at)}${PROGRAM}:${found.line}:${found.column}${slice(frame, at + found.written.length)}`;
+    return "" + slice(frame, 0, at) + PROGRAM + ":" + found.line + ":" + found.column + slice(frame, at + found.written.length);
   };
 
   // Without the prelude's frames, positions corrected, bounded in number and length.
@@ -142,7 +143,7 @@
       line: at === undefined ? null : at.line, column: at === undefined ? null : at.column,
       source_line: at === undefined ? null : bounded(at.text, MAX_LINE), limit: limitOf(error, name, message, shortOfMemory),
     });
-    return `${slice(head, 0, -1)},"call":${callText(error)}}`;
+    return slice(head, 0, -1) + ",\"call\":" + callText(error) + "}";
   };
 
   // Where a program stands, for errors that come back later. Cleaned only if it is needed: most calls succeed.

@@ -2,7 +2,7 @@
 (lockgate) => {
   "use strict";
   const { expose, inspect, native, primordials } = lockgate;
-  const { getOwnPropertyDescriptor, indexOf, isArray, keys, repeat, slice, trunc } = primordials;
+  const { String, getOwnPropertyDescriptor, indexOf, keys, repeat, slice, trunc } = primordials;
   const DEBUG = 1, INFO = 2, WARN = 3, ERROR = 4, LOG_LINE_LIMIT = 1;
   let indent = "";
   const counts = { __proto__: null }, timers = { __proto__: null };
@@ -13,8 +13,8 @@
   const directive = (kind, value, room) => {
     switch (kind) {
       case "s": return word(value, room);
-      case "d": case "f": return typeof value === "object" ? "NaN" : `${+value}`;
-      case "i": return typeof value === "object" ? "NaN" : `${trunc(+value)}`;
+      case "d": case "f": return typeof value === "object" ? "NaN" : String(+value);
+      case "i": return typeof value === "object" ? "NaN" : String(trunc(+value));
       case "j": case "o": case "O": return inspect(value, room);
       default: return "";
     }
@@ -51,8 +51,8 @@
   };
 
   const write = (level, text) => native.log(level, indent === "" ? text : indented(text));
-  const label = (name) => (name === undefined ? "default" : `${name}`);
-  const seconds = (from) => `${native.elapsed() - from}ms`;
+  const label = (name) => (name === undefined ? "default" : String(name));
+  const seconds = (from) => (native.elapsed() - from) + "ms";
 
   const MAX_ROWS = 200, MAX_COLUMNS = 20;
   const padded = (text, width) => text + repeat(" ", width > text.length ? width - text.length : 0);
@@ -90,7 +90,7 @@
     let text = row((column) => column);
     text += "\n" + repeat("-", text.length);
     for (let i = 0; i < count; i++) text += "\n" + row((column) => rows[i][column] ?? "");
-    return left > 0 ? `${text}\n... ${left} more rows` : text;
+    return left > 0 ? text + "\n... " + left + " more rows" : text;
   };
 
   const group = (values) => {
@@ -105,24 +105,24 @@
       info(...values) { write(INFO, line(values)); },
       warn(...values) { write(WARN, line(values)); },
       error(...values) { write(ERROR, line(values)); },
-      trace(...values) { write(ERROR, `Trace: ${line(values)}\n${lockgate.cleanStack(lockgate.here())}`); },
+      trace(...values) { write(ERROR, "Trace: " + line(values) + "\n" + lockgate.cleanStack(lockgate.here())); },
       dir(value) { write(INFO, inspect(value, native.limit(LOG_LINE_LIMIT))); },
       table(value) { write(INFO, tabulate(value)); },
       assert(condition, ...values) { if (!condition) write(ERROR, values.length === 0 ? "Assertion failed" : "Assertion failed: " + line(values)); },
       group(...values) { group(values); },
       groupCollapsed(...values) { group(values); },
       groupEnd() { indent = slice(indent, 2); },
-      count(name) { write(INFO, `${label(name)}: ${(counts[label(name)] = (counts[label(name)] ?? 0) + 1)}`); },
+      count(name) { write(INFO, label(name) + ": " + ((counts[label(name)] = (counts[label(name)] ?? 0) + 1))); },
       countReset(name) { delete counts[label(name)]; },
       time(name) { timers[label(name)] = native.elapsed(); },
-      timeLog(name, ...values) { write(INFO, `${label(name)}: ${seconds(timers[label(name)] ?? 0)} ${line(values)}`); },
+      timeLog(name, ...values) { write(INFO, label(name) + ": " + seconds(timers[label(name)] ?? 0) + " " + line(values)); },
       timeEnd(name) {
-        write(INFO, `${label(name)}: ${seconds(timers[label(name)] ?? 0)}`);
+        write(INFO, label(name) + ": " + seconds(timers[label(name)] ?? 0));
         delete timers[label(name)];
       },
     },
   });
 
   // Errors nobody can catch any more are logged, as a browser does: the program goes on.
-  lockgate.uncaught = (error) => native.log(ERROR, `Uncaught ${inspect(error, native.limit(LOG_LINE_LIMIT))}`);
+  lockgate.uncaught = (error) => native.log(ERROR, "Uncaught " + inspect(error, native.limit(LOG_LINE_LIMIT)));
 }

@@ -6,7 +6,7 @@
 
   const callable = (name, callback) => {
     if (typeof callback === "function") return callback;
-    throw new TypeError(`${name} takes a function, not ${callback === null ? "null" : typeof callback}`);
+    throw new TypeError(name + " takes a function, not " + (callback === null ? "null" : typeof callback));
   };
   const bound = (callback, values) => (values.length === 0 ? callback : () => { apply(callback, undefined, values); });
   const start = (name, callback, delay, repeat, values) =>

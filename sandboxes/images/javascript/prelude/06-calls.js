@@ -21,7 +21,7 @@
     }
     if (size === 0) return;
     delete waiting[id];
-    outcome.refuse(refusal("limit", `the arguments of this call are ${size} bytes of JSON, the limit is ${native.limit(CALL_LIMIT)}: `
+    outcome.refuse(refusal("limit", "the arguments of this call are " + size + " bytes of JSON, the limit is " + native.limit(CALL_LIMIT) + ": "
       + "send less, or in several calls", name === "" ? null : name));
   };
 

@@ -2,23 +2,23 @@
 // the catalog is the host's, and a tool that is not there is an error of the call.
 (lockgate) => {
   "use strict";
-  const { expose, here, primordials, submit, ToolError } = lockgate;
+  const { ToolError, expose, here, primordials, submit } = lockgate;
   const { Promise, Proxy, Symbol, TypeError, apply, defineProperty, isArray, parse, startsWith, stringify } = primordials;
   const TOOL = 1;
   const { toPrimitive, toStringTag } = Symbol;
 
-  const kindOf = (value) => (value === null ? "null" : isArray(value) ? "an array" : typeof value === "function" ? "a function" : `a ${typeof value}`);
+  const kindOf = (value) => (value === null ? "null" : isArray(value) ? "an array" : typeof value === "function" ? "a function" : "a " + (typeof value));
 
   const payloadOf = (name, values) => {
     if (values.length === 0 || (values.length === 1 && values[0] === undefined)) return "{}";
     const value = values[0];
-    if (values.length > 1) throw new TypeError(`codemode.${name} takes one object with named arguments, not ${values.length} values`);
+    if (values.length > 1) throw new TypeError("codemode." + name + " takes one object with named arguments, not " + values.length + " values");
     if (typeof value !== "object" || value === null || isArray(value)) {
-      throw new TypeError(`codemode.${name} takes one object with named arguments, as in codemode.${name}({ key: value }), not ${kindOf(value)}`);
+      throw new TypeError("codemode." + name + " takes one object with named arguments, as in codemode." + name + "({ key: value }), not " + kindOf(value));
     }
     const payload = stringify(value);
     if (typeof payload === "string" && startsWith(payload, "{")) return payload;
-    throw new TypeError(`codemode.${name} takes an object, but its toJSON() makes something else of it`);
+    throw new TypeError("codemode." + name + " takes an object, but its toJSON() makes something else of it");
   };
 
   const call = (name, values) => new Promise((resolve, reject) => {
@@ -31,10 +31,10 @@
     });
   });
 
-  const refuseChange = (what) => () => { throw new TypeError(`${what} cannot be changed`); };
+  const refuseChange = (what) => () => { throw new TypeError(what + " cannot be changed"); };
   const level = (what, child, misuse) => {
     const children = { __proto__: null };
-    const symbols = { __proto__: null, [toPrimitive]: () => `[object ${what}]`, [toStringTag]: what };
+    const symbols = { __proto__: null, [toPrimitive]: () => "[object " + what + "]", [toStringTag]: what };
     // A function as target, so that calling a group of tools can say what to do instead.
     return new Proxy(() => {}, {
       __proto__: null,
@@ -56,7 +56,7 @@
   // `await codemode.x` looks for codemode.x.then and calls it with two functions: that must fail rather than wait for ever,
   // while codemode.x.then({ ... }) stays a tool like any other.
   const thenTool = (name, misuse) => {
-    const then = tool(`${name}.then`);
+    const then = tool(name + ".then");
     return (...values) => {
       if (typeof values[0] === "function") throw new TypeError(misuse);
       return apply(then, undefined, values);
@@ -64,9 +64,9 @@
   };
 
   const upstream = (name) => {
-    const misuse = `codemode.${name} is a group of tools, not a function or a promise: call one of its tools, as in `
-      + `await codemode.${name}.tool({ key: value })`;
-    return level(`codemode.${name}`, (child) => (child === "then" ? thenTool(name, misuse) : tool(`${name}.${child}`)), () => misuse);
+    const misuse = "codemode." + name + " is a group of tools, not a function or a promise: call one of its tools, as in "
+      + "await codemode." + name + ".tool({ key: value })";
+    return level("codemode." + name, (child) => (child === "then" ? thenTool(name, misuse) : tool(name + "." + child)), () => misuse);
   };
 
   // codemode itself has no `then`, so it can be returned and awaited like any object.

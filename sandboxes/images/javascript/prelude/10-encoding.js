@@ -2,7 +2,8 @@
 (lockgate) => {
   "use strict";
   const { expose, native, primordials } = lockgate;
-  const { ArrayBuffer, RangeError, TypeError, Uint8Array, isView, toLowerCase, trim } = primordials;
+  const { ArrayBuffer, DataView, RangeError, String, TypeError, Uint8Array, apply, codeAt, isView, slice, toLowerCase, trim }
+    = primordials;
   const { getter, uncurry } = lockgate;
   const typed = primordials.getPrototypeOf(Uint8Array.prototype);
   const viewBuffer = getter(typed, "buffer"), viewOffset = getter(typed, "byteOffset"), viewLength = getter(typed, "byteLength");
@@ -33,13 +34,13 @@
 
   class TextEncoder {
     get encoding() { return "utf-8"; }
-    encode(text = "") { return native.utf8(`${text}`); }
+    encode(text = "") { return native.utf8(String(text)); }
     encodeInto(text, target) {
-      const whole = `${text}`;
+      const whole = String(text);
       let read = 0, written = 0;
       for (; read < whole.length;) {
-        const pair = primordials.codeAt(whole, read) >= 0xd800 && primordials.codeAt(whole, read) < 0xdc00 && read + 1 < whole.length ? 2 : 1;
-        const bytes = native.utf8(primordials.slice(whole, read, read + pair));
+        const pair = codeAt(whole, read) >= 0xd800 && codeAt(whole, read) < 0xdc00 && read + 1 < whole.length ? 2 : 1;
+        const bytes = native.utf8(slice(whole, read, read + pair));
         if (written + viewLength(bytes) > viewLength(target)) break;
         set(target, bytes, written);
         written += viewLength(bytes);
@@ -57,8 +58,8 @@
   class TextDecoder {
     #encoding; #fatal; #keepMark; #rest; #begun = false;
     constructor(label = "utf-8", options = undefined) {
-      this.#encoding = LABELS[toLowerCase(trim(`${label}`))];
-      if (this.#encoding === undefined) throw new RangeError(`TextDecoder knows utf-8, utf-16le and latin1, not ${label}`);
+      this.#encoding = LABELS[toLowerCase(trim(String(label)))];
+      if (this.#encoding === undefined) throw new RangeError("TextDecoder knows utf-8, utf-16le and latin1, not " + label);
       this.#fatal = !!options?.fatal;
       this.#keepMark = !!options?.ignoreBOM;
     }
@@ -90,7 +91,7 @@
     #unmarked(text, stream) {
       const first = !this.#begun && text.length > 0;
       this.#begun = stream && (this.#begun || text.length > 0);
-      return first && !this.#keepMark && this.#encoding !== "latin1" && primordials.codeAt(text, 0) === 0xfeff ? primordials.slice(text, 1) : text;
+      return first && !this.#keepMark && this.#encoding !== "latin1" && codeAt(text, 0) === 0xfeff ? slice(text, 1) : text;
     }
   }
 
@@ -100,5 +101,5 @@
   lockgate.byteLength = viewLength;
   lockgate.bufferOf = viewBuffer;
   lockgate.toBase64 = uncurry(Uint8Array.prototype.toBase64);
-  lockgate.fromBase64 = ((fromBase64) => (text) => primordials.apply(fromBase64, Uint8Array, [text]))(Uint8Array.fromBase64);
+  lockgate.fromBase64 = ((fromBase64) => (text) => apply(fromBase64, Uint8Array, [text]))(Uint8Array.fromBase64);
 }

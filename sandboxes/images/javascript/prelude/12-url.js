@@ -2,7 +2,7 @@
 (lockgate) => {
   "use strict";
   const { expose, native, primordials } = lockgate;
-  const { Symbol, TypeError, indexOf, isArray, keys, slice, startsWith, stringify, apply } = primordials;
+  const { String, Symbol, TypeError, apply, indexOf, isArray, keys, slice, startsWith, stringify } = primordials;
   const PROTOCOL = 0, USERNAME = 1, PASSWORD = 2, HOST = 3, HOSTNAME = 4, PORT = 5, PATHNAME = 6, SEARCH = 7, HASH = 8;
   const arrayFrom = Array.from.bind(Array);
   const at = (text, index) => slice(text, index, index + 1);
@@ -37,12 +37,12 @@
     return text;
   };
 
-  const well = (value) => native.text(native.utf8(`${value}`), false); // a USVString
+  const well = (value) => native.text(native.utf8(String(value)), false); // a USVString
 
   const pairsOf = (init) => {
     if (init === undefined || init === null) return newList();
     if (typeof init !== "object" && typeof init !== "function") {
-      const text = `${init}`;
+      const text = String(init);
       return parsePairs(startsWith(text, "?") ? slice(text, 1) : text);
     }
     const list = newList();
@@ -134,7 +134,7 @@
     return merged;
   };
 
-  const parsed = (text, base) => native.url(`${text}`, base === undefined ? undefined : `${base}`);
+  const parsed = (text, base) => native.url(String(text), base === undefined ? undefined : String(base));
   const isSpecial = (protocol) => protocol === "http:" || protocol === "https:" || protocol === "ws:" || protocol === "wss:" || protocol === "ftp:";
 
   const part = (record, which) => {
@@ -147,7 +147,7 @@
       case PASSWORD: return record.hostStart > record.usernameEnd ? slice(href, record.usernameEnd + 1, record.hostStart) : "";
       case HOST: return hostAt === record.hostEnd ? "" : slice(href, hostAt, record.pathnameStart);
       case HOSTNAME: return slice(href, hostAt, record.hostEnd);
-      case PORT: return record.port < 0 ? "" : `${record.port}`;
+      case PORT: return record.port < 0 ? "" : String(record.port);
       case PATHNAME: return slice(href, record.pathnameStart, searchAt);
       case SEARCH: return hashAt - searchAt <= 1 ? "" : slice(href, searchAt, hashAt);
       default: return end - hashAt <= 1 ? "" : slice(href, hashAt);
@@ -156,13 +156,13 @@
 
   const originOf = (record) => {
     const protocol = part(record, PROTOCOL);
-    if (isSpecial(protocol)) return `${protocol}//${part(record, HOST)}`;
+    if (isSpecial(protocol)) return protocol + "//" + part(record, HOST);
     const inner = protocol === "blob:" ? parsed(part(record, PATHNAME)) : undefined;
     return inner !== undefined && startsWith(inner.href, "http") ? originOf(inner) : "null";
   };
 
-  const invalid = (text, base) => new TypeError(`invalid URL: ${stringify(slice(`${text}`, 0, 200))}`
-    + (base === undefined ? "" : ` with base ${stringify(slice(`${base}`, 0, 200))}`));
+  const invalid = (text, base) => new TypeError("invalid URL: " + (stringify(slice(String(text), 0, 200)))
+    + (base === undefined ? "" : " with base " + (stringify(slice(String(base), 0, 200)))));
 
   let recordOf;
   class URL {
@@ -175,7 +175,7 @@
     static { recordOf = (value) => (typeof value === "object" && value !== null && #record in value ? value.#record : undefined); }
     static canParse(text, base = undefined) { return parsed(text, base) !== undefined; }
     static parse(text, base = undefined) { return parsed(text, base) === undefined ? null : new URL(text, base); }
-    #set(which, value) { this.#record = native.urlWith(this.#record.href, which, `${value}`); }
+    #set(which, value) { this.#record = native.urlWith(this.#record.href, which, String(value)); }
     #refresh() {
       if (this.#params !== undefined) adopt(this.#params, parsePairs(slice(part(this.#record, SEARCH), 1)), this.#written);
     }

@@ -2,8 +2,8 @@
 (lockgate) => {
   "use strict";
   const { bufferOf, expose, getter, primordials, uncurry } = lockgate;
-  const { ArrayBuffer, Error, Map, Object, Set, Symbol, Uint8Array, defineProperty, getOwnPropertyDescriptor, getPrototypeOf, isArray,
-    isError, isView, keys } = primordials;
+  const { ArrayBuffer, DataView, DOMException, Error, Map, Object, Set, String, Symbol, Uint8Array, defineProperty,
+    getOwnPropertyDescriptor, getPrototypeOf, isArray, isError, isView, keys } = primordials;
   const mapGet = uncurry(Map.prototype.get), mapSet = uncurry(Map.prototype.set), mapEach = uncurry(Map.prototype.forEach);
   const setAdd = uncurry(Set.prototype.add), setEach = uncurry(Set.prototype.forEach);
   const mapSize = getter(Map.prototype, "size"), setSize = getter(Set.prototype, "size");
@@ -19,7 +19,7 @@
   const ERRORS = { __proto__: null, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError };
   const { Date: DateClass, RegExp: RegExpClass } = globalThis;
 
-  const refuse = (what) => { throw new DOMException(`${what} cannot be cloned`, "DataCloneError"); };
+  const refuse = (what) => { throw new DOMException(what + " cannot be cloned", "DataCloneError"); };
   const attempt = (method, value) => {
     try { return method(value); } catch { return undefined; }
   };
@@ -31,8 +31,8 @@
   };
 
   const cloneError = (value, seen) => {
-    const name = `${value.name}`, Class = ERRORS[name] ?? Error;
-    const copy = new Class(`${value.message}`);
+    const name = String(value.name), Class = ERRORS[name] ?? Error;
+    const copy = new Class(String(value.message));
     mapSet(seen, value, copy);
     if (typeof value.stack === "string") defineProperty(copy, "stack", { __proto__: null, value: value.stack, writable: true, configurable: true });
     if (getOwnPropertyDescriptor(value, "cause") !== undefined) {
@@ -88,7 +88,7 @@
   };
 
   const clone = (value, seen) => {
-    if (typeof value === "function") return refuse(`the function ${value.name || "(anonymous)"}`);
+    if (typeof value === "function") return refuse("the function " + (value.name || "(anonymous)"));
     if (typeof value === "symbol") return refuse("a symbol");
     if (typeof value !== "object" || value === null) return value;
     const known = mapGet(seen, value);

@@ -2,13 +2,13 @@
 (lockgate) => {
   "use strict";
   const { expose, native, primordials } = lockgate;
-  const { Symbol, TypeError, apply } = primordials;
+  const { DOMException, String, Symbol, TypeError, apply } = primordials;
 
   let prepare;
   class Event {
     #type; #target = null; #stopped = false; #prevented = false; #cancelable;
     constructor(type, options = undefined) {
-      this.#type = `${type}`;
+      this.#type = String(type);
       this.#cancelable = !!options?.cancelable;
     }
     static { prepare = (event, target) => { event.#target = target; return () => event.#stopped; }; }
@@ -28,7 +28,7 @@
     #first = null;
     addEventListener(type, callback, options = undefined) {
       if (callback === null || callback === undefined) return;
-      const wanted = `${type}`, once = typeof options === "object" && options !== null && !!options.once;
+      const wanted = String(type), once = typeof options === "object" && options !== null && !!options.once;
       let last = null;
       for (let at = this.#first; at !== null; last = at, at = at.next) {
         if (!at.removed && at.type === wanted && at.callback === callback) return;
@@ -38,7 +38,7 @@
       else last.next = listener;
     }
     removeEventListener(type, callback) {
-      const wanted = `${type}`;
+      const wanted = String(type);
       let before = null;
       for (let at = this.#first; at !== null; before = at, at = at.next) {
         if (at.type !== wanted || at.callback !== callback) continue;
@@ -50,7 +50,7 @@
     }
     dispatchEvent(event) {
       const stopped = prepare(event, this), type = event.type;
-      const property = this[`on${type}`];
+      const property = this["on" + type];
       if (typeof property === "function") call(property, this, event);
       for (let at = this.#first; at !== null && !stopped(); at = at.next) {
         if (at.removed || at.type !== type) continue;
@@ -119,7 +119,7 @@
     get [Symbol.toStringTag]() { return "AbortSignal"; }
   }
   const dispatch = lockgate.uncurry(EventTarget.prototype.dispatchEvent);
-  const timeoutError = (delay) => new DOMException(`the operation timed out after ${delay} ms`, "TimeoutError");
+  const timeoutError = (delay) => new DOMException("the operation timed out after " + delay + " ms", "TimeoutError");
   const isSignal = (value) => {
     try { return typeof value === "object" && value !== null && (follow(value, nothing), true); } catch { return false; }
   };

@@ -2,16 +2,16 @@
 // there are no streams, forms or blobs here, and what is missing says so when used.
 (lockgate) => {
   "use strict";
-  const { bytesOf, bufferOf, copyOf, expose, fromBase64, native, primordials, push, toBase64 } = lockgate;
-  const { Array, Error, Promise, RangeError, Symbol, TypeError, apply, codeAt, exec, indexOf, isArray, keys, parse, slice, stringify,
-    toLowerCase, toUpperCase } = primordials;
+  const { bufferOf, bytesOf, copyOf, expose, fromBase64, native, primordials, push, toBase64 } = lockgate;
+  const { Array, DOMException, Error, Promise, RangeError, String, Symbol, SyntaxError, TypeError, apply, codeAt, exec,
+    indexOf, isArray, keys, parse, slice, stringify, toLowerCase, toUpperCase, trunc } = primordials;
   const FETCH = 2;
 
   // Headers: a list { length, 0: { name, value }, ... } in the order of appearance, names in lower case.
   const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/, BAD_VALUE = /[\0\r\n]|[^\0-\xff]/;
   const headerName = (name) => {
-    const text = `${name}`;
-    if (exec(TOKEN, text) === null) throw new TypeError(`invalid header name: ${stringify(slice(text, 0, 100))}`);
+    const text = String(name);
+    if (exec(TOKEN, text) === null) throw new TypeError("invalid header name: " + stringify(slice(text, 0, 100)));
     return toLowerCase(text);
   };
   const strip = (text) => {
@@ -22,8 +22,8 @@
     return slice(text, from, end);
   };
   const headerValue = (name, value) => {
-    const text = strip(`${value}`);
-    if (exec(BAD_VALUE, text) !== null) throw new TypeError(`the value of header ${name} has a line break, a NUL or a character above U+00FF`);
+    const text = strip(String(value));
+    if (exec(BAD_VALUE, text) !== null) throw new TypeError("the value of header " + name + " has a line break, a NUL or a character above U+00FF");
     return text;
   };
 
@@ -36,7 +36,7 @@
   };
   const combined = (list, name) => {
     let found = null;
-    for (let i = 0; i < list.length; i++) if (list[i].name === name) found = found === null ? list[i].value : `${found}, ${list[i].value}`;
+    for (let i = 0; i < list.length; i++) if (list[i].name === name) found = found === null ? list[i].value : found + ", " + list[i].value;
     return found;
   };
   const copyList = (list) => without(list, undefined);
@@ -142,7 +142,7 @@
       throw new TypeError("a body is a string, an ArrayBuffer, a typed array or URLSearchParams: use JSON.stringify(...) for an object "
         + "and set the content-type header");
     }
-    return { __proto__: null, text: `${value}`, type: "text/plain;charset=UTF-8" };
+    return { __proto__: null, text: String(value), type: "text/plain;charset=UTF-8" };
   };
 
   const unmarked = (text) => (codeAt(text, 0) === 0xfeff ? slice(text, 1) : text);
@@ -153,11 +153,10 @@
     try {
       return parse(text);
     } catch (error) {
-      throw new SyntaxErrorClass(text === "" ? `the body is empty, not JSON${about}`
-        : `the body is not JSON${about}: ${error.message}; it begins with ${stringify(slice(text, 0, 100))}`);
+      throw new SyntaxError(text === "" ? "the body is empty, not JSON" + about
+        : "the body is not JSON" + about + ": " + error.message + "; it begins with " + stringify(slice(text, 0, 100)));
     }
   };
-  const SyntaxErrorClass = SyntaxError;
 
   // What Request and Response share.
   let bodyOf, giveBody;
@@ -188,21 +187,21 @@
 
   const METHODS = { __proto__: null, DELETE: true, GET: true, HEAD: true, OPTIONS: true, POST: true, PUT: true, PATCH: false };
   const methodOf = (given) => {
-    const method = `${given}`, upper = toUpperCase(method);
-    if (exec(TOKEN, method) === null) throw new TypeError(`invalid method: ${stringify(slice(method, 0, 50))}`);
-    if (upper === "CONNECT" || upper === "TRACE" || upper === "TRACK") throw new TypeError(`the method ${upper} is not allowed`);
+    const method = String(given), upper = toUpperCase(method);
+    if (exec(TOKEN, method) === null) throw new TypeError("invalid method: " + stringify(slice(method, 0, 50)));
+    if (upper === "CONNECT" || upper === "TRACE" || upper === "TRACK") throw new TypeError("the method " + upper + " is not allowed");
     return METHODS[upper] === undefined ? method : upper;
   };
   const redirectOf = (given) => {
-    const redirect = `${given}`;
+    const redirect = String(given);
     if (redirect === "follow" || redirect === "error" || redirect === "manual") return redirect;
-    throw new TypeError(`redirect is follow, error or manual, not ${slice(redirect, 0, 50)}`);
+    throw new TypeError("redirect is follow, error or manual, not " + slice(redirect, 0, 50));
   };
   const urlOf = (input) => {
     const record = lockgate.urlRecord(input);
-    if (record === undefined) throw new TypeError(`fetch needs an absolute URL, not ${stringify(slice(`${input}`, 0, 200))}`);
+    if (record === undefined) throw new TypeError("fetch needs an absolute URL, not " + (stringify(slice(String(input), 0, 200))));
     const protocol = lockgate.urlProtocol(record);
-    if (protocol !== "http:" && protocol !== "https:") throw new TypeError(`fetch speaks http and https, not ${protocol}`);
+    if (protocol !== "http:" && protocol !== "https:") throw new TypeError("fetch speaks http and https, not " + protocol);
     if (lockgate.urlHasCredentials(record)) throw new TypeError("fetch takes no credentials in the URL: the operator adds them on the way out");
     return record.href;
   };
@@ -230,7 +229,7 @@
     #fill(given, from) {
       if (given === null && from?.used) throw new TypeError("the body of this request was already read");
       const body = given === null ? from?.body ?? null : extract(given);
-      if (body !== null && (this.#method === "GET" || this.#method === "HEAD")) throw new TypeError(`a ${this.#method} request has no body`);
+      if (body !== null && (this.#method === "GET" || this.#method === "HEAD")) throw new TypeError("a " + this.#method + " request has no body");
       giveBody(this, body);
       const list = listOf(this.#headers);
       if (given !== null && body.type !== null && combined(list, "content-type") === null) add(list, "content-type", body.type);
@@ -245,9 +244,9 @@
   }
 
   const statusOf = (given) => {
-    const status = given === undefined ? 200 : primordials.trunc(+given);
+    const status = given === undefined ? 200 : trunc(+given);
     if (status >= 200 && status <= 599) return status;
-    throw new RangeError(`a status is between 200 and 599, not ${given}`);
+    throw new RangeError("a status is between 200 and 599, not " + given);
   };
 
   let received, aboutOf, redo;
@@ -257,10 +256,10 @@
       super();
       const options = init ?? { __proto__: null }, extracted = extract(body);
       this.#status = statusOf(options.status);
-      this.#statusText = options.statusText === undefined ? "" : `${options.statusText}`;
+      this.#statusText = options.statusText === undefined ? "" : String(options.statusText);
       this.#headers = new Headers(options.headers);
       if (extracted !== null && (this.#status === 204 || this.#status === 205 || this.#status === 304)) {
-        throw new TypeError(`a response with status ${this.#status} has no body`);
+        throw new TypeError("a response with status " + this.#status + " has no body");
       }
       giveBody(this, extracted);
       const list = listOf(this.#headers);
@@ -287,7 +286,7 @@
       aboutOf = (holder) => {
         if (!(#status in holder)) return "";
         const type = combined(listOf(holder.#headers), "content-type");
-        return ` (status ${holder.#status}${type === null ? "" : `, content-type ${slice(type, 0, 60)}`})`;
+        return " (status " + holder.#status + (type === null ? "" : ", content-type " + slice(type, 0, 60)) + ")";
       };
     }
     static error() { return redo(null, 0, "", headersOf(newList(), true), "", false, "error"); }
@@ -321,25 +320,25 @@
   // The payload is put together by hand, so that no toJSON of a program's takes part.
   const headersJSON = (list) => {
     let text = "";
-    for (let i = 0; i < list.length; i++) text += `${i === 0 ? "" : ","}[${stringify(list[i].name)},${stringify(list[i].value)}]`;
-    return `[${text}]`;
+    for (let i = 0; i < list.length; i++) text += (i === 0 ? "" : ",") + "[" + stringify(list[i].name) + "," + stringify(list[i].value) + "]";
+    return "[" + text + "]";
   };
   const payloadOf = (request, timeout) => {
     const { body } = request, binary = body !== null && body.bytes !== undefined;
     const content = body === null ? null : binary ? toBase64(body.bytes) : body.text;
-    return `{"url":${stringify(request.url)},"method":${stringify(request.method)},"headers":${headersJSON(listOf(request.headers))},`
-      + `"body":${stringify(content)},"body_base64":${binary},"redirect":"${request.redirect}","timeout_ms":${timeout}}`;
+    return "{\"url\":" + stringify(request.url) + ",\"method\":" + stringify(request.method) + ",\"headers\":" + headersJSON(listOf(request.headers)) + ","
+      + "\"body\":" + stringify(content) + ",\"body_base64\":" + binary + ",\"redirect\":\"" + request.redirect + "\",\"timeout_ms\":" + timeout + "}";
   };
 
   const millisecondsLeft = (signal) => {
     const due = signal === null ? undefined : lockgate.signalDue(signal);
     if (due === undefined) return null;
     const left = due - native.elapsed();
-    return left > 1 ? primordials.trunc(left + 0.999) : 1;
+    return left > 1 ? trunc(left + 0.999) : 1;
   };
 
   const timeoutOf = (failure, timeout) =>
-    (failure.code === "timeout" && timeout !== null ? new DOMException(`the operation timed out after ${timeout} ms`, "TimeoutError") : undefined);
+    (failure.code === "timeout" && timeout !== null ? new DOMException("the operation timed out after " + timeout + " ms", "TimeoutError") : undefined);
 
   const send = (request, stack, resolve, reject) => {
     const { signal } = request, timeout = millisecondsLeft(signal);

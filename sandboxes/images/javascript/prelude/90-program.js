@@ -2,7 +2,7 @@
 (lockgate) => {
   "use strict";
   const { inspect, native, primordials } = lockgate;
-  const { Map, Set, TypeError, exec, getOwnPropertyDescriptor, getPrototypeOf, isArray, keys, slice, stringify } = primordials;
+  const { Map, Set, TypeError, exec, getOwnPropertyDescriptor, global, isArray, keys, slice, stringify } = primordials;
   const SCRIPT = 0, MODULE = 2, LOG_LINE_LIMIT = 1, WARN = 3, MAX_REJECTIONS = 20;
   const sizeOfMap = lockgate.getter(Map.prototype, "size"), sizeOfSet = lockgate.getter(Set.prototype, "size");
 
@@ -20,14 +20,14 @@
   const isWhole = (candidate, text) => {
     if (typeof candidate !== "function") return false;
     const own = sourceOf(candidate);
-    return text === own || text === `(${own})`;
+    return text === own || text === "(" + own + ")";
   };
 
   const wholeFunction = (last) => {
     const text = wholeProgram();
     if (isWhole(last, text)) return last;
     const name = last === undefined ? exec(DECLARED, text) : null;
-    const declared = name === null ? undefined : getOwnPropertyDescriptor(globalThis, name[1])?.value;
+    const declared = name === null ? undefined : getOwnPropertyDescriptor(global, name[1])?.value;
     return isWhole(declared, text) ? declared : undefined;
   };
 
@@ -37,15 +37,15 @@
 
   // Where JSON.stringify met what it cannot hold: a path such as `result.items[3].id`, looked for only after it failed.
   const find = (value, path, parents, depth) => {
-    if (typeof value === "bigint") return `${path} is the BigInt ${value}n, which JSON cannot hold: convert it with Number() or String()`;
+    if (typeof value === "bigint") return path + " is the BigInt " + value + "n, which JSON cannot hold: convert it with Number() or String()";
     if (typeof value !== "object" || value === null || depth > 200) return undefined;
     for (let at = parents; at !== null; at = at.next) {
-      if (at.value === value) return `${path} refers back to ${at.path}, and JSON cannot hold a cycle: return the data without it`;
+      if (at.value === value) return path + " refers back to " + at.path + ", and JSON cannot hold a cycle: return the data without it";
     }
     const inside = { __proto__: null, value, path, next: parents }, names = keys(value);
     for (let i = 0; i < names.length; i++) {
       const child = getOwnPropertyDescriptor(value, names[i])?.value;
-      const found = find(child, isArray(value) ? `${path}[${names[i]}]` : `${path}.${names[i]}`, inside, depth + 1);
+      const found = find(child, isArray(value) ? path + "[" + names[i] + "]" : path + "." + names[i], inside, depth + 1);
       if (found !== undefined) return found;
     }
     return undefined;
@@ -117,7 +117,7 @@
   // reportRejections(what the program ended with): that one is told anyway.
   lockgate.reportRejections = (ending) => {
     for (let at = lost; at !== null; at = at.next) {
-      if (at.reason !== ending) native.log(WARN, `Rejection nobody handled (await every call): ${inspect(at.reason, native.limit(LOG_LINE_LIMIT))}`);
+      if (at.reason !== ending) native.log(WARN, "Rejection nobody handled (await every call): " + inspect(at.reason, native.limit(LOG_LINE_LIMIT)));
     }
   };
 }
