@@ -39,17 +39,16 @@ class ClosedAddons(AddonManager):
 
     async def trigger_event(self, event: hooks.Hook) -> None:
         """Call every addon's hook; on the first that fails, close what it was about."""
-        for hook in self._hooks_named(event):
-            try:
+        try:
+            for hook in self._hooks_named(event):
                 result = hook(*event.args())
                 if inspect.isawaitable(result):
                     async with asyncio.timeout(HOOK_TIMEOUT_S):
                         await result
-            except exceptions.AddonHalt:
-                return
-            except Exception as error:  # noqa: BLE001 - the point of this class
-                self._fail(event, error)
-                return
+        except exceptions.AddonHalt:
+            return
+        except Exception as error:  # noqa: BLE001 - the point of this class
+            self._fail(event, error)
 
     def trigger(self, event: hooks.Hook) -> None:
         """Configuration hooks: at start only, and an error there ends the start."""

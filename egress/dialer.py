@@ -1,6 +1,7 @@
 """An event loop that connects only where a decision allows it: the check is in the connecting call itself."""
 
 import asyncio
+import os
 import socket
 from collections.abc import Collection
 from contextvars import ContextVar
@@ -85,7 +86,9 @@ class GuardedLoop(asyncio.SelectorEventLoop):
         except TimeoutError:
             raise OSError("connecting timed out") from None
         except OSError as error:
-            raise OSError(f"connecting failed: {(error.strerror or str(error)).lower()}") from error
+            # asyncio's own text quotes the address, which a program need not learn
+            what = os.strerror(error.errno).lower() if error.errno else "the system refused"
+            raise OSError(f"connecting failed: {what}") from error
 
 
 def _check(dial: Dial, address: tuple[Any, ...]) -> None:

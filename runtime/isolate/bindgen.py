@@ -28,12 +28,14 @@ class BadValueError(Exception):
 
 
 class Values:
-    """The values one instance holds. `most_text` bounds the bytes of all text it may create."""
+    """The values one instance holds; it keeps some of them from call to call."""
 
-    def __init__(self, memory: CoreMemory, allocate: CoreFunction, most_text: int) -> None:
+    text_left: int = 0
+    """How many bytes of text the instance may still create."""
+
+    def __init__(self, memory: CoreMemory, allocate: CoreFunction) -> None:
         self._memory = memory
         self._allocate = allocate
-        self._text_left = most_text
         self._values: list[Value] = [UNDEFINED] * _RESERVED + list(_CONSTANTS)
         self._free: list[int] = []
 
@@ -62,39 +64,39 @@ class Values:
             self._free.append(index)
         return value
 
-    # What the module imports, under the names it imports it by.
+    # What the module imports; `_NAMES` has the names it imports it by.
 
-    def object_drop_ref(self, index: int) -> None:
+    def _object_drop_ref(self, index: int) -> None:
         self.take(index)
 
-    def object_clone_ref(self, index: int) -> int:
+    def _object_clone_ref(self, index: int) -> int:
         return self.add(self.get(index))
 
-    def string_new(self, pointer: int, length: int) -> int:
+    def _string_new(self, pointer: int, length: int) -> int:
         return self.add(self._read(pointer, length))
 
-    def error_new(self, pointer: int, length: int) -> int:
+    def _error_new(self, pointer: int, length: int) -> int:
         return self.add({"message": self._read(pointer, length)})
 
     def _read(self, pointer: int, length: int) -> str:
-        self._text_left -= max(0, length)
-        if self._text_left < 0:
+        self.text_left -= max(0, length)
+        if self.text_left < 0:
             raise BadValueError("too much text")
         return self._memory.read(pointer, length).decode(errors="replace")
 
-    def number_new(self, number: float) -> int:
+    def _number_new(self, number: float) -> int:
         return self.add(number)
 
-    def new_object(self) -> int:
+    def _new_object(self) -> int:
         return self.add({})
 
-    def set(self, target: int, key: int, value: int) -> None:
+    def _set(self, target: int, key: int, value: int) -> None:
         members = self.get(target)
         if not isinstance(members, dict):
             raise BadValueError("not an object")
         members[self.take(key)] = self.take(value)
 
-    def string_get(self, result: int, index: int) -> None:
+    def _string_get(self, result: int, index: int) -> None:
         value = self.get(index)
         pointer = length = 0
         if isinstance(value, str):
@@ -103,29 +105,29 @@ class Values:
             self._memory.write(pointer, data)
         self._memory.write(result, pointer.to_bytes(4, "little") + length.to_bytes(4, "little"))
 
-    def is_string(self, index: int) -> int:
+    def _is_string(self, index: int) -> int:
         return isinstance(self.get(index), str)
 
-    def is_undefined(self, index: int) -> int:
+    def _is_undefined(self, index: int) -> int:
         return self.get(index) is UNDEFINED
 
-    def is_falsy(self, index: int) -> int:
+    def _is_falsy(self, index: int) -> int:
         value = self.get(index)
         return value is UNDEFINED or not value
 
 
 _NAMES: dict[str, str] = {
-    "__wbindgen_object_drop_ref": "object_drop_ref",
-    "__wbindgen_object_clone_ref": "object_clone_ref",
-    "__wbindgen_string_new": "string_new",
-    "__wbindgen_error_new": "error_new",
-    "__wbindgen_number_new": "number_new",
-    "__wbindgen_string_get": "string_get",
-    "__wbindgen_is_string": "is_string",
-    "__wbindgen_is_undefined": "is_undefined",
-    "__wbindgen_is_falsy": "is_falsy",
-    "__wbg_new": "new_object",
-    "__wbg_set": "set",
+    "__wbindgen_object_drop_ref": "_object_drop_ref",
+    "__wbindgen_object_clone_ref": "_object_clone_ref",
+    "__wbindgen_string_new": "_string_new",
+    "__wbindgen_error_new": "_error_new",
+    "__wbindgen_number_new": "_number_new",
+    "__wbindgen_string_get": "_string_get",
+    "__wbindgen_is_string": "_is_string",
+    "__wbindgen_is_undefined": "_is_undefined",
+    "__wbindgen_is_falsy": "_is_falsy",
+    "__wbg_new": "_new_object",
+    "__wbg_set": "_set",
 }
 # Several imports share a name but for the hash; these are told by their shapes. Shapes: parameters, result.
 _SHAPES: dict[str, tuple[int, int]] = {"__wbg_new": (0, 1), "__wbg_set": (3, 0)}

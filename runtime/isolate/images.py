@@ -12,6 +12,7 @@ from runtime.isolate.compiled import CompiledImage, is_component
 from runtime.isolate.engine import make_engine
 from runtime.isolate.javascript import JavaScriptImage
 from runtime.isolate.python import PythonImage
+from runtime.isolate.typescript import TypeEraser
 
 type Image = JavaScriptImage | PythonImage
 
@@ -34,6 +35,12 @@ def load_image(engine: wasmtime.Engine, compiled: CompiledImage) -> Image:
     if compiled.is_component:
         return PythonImage(engine, component.Component.deserialize_file(engine, str(compiled.path)))
     return JavaScriptImage(engine, wasmtime.Module.deserialize_file(engine, str(compiled.path)))
+
+
+def load_eraser(engine: wasmtime.Engine, compiled: CompiledImage) -> TypeEraser:
+    """Map the compiled TypeScript parser. Starts no thread, so it may be done before a fork."""
+    _refuse_foreign(compiled.path)
+    return TypeEraser(engine, wasmtime.Module.deserialize_file(engine, str(compiled.path)))
 
 
 def _refuse_foreign(path: Path) -> None:

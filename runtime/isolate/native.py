@@ -172,8 +172,8 @@ def define_values(
             result = call(*[getattr(values[index], field) for index, field in enumerate(fields)])
             if result is not None:
                 values[0].i32 = int(result)
-        except BaseException as error:
-            log.debug("host function %s ended its caller: %r", name, error)
+        except BaseException:
+            log.info("host function %s ended its caller", name, exc_info=True)
         else:
             return 0
         return ctypes.cast(ffi.wasmtime_trap_new(b"refused by the host", 19), ctypes.c_void_p).value or 0

@@ -6,6 +6,9 @@ import sandboxes.images
 
 NAMES = ("javascript", "python")
 
+TYPE_ERASER = "typescript"
+"""The TypeScript parser: built, compiled and loaded like an image, but not one. See `images.load_eraser`."""
+
 
 def wasm_path(name: str) -> Path:
     """The built Wasm of an image. Raises FileNotFoundError that says how to build it."""

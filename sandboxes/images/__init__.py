@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-IMAGES = ("javascript", "python")
+IMAGES = ("javascript", "python", "typescript")
 BUILT = Path(__file__).parent / "built"
 
 

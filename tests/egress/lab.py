@@ -200,9 +200,13 @@ class Lab:
         self.process.stdin.flush()
         return json.loads(self.process.stdout.readline())
 
-    def stop(self) -> int:
+    def close(self) -> None:
+        """Close every connection made here."""
         for wire in self._wires:
             wire.close()
+
+    def stop(self) -> int:
+        self.close()
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.close()
         try:

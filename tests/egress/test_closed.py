@@ -49,13 +49,13 @@ class Saboteur:
 
     def __init__(self) -> None:
         self.hook: str | None = None
-        self.error: BaseException = RuntimeError("sabotage")
+        self.raises: BaseException = RuntimeError("sabotage")
 
 
 def _raising(name: str) -> Callable[..., None]:
     def hook(self: Saboteur, *_: Any) -> None:
         if self.hook == name:
-            raise self.error
+            raise self.raises
 
     return hook
 
@@ -121,7 +121,7 @@ def sabotaged(proxy: InProcess, hook: str, error: BaseException, *, first: bool)
     chain.remove(proxy.saboteur)
     chain.insert(0 if first else len(chain), proxy.saboteur)
     proxy.manager._hooks.clear()
-    proxy.saboteur.hook, proxy.saboteur.error = hook, error
+    proxy.saboteur.hook, proxy.saboteur.raises = hook, error
     try:
         yield
     finally:
@@ -194,25 +194,25 @@ def test_a_hook_that_raises_on_the_way_back_closes(proxy: InProcess, origin: Ori
 @pytest.mark.parametrize("hook", TUNNEL)
 def test_a_hook_that_raises_for_a_tunnel_closes_it(proxy: InProcess, origin: Origin, hook: str) -> None:
     origin.received.clear()
-    token = proxy.lab().token(_rules(proxy, origin))
+    client = proxy.lab()
+    token = client.token(_rules(proxy, origin))
     authority = f"api.example.test:{origin.port}"
     with sabotaged(proxy, hook, RuntimeError("x"), first=True):
         try:
-            wire = proxy.lab().tunnel(authority, token)
-            inner = proxy.lab().secure(wire, "api.example.test")
+            inner = client.secure(client.tunnel(authority, token), "api.example.test")
             inner.send(render(f"GET / HTTP/1.1\nHost: {authority}"))
             assert inner.eof()
         except (AssertionError, EOFError, OSError):
             pass
-        else:
-            wire.close()
+        finally:
+            client.close()
     assert origin.received == []
     assert proxy.manager.faults[hook] > 0
 
 
 def test_faults_are_recorded_by_kind_only(tmp_path: Path) -> None:
     made = InProcess(tmp_path)
-    made.saboteur.hook, made.saboteur.error = "requestheaders", ValueError("a secret, perhaps")
+    made.saboteur.hook, made.saboteur.raises = "requestheaders", ValueError("a secret, perhaps")
     head = "GET http://api.example.test/ HTTP/1.1\nHost: api.example.test"
     assert b"403 Forbidden" in _everything(made, render(head, made.lab().token(RULES)))
     made.close()

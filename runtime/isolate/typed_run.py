@@ -1,0 +1,86 @@
+"""One run of a program that may have types: erased first, or only once plain JavaScript did not parse."""
+
+import dataclasses
+import json
+import re
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Any
+
+from runtime.isolate.erasure import Erased, Problem, lines_of
+from runtime.isolate.guest import Guest
+from runtime.isolate.isolate import Isolate, settle
+from runtime.isolate.outcome import Outcome, Status
+from runtime.isolate.typescript import TypeEraser
+
+# What QuickJS says of a program that does not parse: one frame, and no function in it.
+_PARSE_STACK = re.compile(r"\s*at program\.js:\d+:\d+\s*")
+
+
+class Types(IntEnum):
+    """What is done about a program's types."""
+
+    KEEP = 0
+    """Nothing: it has none."""
+    ERASE = 1
+    """Erase them: it is TypeScript."""
+    IF_NEEDED = 2
+    """Run it as plain JavaScript; erase and run again if that does not parse."""
+
+
+def run_typed(  # noqa: PLR0913 - what a run consists of
+    guest: Guest, program: str, inputs: str, types: Types, *, take: Callable[[], Isolate], eraser: TypeEraser
+) -> Outcome:
+    """Run a JavaScript or TypeScript program to its end, on the calling thread, between `begin` and `finish`.
+
+    `take` gives fresh isolates: one, or two if the program had to be run again. The caller closes them.
+    """
+    if types is Types.ERASE:
+        return _run_erased(guest, program, inputs, eraser.erase(program, guest.tick), take)
+    plain = take().run(guest, program, inputs)
+    if types is Types.KEEP or not _did_not_parse(plain):
+        return plain
+    erased = eraser.erase(program, guest.tick)
+    if not erased.unsupported if isinstance(erased, Problem) else not erased.changed:
+        # It was meant as JavaScript: QuickJS has said what is wrong with it.
+        return plain
+    return _run_erased(guest, program, inputs, erased, take)
+
+
+def _run_erased(
+    guest: Guest, program: str, inputs: str, erased: Erased | Problem, take: Callable[[], Isolate]
+) -> Outcome:
+    # Nothing of the first attempt happened: no call, no line, no time.
+    guest.answer = None
+    if guest.ending is not None:
+        return settle(guest, trapped=True)
+    if isinstance(erased, Problem):
+        guest.answer = (False, erased.error_json())
+        return settle(guest, trapped=False)
+    return _in_source(take().run(guest, erased.code, inputs), program)
+
+
+def _did_not_parse(outcome: Outcome) -> bool:
+    """Whether the program failed before any of it ran."""
+    if outcome.ending.status is not Status.PROGRAM_ERROR or outcome.usage.host_calls or outcome.usage.log_lines:
+        return False
+    error = _error(outcome)
+    stack = error.get("stack")
+    return error.get("name") == "SyntaxError" and isinstance(stack, str) and bool(_PARSE_STACK.fullmatch(stack))
+
+
+def _in_source(outcome: Outcome, source: str) -> Outcome:
+    """The outcome with the line that the caller wrote, types and all, in place of the line that ran."""
+    error = _error(outcome) if outcome.error else {}
+    lines, number = lines_of(source), error.get("line")
+    if not isinstance(number, int) or not 1 <= number <= len(lines) or "source_line" not in error:
+        return outcome
+    return dataclasses.replace(outcome, error=json.dumps({**error, "source_line": lines[number - 1]}))
+
+
+def _error(outcome: Outcome) -> dict[str, Any]:
+    try:
+        error = json.loads(outcome.error)
+    except (ValueError, RecursionError):
+        return {}
+    return error if isinstance(error, dict) else {}

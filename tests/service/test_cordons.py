@@ -1,0 +1,111 @@
+"""Who shares a worker process: everybody, one owner's executions, or nobody."""
+
+import asyncio
+import contextlib
+
+import psutil
+import pytest
+
+from runtime.client import Client, Context
+from runtime.rpc import runtime_pb2 as pb
+from runtime.service.cell import CellOptions
+from tests.cell import open_shared_state, running_cell
+from tests.service.programs import request
+
+WAITING = "console.log('up'); await new Promise((r) => setTimeout(r, 60000))"
+CORDON = "name: {0}\nversion: 1\nlanguages: [javascript]\nenvironments: [dev]\nisolation: {0}\n"
+
+
+@pytest.fixture(scope="module")
+def cell(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("cordons")
+    (directory / "profiles").mkdir()
+    for isolation in ("shared", "tenant", "dedicated"):
+        (directory / "profiles" / f"{isolation}.yaml").write_text(CORDON.format(isolation))
+    config = directory / "lockgate.yaml"
+    config.write_text("profiles: [profiles]\n")
+    state = open_shared_state(directory / "state")
+    with running_cell(CellOptions(state=state, config_file=config, any_port=True, workers=1)) as running:
+        yield running
+
+
+@pytest.fixture
+async def client(cell):
+    async with Client(cell.grpc_address, cell.token) as client:
+        yield client
+
+
+def workers(cell) -> set[int]:
+    gateway = psutil.Process(cell.pids["gateway"])
+    return {worker.pid for zygote in gateway.children() for worker in zygote.children()}
+
+
+def wanted(isolation: str, owner: str, code: str = WAITING) -> pb.ExecuteRequest:
+    context = Context(actor="a", owner=owner, environment="dev", reason="a test")
+    return request(code, profile=isolation, context=context)
+
+
+async def lost_with(client: Client, cell, requests: list[pb.ExecuteRequest]) -> list[int]:
+    """For each worker killed in turn, how many of the waiting executions it took along."""
+    streams = [client.stream(message) for message in requests]
+    for stream in streams:
+        async for event in stream:
+            if event.HasField("log"):
+                break
+    ended = [asyncio.ensure_future(end_of(stream)) for stream in streams]
+    taken = []
+    before = 0
+    for pid in workers(cell):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            worker = psutil.Process(pid)
+            worker.kill()
+            worker.wait(5)
+        await settled(client)
+        done = sum(future.done() for future in ended)
+        taken.append(done - before)
+        before = done
+    statuses = [await future for future in ended]
+    assert set(statuses) == {pb.STATUS_LOST}
+    return sorted(number for number in taken if number)
+
+
+async def settled(client: Client) -> None:
+    """A later execution has gone through, so the gateway has heard of the death."""
+    await client.execute(wanted("shared", "somebody", "1"))
+    await client.execute(wanted("shared", "somebody", "1"))
+
+
+async def end_of(stream) -> int:
+    async for event in stream:
+        if event.HasField("finished"):
+            return event.finished.status
+    raise AssertionError("no end")
+
+
+async def test_shared_executions_share_a_worker(client, cell):
+    assert await lost_with(client, cell, [wanted("shared", "a"), wanted("shared", "b")]) == [2]
+
+
+async def test_an_owners_executions_share_a_worker_with_no_other_owner(client, cell):
+    requests = [wanted("tenant", "a"), wanted("tenant", "a"), wanted("tenant", "b")]
+    assert await lost_with(client, cell, requests) == [1, 2]
+
+
+async def test_a_dedicated_execution_is_alone(client, cell):
+    requests = [wanted("dedicated", "a"), wanted("dedicated", "a"), wanted("shared", "a")]
+    assert await lost_with(client, cell, requests) == [1, 1, 1]
+
+
+async def test_a_dedicated_worker_is_gone_after_its_execution(client, cell):
+    before = workers(cell)
+    execution = await client.execute(wanted("dedicated", "a", "1 + 1"))
+    assert execution.status == pb.STATUS_SUCCEEDED
+    async with asyncio.timeout(10):
+        while before <= workers(cell):
+            await asyncio.sleep(0.01)
+    assert len(before - workers(cell)) == 1
+
+
+async def test_more_dedicated_executions_than_stand_bys_all_run(client):
+    replies = await asyncio.gather(*(client.execute(wanted("dedicated", "a", "1 + 1")) for _ in range(20)))
+    assert {reply.status for reply in replies} == {pb.STATUS_SUCCEEDED}
