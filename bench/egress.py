@@ -6,6 +6,7 @@ HTTPS with keep-alive: through the proxy in absolute form, as the gateway sends 
 
 import argparse
 import base64
+import datetime as dt
 import json
 import multiprocessing
 import os
@@ -19,6 +20,10 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from bench.report import median_of, percentile, report
 from sandboxes.egress import EgressRule, Injection, RuleSet
@@ -83,7 +88,7 @@ def measure(bench: Bench) -> dict[str, float]:
     context = ssl.create_default_context(cafile=bench.authority)
     direct = context.wrap_socket(connect(bench.origin_port), server_hostname=NAME)
     latencies: dict[str, list[float]] = {"direct": [], "proxied": [], "credentialed": []}
-    lines = {"direct": request("/", None, bench), "proxied": proxied("/", bench.plain, bench)}
+    lines = {"direct": request("/", bench), "proxied": proxied("/", bench.plain, bench)}
     lines["credentialed"] = proxied("/", bench.credentialed, bench)
     wires = {"direct": direct, "proxied": connect(bench.port), "credentialed": connect(bench.port)}
     for turn in range(SEQUENTIAL + 50):
@@ -149,7 +154,7 @@ def connect(port: int) -> socket.socket:
     return made
 
 
-def request(path: str, token: str | None, bench: Bench) -> bytes:
+def request(path: str, bench: Bench) -> bytes:
     """A request in origin form."""
     return f"GET {path} HTTP/1.1\r\nHost: {NAME}:{bench.origin_port}\r\n\r\n".encode()
 
@@ -165,7 +170,7 @@ def exchange(wire: socket.socket, line: bytes) -> None:
     """Send a request and read its answer to the end: a known length, or chunks."""
     wire.sendall(line)
     got = b""
-    while not (got.endswith(BODY) or got.endswith(b"\r\n0\r\n\r\n")):
+    while not got.endswith((BODY, b"\r\n0\r\n\r\n")):
         part = wire.recv(65536)
         if not part:
             raise EOFError(got[:300])
@@ -243,9 +248,7 @@ def start_proxy(state: Path, authority: str, origin_port: int) -> Bench:
 
     def token(rules: RuleSet) -> str:
         expires = int(time.time()) + 600
-        claims = TokenClaims(
-            execution="bench", rules=rules.digest(), actor="bench", environment="dev", expires=expires
-        )
+        claims = TokenClaims(execution="bench", rules=rules.digest(), actor="bench", environment="dev", expires=expires)
         return sign_token(claims, key)
 
     return Bench(
@@ -260,23 +263,17 @@ def start_proxy(state: Path, authority: str, origin_port: int) -> Bench:
 
 def make_certificate(directory: Path) -> tuple[Path, Path]:
     """A self-signed certificate for the origin: (key and certificate, certificate)."""
-    import datetime
-
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, NAME)])
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(now - dt.timedelta(hours=1))
+        .not_valid_after(now + dt.timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(NAME)]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(key, hashes.SHA256())

@@ -13,7 +13,7 @@ from .redaction import Redactor, StreamRedactor
 from .request import Denial
 
 
-@dataclass(kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True, eq=False)
 class Exchange:
     """What is known of a request so far. Mutable: the proxy's hooks fill it in, `event` reads it out once."""
 

@@ -309,7 +309,7 @@ def _body_reader(expected_size: int | None) -> Any:
 
 
 def install(head_timeout_s: float) -> None:
-    """Make mitmproxy use these layers, process-wide as it is. Raises AttributeError if this version of it has no such names."""
+    """Make mitmproxy use these layers, in all of this process. Raises AttributeError if it has no such names."""
     limits.head_timeout_s = head_timeout_s
     replaced = {
         (layers, "HttpStream"): GateStream,

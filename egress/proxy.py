@@ -35,13 +35,11 @@ class Proxy:
         )
         self.gate = Gate(admitter=self.admitter, log=self.log, own_ports=self._own_ports, hosts=dict(settings.hosts))
         self.master = GateMaster(_options(settings, trust_file(state, settings.extra_ca_file)))
-        self._server = Proxyserver()  # type: ignore[no-untyped-call]
+        self._server = Proxyserver()
         self.master.addons.add(self._server, layers.NextLayer(), self.gate, Certificates(store))
         self.master.addons.on_fault = self.gate.fault
         self.gate.on_stale = self.addons.abort
-        self.master.options.update(  # type: ignore[no-untyped-call]
-            connection_strategy="lazy", validate_inbound_headers=True
-        )
+        self.master.options.update(connection_strategy="lazy", validate_inbound_headers=True)
 
     @property
     def addons(self) -> ClosedAddons:

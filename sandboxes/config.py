@@ -18,6 +18,7 @@ from sandboxes.validation import nearest, validate
 
 _ENDPOINT = re.compile(r"(?P<host>\[[^\]]+\]|[^:\[\]]+):(?P<port>[0-9]{1,5})")
 _MAX_PORT = 65_535
+_ENGINE_VERSION = re.compile(r"[a-z][a-z-]* [0-9]+(?:\.[0-9]+)*")
 
 
 class ConfigError(DocumentError):
@@ -50,6 +51,13 @@ def _check_address(address: str) -> str:
         raise ValueError(f'expected an IPv4 or IPv6 address, not "{address}"') from None
 
 
+def _check_engine_version(text: str) -> str:
+    if _ENGINE_VERSION.fullmatch(text) is None:
+        raise ValueError(f'expected an engine and its exact version, such as "wasmtime 49.0.0", not "{text}"')
+    return text
+
+
+EngineVersion = Annotated[str, AfterValidator(_check_engine_version)]
 Endpoint = Annotated[str, AfterValidator(_check_endpoint)]
 HostName = Annotated[str, AfterValidator(_check_host_name)]
 Address = Annotated[str, AfterValidator(_check_address)]
@@ -87,6 +95,9 @@ class Config(_Model):
     )
     hosts: dict[HostName, Address] = Field(
         default_factory=dict, description="Private services: host name to address, instead of DNS."
+    )
+    accept_vulnerable_versions: tuple[EngineVersion, ...] = Field(
+        (), description='Engines below their floor to run on all the same, each as "wasmtime 49.0.0".'
     )
     extra_ca_file: str | None = Field(None, description="PEM certificates trusted for upstreams beside the system's.")
 

@@ -10,6 +10,7 @@ from sandboxes.decision import Decision
 from sandboxes.egress import RuleSet, canonical_json
 from sandboxes.limits import Limits
 from sandboxes.tools import ToolRules, decide_tool
+from sandboxes.walls import Wall
 
 Language = Literal["javascript", "typescript", "python"]
 Environment = Literal["dev", "stage", "prod"]
@@ -49,6 +50,9 @@ class Profile(BaseModel):
     isolation: Isolation = Field(
         "tenant",
         description="Who may share a worker process: all (shared), one owner's executions (tenant), nobody (dedicated).",
+    )
+    require_lockdown: Annotated[tuple[Wall, ...], AfterValidator(_unique)] = Field(
+        (), description="Walls around the worker without which no program of this profile starts."
     )
     limits: Limits = Field(default_factory=Limits, description="What one execution may use; requests only narrow it.")
     egress: RuleSet = Field(default_factory=RuleSet, description="Where fetch may go. No rule, no network.")

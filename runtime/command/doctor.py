@@ -1,7 +1,6 @@
 """`lockgate doctor`: what this machine has and lacks."""
 
 import argparse
-import ctypes
 import os
 import platform
 import sys
@@ -13,10 +12,13 @@ from typing import Any, NamedTuple
 from runtime.command.connection import find_place
 from runtime.command.exits import Exit
 from runtime.isolate.shipped import NAMES, wasm_path
+from runtime.isolate.versions import found_versions, judge
+from runtime.worker.wall_probe import probe_walls
 from sandboxes.config import load_config
 from sandboxes.problem import DocumentError
 from sandboxes.profile_file import load_profiles
 from sandboxes.state import StateError
+from sandboxes.walls import WALLS, missing_walls
 
 _PYTHON = (3, 13)
 _PACKAGES = ("wasmtime", "grpcio", "protobuf", "pydantic", "mitmproxy", "psutil", "mcp")
@@ -48,7 +50,7 @@ async def _doctor(arguments: argparse.Namespace) -> int:
 
 
 def _checks(config: str | None) -> list[Callable[[], Iterator[Finding]]]:
-    return [_interpreter, _packages, _images, lambda: _state(config), lambda: _configuration(config), _kernel]
+    return [_interpreter, _packages, _images, lambda: _state(config), lambda: _configuration(config), lambda: _engines(config), _walls]
 
 
 def _interpreter() -> Iterator[Finding]:
@@ -104,6 +106,22 @@ def _configuration(config: str | None) -> Iterator[Finding]:
             yield Finding(readable, False, f"secret {name} from the file {source.file}")  # noqa: FBT003
 
 
-def _kernel() -> Iterator[Finding]:
-    abi = ctypes.CDLL(None, use_errno=True).syscall(444, None, 0, 1)
-    yield Finding(abi >= 1, False, f"Landlock ABI {abi}" if abi >= 1 else "Landlock is not offered by this kernel")  # noqa: FBT003
+def _engines(config: str | None) -> Iterator[Finding]:
+    try:
+        accepted = find_place(config=config, server=None).config.accept_vulnerable_versions
+    except (DocumentError, StateError):
+        accepted = ()  # told by the check of the configuration
+    for state in judge(found_versions(), accepted):
+        yield Finding(state.decision.allowed, True, f"engine: {state.decision.reason}")  # noqa: FBT003
+
+
+def _walls() -> Iterator[Finding]:
+    """Tried, not guessed: by a process that does what a worker does."""
+    try:
+        report = probe_walls()
+    except OSError as error:
+        yield Finding(False, False, str(error.strerror))  # noqa: FBT003
+        return
+    missing = missing_walls(report)
+    for wall in WALLS:
+        yield Finding(wall not in missing, False, f"wall {wall}: {missing.get(wall, 'stands')}")  # noqa: FBT003

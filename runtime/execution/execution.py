@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -105,6 +106,7 @@ class Execution:
     result: str = ""
     failure: Failure | None = None
     usage: Usage | None = None
+    missing_walls: Mapping[str, str] = field(default_factory=dict)
     logs: list[LogLine] = field(default_factory=list)
     calls: list[HostCallRecord] = field(default_factory=list)
     happenings: list[Happening] = field(default_factory=list)

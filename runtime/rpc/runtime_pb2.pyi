@@ -608,6 +608,7 @@ class Execution(_message.Message):
     CONTEXT_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
     ENDED_AT_FIELD_NUMBER: _builtins.int
+    MISSING_WALLS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Its id."""
     status: Global___Status.ValueType
@@ -658,6 +659,10 @@ class Execution(_message.Message):
     def ended_at(self) -> _timestamp_pb2.Timestamp:
         """When it ended; absent while it runs."""
 
+    @_builtins.property
+    def missing_walls(self) -> _containers.RepeatedCompositeFieldContainer[Global___Wall]:
+        """Walls around its worker that the kernel refused. Empty, once it has started, means that all stand."""
+
     def __init__(
         self,
         *,
@@ -677,10 +682,11 @@ class Execution(_message.Message):
         context: Global___Context | None = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
         ended_at: _timestamp_pb2.Timestamp | None = ...,
+        missing_walls: _abc.Iterable[Global___Wall] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "created_at", b"created_at", "ended_at", b"ended_at", "error", b"error", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "created_at", b"created_at", "ended_at", b"ended_at", "error", b"error", "host_calls", b"host_calls", "id", b"id", "image_digest", b"image_digest", "language", b"language", "limits", b"limits", "logs", b"logs", "profile", b"profile", "profile_digest", b"profile_digest", "result_json", b"result_json", "status", b"status", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "created_at", b"created_at", "ended_at", b"ended_at", "error", b"error", "host_calls", b"host_calls", "id", b"id", "image_digest", b"image_digest", "language", b"language", "limits", b"limits", "logs", b"logs", "missing_walls", b"missing_walls", "profile", b"profile", "profile_digest", b"profile_digest", "result_json", b"result_json", "status", b"status", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1130,3 +1136,116 @@ class GetProfileResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetProfileResponse: _TypeAlias = GetProfileResponse  # noqa: Y015
+
+@_typing.final
+class GetHealthRequest(_message.Message):
+    """Nothing to say."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetHealthRequest: _TypeAlias = GetHealthRequest  # noqa: Y015
+
+@_typing.final
+class Wall(_message.Message):
+    """One of the things a worker process gave up before its first program: environment, descriptors, network, files,
+    resources, privileges, untraceable or system_calls.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name, as a profile's `require_lockdown` has it."""
+    reason: _builtins.str
+    """Why it does not stand, in the kernel's words; empty if it stands."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Wall: _TypeAlias = Wall  # noqa: Y015
+
+@_typing.final
+class Engine(_message.Message):
+    """What programs run on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    LEAST_VERSION_FIELD_NUMBER: _builtins.int
+    REFUSAL_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """"wasmtime" or "quickjs-ng"."""
+    version: _builtins.str
+    """Its version; empty if it cannot be told."""
+    least_version: _builtins.str
+    """The oldest version that is not known to be vulnerable."""
+    refusal: _builtins.str
+    """Why no new execution starts on it; empty if they do."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        version: _builtins.str = ...,
+        least_version: _builtins.str = ...,
+        refusal: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["least_version", b"least_version", "name", b"name", "refusal", b"refusal", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Engine: _TypeAlias = Engine  # noqa: Y015
+
+@_typing.final
+class GetHealthResponse(_message.Message):
+    """How the service stands."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCEPTING_FIELD_NUMBER: _builtins.int
+    ENGINES_FIELD_NUMBER: _builtins.int
+    WALLS_FIELD_NUMBER: _builtins.int
+    accepting: _builtins.bool
+    """Whether new executions are taken: every engine is acceptable and at least one worker is ready."""
+    @_builtins.property
+    def engines(self) -> _containers.RepeatedCompositeFieldContainer[Global___Engine]:
+        """The engines."""
+
+    @_builtins.property
+    def walls(self) -> _containers.RepeatedCompositeFieldContainer[Global___Wall]:
+        """Every wall, as the workers report it; empty while no worker is ready."""
+
+    def __init__(
+        self,
+        *,
+        accepting: _builtins.bool = ...,
+        engines: _abc.Iterable[Global___Engine] | None = ...,
+        walls: _abc.Iterable[Global___Wall] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepting", b"accepting", "engines", b"engines", "walls", b"walls"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetHealthResponse: _TypeAlias = GetHealthResponse  # noqa: Y015

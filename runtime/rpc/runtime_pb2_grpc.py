@@ -70,6 +70,11 @@ class RuntimeStub:
                 request_serializer=lockgate_dot_v1_dot_runtime__pb2.GetProfileRequest.SerializeToString,
                 response_deserializer=lockgate_dot_v1_dot_runtime__pb2.GetProfileResponse.FromString,
                 _registered_method=True)
+        self.GetHealth = channel.unary_unary(
+                '/lockgate.v1.Runtime/GetHealth',
+                request_serializer=lockgate_dot_v1_dot_runtime__pb2.GetHealthRequest.SerializeToString,
+                response_deserializer=lockgate_dot_v1_dot_runtime__pb2.GetHealthResponse.FromString,
+                _registered_method=True)
 
 
 class RuntimeServicer:
@@ -126,6 +131,13 @@ class RuntimeServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetHealth(self, request, context):
+        """Whether new executions are taken, on which engines, and behind which walls.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RuntimeServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -163,6 +175,11 @@ def add_RuntimeServicer_to_server(servicer, server):
                     servicer.GetProfile,
                     request_deserializer=lockgate_dot_v1_dot_runtime__pb2.GetProfileRequest.FromString,
                     response_serializer=lockgate_dot_v1_dot_runtime__pb2.GetProfileResponse.SerializeToString,
+            ),
+            'GetHealth': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetHealth,
+                    request_deserializer=lockgate_dot_v1_dot_runtime__pb2.GetHealthRequest.FromString,
+                    response_serializer=lockgate_dot_v1_dot_runtime__pb2.GetHealthResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -355,6 +372,33 @@ class Runtime:
             '/lockgate.v1.Runtime/GetProfile',
             lockgate_dot_v1_dot_runtime__pb2.GetProfileRequest.SerializeToString,
             lockgate_dot_v1_dot_runtime__pb2.GetProfileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetHealth(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lockgate.v1.Runtime/GetHealth',
+            lockgate_dot_v1_dot_runtime__pb2.GetHealthRequest.SerializeToString,
+            lockgate_dot_v1_dot_runtime__pb2.GetHealthResponse.FromString,
             options,
             channel_credentials,
             insecure,

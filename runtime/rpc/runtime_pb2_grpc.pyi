@@ -54,6 +54,8 @@ class RuntimeStub:
     """The profiles this service has loaded."""
     GetProfile: _grpc.UnaryUnaryMultiCallable[_runtime_pb2.GetProfileRequest, _runtime_pb2.GetProfileResponse]
     """One profile, with its limits and its document."""
+    GetHealth: _grpc.UnaryUnaryMultiCallable[_runtime_pb2.GetHealthRequest, _runtime_pb2.GetHealthResponse]
+    """Whether new executions are taken, on which engines, and behind which walls."""
 
 @_typing.type_check_only
 class RuntimeAsyncStub(RuntimeStub):
@@ -76,6 +78,8 @@ class RuntimeAsyncStub(RuntimeStub):
     """The profiles this service has loaded."""
     GetProfile: _aio.UnaryUnaryMultiCallable[_runtime_pb2.GetProfileRequest, _runtime_pb2.GetProfileResponse]  # type: ignore[assignment]
     """One profile, with its limits and its document."""
+    GetHealth: _aio.UnaryUnaryMultiCallable[_runtime_pb2.GetHealthRequest, _runtime_pb2.GetHealthResponse]  # type: ignore[assignment]
+    """Whether new executions are taken, on which engines, and behind which walls."""
 
 class RuntimeServicer(metaclass=_abc_1.ABCMeta):
     """Runs programs in isolates and tells what became of them."""
@@ -137,5 +141,13 @@ class RuntimeServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_runtime_pb2.GetProfileResponse, _abc.Awaitable[_runtime_pb2.GetProfileResponse]]:
         """One profile, with its limits and its document."""
+
+    @_abc_1.abstractmethod
+    def GetHealth(
+        self,
+        request: _runtime_pb2.GetHealthRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_runtime_pb2.GetHealthResponse, _abc.Awaitable[_runtime_pb2.GetHealthResponse]]:
+        """Whether new executions are taken, on which engines, and behind which walls."""
 
 def add_RuntimeServicer_to_server(servicer: RuntimeServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -24,6 +24,7 @@ from runtime.rpc import runtime_pb2 as pb
 _LEVELS = {1: "debug", 2: "info", 3: "warning", 4: "error"}
 _LANGUAGES = {"javascript", "python"}
 _REFUSALS = {
+    grpc.StatusCode.FAILED_PRECONDITION,
     grpc.StatusCode.INVALID_ARGUMENT,
     grpc.StatusCode.PERMISSION_DENIED,
     grpc.StatusCode.RESOURCE_EXHAUSTED,

@@ -41,6 +41,8 @@ def execution_message(execution: Execution, *, logs: bool = True, calls: bool = 
         message.logs.extend([log_message(line) for line in execution.logs])
     if calls:
         message.host_calls.extend([call_message(call, execution) for call in execution.calls])
+    for name, reason in execution.missing_walls.items():
+        message.missing_walls.add(name=name, reason=reason)
     _fill_usage(message, execution)
     _fill_context(message.context, program.caller)
     message.created_at.FromNanoseconds(execution.created_ns)

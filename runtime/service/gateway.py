@@ -13,7 +13,6 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from runtime.execution.executor import Executor
 from runtime.execution.tokens import TokenMint
 from runtime.isolate.compiled import compiled_image
 from runtime.isolate.shipped import NAMES, wasm_path
+from runtime.isolate.versions import found_versions, judge
 from runtime.portal.caller import ToolCaller
 from runtime.portal.finder import Finder
 from runtime.portal.upstreams import Upstreams
@@ -33,12 +33,12 @@ from runtime.service.egress_link import EgressLink
 from runtime.service.handlers import generic_handler
 from runtime.service.mcp_face import serve_mcp
 from runtime.service.portal_servicer import PortalServicer
+from runtime.service.readiness import Readiness
 from runtime.service.runtime_servicer import RuntimeServicer
 from runtime.service.settings import EgressAddress, GatewaySettings
 from runtime.service.standard_services import add_standard_services
 from runtime.worker.pool import PoolSettings, WorkerPool
 from sandboxes.config import Config, load_config
-from sandboxes.profile import Profile
 from sandboxes.profile_file import load_profiles
 from sandboxes.state import open_state
 
@@ -70,7 +70,11 @@ async def serve(settings: GatewaySettings, lines: asyncio.StreamReader) -> None:
         await pool.start()
         executor = Executor(pool, ToolCaller(upstreams), egress, mint)
         stack.push_async_callback(executor.close)
-        server = await _grpc_server(settings.grpc_address, authenticator, executor, Finder(upstreams), profiles)
+        readiness = Readiness(judge(found_versions(), config.accept_vulnerable_versions), pool.walls)
+        if readiness.refusals:
+            log.error("no execution is started: %s", readiness.refusals)
+        servicer = RuntimeServicer(executor, profiles, readiness)
+        server = await _grpc_server(settings.grpc_address, authenticator, servicer, Finder(upstreams))
         await server.start()
         stack.push_async_callback(server.stop, _STOP_GRACE_S)
         await stack.enter_async_context(serve_mcp(settings, token, authenticator.bearer))
@@ -91,7 +95,7 @@ async def _follow(
 
 
 async def _grpc_server(
-    address: str, authenticator: Authenticator, executor: Executor, finder: Finder, profiles: Mapping[str, Profile]
+    address: str, authenticator: Authenticator, servicer: RuntimeServicer, finder: Finder
 ) -> grpc.aio.Server:
     server = grpc.aio.server(
         options=[
@@ -105,7 +109,7 @@ async def _grpc_server(
     portal_service = portal_pb2.DESCRIPTOR.services_by_name["Portal"]
     server.add_generic_rpc_handlers(
         (
-            generic_handler(runtime, RuntimeServicer(executor, profiles), authenticator),
+            generic_handler(runtime, servicer, authenticator),
             generic_handler(portal_service, PortalServicer(finder), authenticator),
         )
     )

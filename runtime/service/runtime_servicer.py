@@ -12,6 +12,7 @@ from runtime.rpc import runtime_pb2 as pb
 from runtime.service.convert import LANGUAGE_NUMBERS, STATUSES, call_message, execution_message, log_message
 from runtime.service.errors import ApiError, bad_fields
 from runtime.service.handlers import ServicerContext
+from runtime.service.readiness import Readiness
 from runtime.service.requests import MOST_REASON, program_of
 from sandboxes.egress import canonical_json
 from sandboxes.profile import Profile
@@ -24,9 +25,10 @@ _RETRY_S = 0.25
 class RuntimeServicer:
     """Methods take (request, principal, context) and are named as in the proto."""
 
-    def __init__(self, executor: Executor, profiles: Mapping[str, Profile]) -> None:
+    def __init__(self, executor: Executor, profiles: Mapping[str, Profile], readiness: Readiness) -> None:
         self._executor = executor
         self._profiles = profiles
+        self._readiness = readiness
 
     async def Execute(  # noqa: N802, D102 - named and described in the proto
         self, request: pb.ExecuteRequest, principal: str, _: ServicerContext
@@ -61,6 +63,7 @@ class RuntimeServicer:
             if earlier is not None:
                 _check_same(earlier.program, program)
                 return earlier, True
+        self._readiness.check(program.profile)
         try:
             return self._executor.submit(program), False
         except QueueFullError as error:
@@ -138,6 +141,11 @@ class RuntimeServicer:
             limits=profile.limits.model_dump(),
             document_json=canonical_json(document).decode(),
         )
+
+    async def GetHealth(  # noqa: N802, D102
+        self, _request: pb.GetHealthRequest, _principal: str, _: ServicerContext
+    ) -> pb.GetHealthResponse:
+        return self._readiness.message()
 
 
 async def _watch(execution: Execution) -> AsyncIterator[pb.ExecuteEvent]:

@@ -31,6 +31,8 @@ RESULT = "limit_result"
 CALLS = "limit_host_calls"
 ERROR = "program_error"
 OK = "succeeded"
+TRAPPED = "trapped"
+"""Right only where a program broke its own interpreter's memory or ended it by a C call."""
 
 DEEP = (OK, ERROR, STACK)
 """For depth: the guest copes, refuses in its own words, or runs out of stack."""

@@ -8,6 +8,7 @@ import pytest
 from tests.egress.lab import SECRET, World, rule, rule_set, start
 from tests.egress.origin import Origin, Received, TestAuthority, answer
 
+
 def echo(request: Received) -> bytes:
     """What arrived, as JSON."""
     seen = {"line": request.line, "headers": request.headers, "body": request.body.decode("latin-1")}

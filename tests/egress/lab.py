@@ -26,7 +26,13 @@ SECRET = "s3cr3t/Value+with=chars"
 
 def rule(**fields: Any) -> EgressRule:
     """A rule that allows everything on loopback, but for what `fields` say."""
-    base = {"name": "r", "hosts": ["api.example.test"], "schemes": ["http", "https"], "methods": ["*"], "paths": ["/**"]}
+    base = {
+        "name": "r",
+        "hosts": ["api.example.test"],
+        "schemes": ["http", "https"],
+        "methods": ["*"],
+        "paths": ["/**"],
+    }
     return EgressRule.model_validate({**base, "networks": LOOPBACK, **fields})
 
 

@@ -131,7 +131,9 @@ def test_a_normal_path_is_its_own_normal_form(path: str) -> None:
     assert "\\" not in normal
 
 
-@given(st.lists(st.sampled_from([".", "/", "%2e", "%2E", "%2f", "%5c", "%25", "2e", "a", ";", "%41", "%"]), max_size=12))
+@given(
+    st.lists(st.sampled_from([".", "/", "%2e", "%2E", "%2f", "%5c", "%25", "2e", "a", ";", "%41", "%"]), max_size=12)
+)
 def test_a_path_that_passes_cannot_be_decoded_into_another_tree(parts: list[str]) -> None:
     """However often a server decodes it, the segments stay where they are."""
     from urllib.parse import unquote  # noqa: PLC0415
@@ -204,7 +206,11 @@ def test_who_disagrees_is_told() -> None:
 @given(st.binary(max_size=40), st.binary(max_size=40), st.text(max_size=30))
 def test_reading_a_request_never_raises(authority: bytes, host: bytes, target: str) -> None:
     raw = RawRequest(
-        method="GET", scheme="http", target_authority=authority.decode("latin-1"), target=target, headers=((b"Host", host),)
+        method="GET",
+        scheme="http",
+        target_authority=authority.decode("latin-1"),
+        target=target,
+        headers=((b"Host", host),),
     )
     assert isinstance(read_request(raw), Denial | CanonicalRequest)
 
@@ -236,5 +242,5 @@ def test_a_named_network_opens_only_itself() -> None:
 
 def test_own_ports_win_over_networks() -> None:
     allowance = Allowance((ipaddress.ip_network("127.0.0.0/8"),))
-    for address in ("127.0.0.1", "127.9.9.9", "::ffff:127.0.0.1", "0.0.0.0", "::1", "::"):  # noqa: S104
+    for address in ("127.0.0.1", "127.9.9.9", "::ffff:127.0.0.1", "0.0.0.0", "::1", "::"):
         assert "Lockgate itself" in (refuse_address(address, 7700, allowance, {7700}) or "")

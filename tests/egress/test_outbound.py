@@ -184,7 +184,10 @@ async def test_redirects_are_followed_here_each_hop_decided_afresh(outbound: Out
 
     world.plain.handler = hop
     request = OutboundRequest(
-        url=f"{world.http}/start", method="POST", body=b"x", headers=(("Authorization", "mine"), ("Content-Type", "a/b"))
+        url=f"{world.http}/start",
+        method="POST",
+        body=b"x",
+        headers=(("Authorization", "mine"), ("Content-Type", "a/b")),
     )
     fetched = await fetch(outbound, request, world.token())
     assert (fetched.url, fetched.redirected) == (f"{world.https}/end", True)
@@ -258,7 +261,13 @@ def context(world: World, **fields: Any) -> CallContext:
 async def test_a_programs_fetch(outbound: Outbound, world: World) -> None:
     world.plain.handler = lambda request: answer(request.body, "200 Fine", ("X-Method", request.line.split()[0]))
     fetcher = ProgramFetcher(outbound)
-    request = {"url": f"{world.http}/x", "method": "PUT", "headers": [["A", "b"]], "body": "aMOp/w==", "body_base64": True}
+    request = {
+        "url": f"{world.http}/x",
+        "method": "PUT",
+        "headers": [["A", "b"]],
+        "body": "aMOp/w==",
+        "body_base64": True,
+    }
     reply = await fetcher.fetch(request, context(world), world.open.digest())
     got = json.loads(reply.payload)
     assert got["body_base64"] is True

@@ -1,7 +1,6 @@
 """The egress section of issue 2 against the live proxy, with real sockets."""
 
 import json
-import os
 import stat
 from pathlib import Path
 
@@ -94,7 +93,7 @@ def test_request_and_response_bodies_stream_both_ways(world: World) -> None:
     """The proxy passes on each piece before the next one exists: neither body is buffered."""
     wire = world.lab.wire()
     authority = f"api.example.test:{world.plain.port}"
-    world.plain.handler = lambda request: [
+    world.plain.handler = lambda _: [
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
         *(b"%x\r\n%s\r\n" % (len(part), part) for part in (b"one ", b"two")),
         b"0\r\n\r\n",
@@ -165,7 +164,11 @@ def test_query_injection_replaces_the_parameter_and_stays_out_of_the_record(tmp_
     origin = Origin(lambda _: answer())
     rules = rule_set(rule(ports=[origin.port], inject={"secret": "s", "as": "query", "name": "key"}))
     lab = start(
-        tmp_path, rules, hosts={"api.example.test": "127.0.0.1"}, secrets={"s": {"env": "KEY"}}, env={"KEY": "a+b/c&d=e f"}
+        tmp_path,
+        rules,
+        hosts={"api.example.test": "127.0.0.1"},
+        secrets={"s": {"env": "KEY"}},
+        env={"KEY": "a+b/c&d=e f"},
     )
     lab.get(f"http://api.example.test:{origin.port}/x?a=1&KEY=mine&b", lab.token(rules))
     assert origin.received[0].line == "GET /x?a=1&b&key=a%2Bb%2Fc%26d%3De%20f HTTP/1.1"
@@ -305,4 +308,4 @@ def test_a_port_in_use_is_told(tmp_path: Path) -> None:
 def test_the_environment_of_the_process_cannot_be_read_by_others(world: World) -> None:
     """Not dumpable: /proc/PID/environ belongs to root, so a sandbox's user cannot read secrets there."""
     assert Path(f"/proc/{world.lab.process.pid}").stat().st_uid == 0
-    assert os.stat(f"/proc/{world.lab.process.pid}/environ").st_mode & 0o077 == 0
+    assert Path(f"/proc/{world.lab.process.pid}/environ").stat().st_mode & 0o077 == 0

@@ -17,7 +17,13 @@ def rule(**fields: object) -> EgressRule:
 
 def test_what_is_left_out_is_the_narrowest() -> None:
     made = rule()
-    assert (made.schemes, made.methods, made.ports, made.networks, made.inject) == (("https",), ("GET", "HEAD"), (), (), None)
+    assert (made.schemes, made.methods, made.ports, made.networks, made.inject) == (
+        ("https",),
+        ("GET", "HEAD"),
+        (),
+        (),
+        None,
+    )
     assert made.allows_port("https", 443)
     assert not made.allows_port("https", 8443)
     assert not made.allows_port("http", 443)
@@ -50,17 +56,23 @@ def test_what_a_guess_would_widen_must_be_written(missing: str) -> None:
         pytest.param({"methods": ["get"]}, 'like "GET"', id="lower-case method"),
         pytest.param({"methods": ["CONNECT"]}, "never a rule's method", id="CONNECT"),
         pytest.param({"ports": [0]}, "greater than or equal to 1", id="port 0"),
-        pytest.param({"networks": ["10.0.0.1/8"]}, 'write "10.0.0.0/8" for the network or "10.0.0.1/32"', id="host bits"),
+        pytest.param(
+            {"networks": ["10.0.0.1/8"]}, 'write "10.0.0.0/8" for the network or "10.0.0.1/32"', id="host bits"
+        ),
         pytest.param({"networks": ["localnet"]}, 'like "10.1.0.0/16"', id="no network"),
         pytest.param({"schemes": ["ftp"]}, "'http' or 'https'", id="scheme"),
         pytest.param({"host": ["x"]}, "Extra inputs are not permitted", id="unknown field"),
         pytest.param(
-            {"schemes": ["http"], "inject": {"secret": "s", "as": "bearer"}}, "write schemes: [https]", id="secret in clear"
+            {"schemes": ["http"], "inject": {"secret": "s", "as": "bearer"}},
+            "write schemes: [https]",
+            id="secret in clear",
         ),
         pytest.param({"inject": {"secret": "s", "as": "header"}}, "needs name, the header", id="header without name"),
         pytest.param({"inject": {"secret": "s", "as": "query"}}, "needs name, the query parameter", id="query without"),
         pytest.param({"inject": {"secret": "s", "as": "bearer", "name": "X"}}, "leave name out", id="bearer with name"),
-        pytest.param({"inject": {"secret": "s", "as": "header", "name": "Host"}}, "belongs to the connection", id="Host"),
+        pytest.param(
+            {"inject": {"secret": "s", "as": "header", "name": "Host"}}, "belongs to the connection", id="Host"
+        ),
         pytest.param({"inject": {"secret": "s", "as": "header", "name": "a b"}}, "not a header name", id="bad header"),
         pytest.param({"inject": {"secret": "S T", "as": "bearer"}}, "String should match", id="secret name"),
     ],
@@ -97,7 +109,12 @@ def test_redacted_credentials() -> None:
         Injection.model_validate({"secret": "s", "as": "header", "name": "X-Key"}).redacted(),
         Injection.model_validate({"secret": "s", "as": "query", "name": "key"}).redacted(),
     ]
-    assert shown == ["s -> authorization: Bearer ***", "s -> authorization: Basic ***", "s -> x-key: ***", "s -> ?key=***"]
+    assert shown == [
+        "s -> authorization: Bearer ***",
+        "s -> authorization: Basic ***",
+        "s -> x-key: ***",
+        "s -> ?key=***",
+    ]
 
 
 def test_the_rules_of_an_upstream() -> None:
@@ -149,8 +166,9 @@ def test_hosts_have_one_spelling(text: str, host: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "", ".", "a..b", ".a", "a.", "-a.b", "a-.b", "a b", "a\x00b", "[a]", "[::1", "[127.0.0.1]", "::1", "[fe80::1%lo]",
-        "0x7f.1", "1", "127.1", "0177.0.0.1", "1.2.3.256", "1.2.3.4.5", "xn--a", "xn--", "Straße.de", "ａ.de", "a。b",
+        "", ".", "a..b", ".a", "a.", "-a.b", "a-.b", "a b", "a\x00b", "[a]", "[::1", "[127.0.0.1]", "::1",
+        "[fe80::1%lo]", "0x7f.1", "1", "127.1", "0177.0.0.1", "1.2.3.256", "1.2.3.4.5", "xn--a", "xn--",
+        "Straße.de", "\uff41.de", "a\u3002b",
         "a" * 64, ".".join(["a" * 60] * 5), "a/b", "a%62", "a@b", "*.a",
     ],
 )  # fmt: skip

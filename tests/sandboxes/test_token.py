@@ -53,7 +53,8 @@ def test_a_reason_says_nothing_of_the_content() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"execution": ""}, {"rules": ""}, {"actor": ""}, {"environment": ""}, {"expires": 1.5}, {"expires": True}]
+    "change",
+    [{"execution": ""}, {"rules": ""}, {"actor": ""}, {"environment": ""}, {"expires": 1.5}, {"expires": True}],
 )
 def test_a_token_without_identity_environment_or_expiry_is_not_made(change: dict) -> None:
     with pytest.raises(ValueError, match="needs execution"):

@@ -1,0 +1,61 @@
+"""Whether an execution may start here at all: engines that are not known to be broken, walls that a profile demands."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import grpc
+
+from runtime.isolate.versions import EngineState
+from runtime.rpc import runtime_pb2 as pb
+from runtime.service.errors import ApiError
+from sandboxes.profile import Profile
+from sandboxes.walls import WALLS, lockdown_suffices, missing_walls
+
+_RETRY_S = 0.25
+
+type Report = Mapping[str, str]
+"""What the workers say: wall to "up" or to the reason it does not stand; empty while none is ready."""
+
+
+class Readiness:
+    """The engines as found at the start, and the walls as the workers report them now."""
+
+    def __init__(self, engines: Sequence[EngineState], walls: Callable[[], Report]) -> None:
+        self._engines = tuple(engines)
+        self._walls = walls
+        self._refusals = "; ".join(engine.decision.reason for engine in engines if not engine.decision.allowed)
+
+    @property
+    def refusals(self) -> str:
+        """Why no execution starts on these engines; empty if they do."""
+        return self._refusals
+
+    def check(self, profile: Profile) -> None:
+        """Raises ApiError if no program of this profile may start."""
+        if self._refusals:
+            message = f"no new execution is started: {self._refusals}"
+            raise ApiError(grpc.StatusCode.FAILED_PRECONDITION, "VULNERABLE_ENGINE", message)
+        if not profile.require_lockdown:
+            return
+        report = self._walls()
+        if not report:
+            message = "no worker is ready; whether the walls this profile requires stand is not known yet"
+            raise ApiError(grpc.StatusCode.UNAVAILABLE, "NO_WORKER", message, retry_after_s=_RETRY_S)
+        decision = lockdown_suffices(profile.require_lockdown, report)
+        if not decision.allowed:
+            message = f"profile {profile.name}: {decision.reason}"
+            raise ApiError(grpc.StatusCode.FAILED_PRECONDITION, "LOCKDOWN_MISSING", message)
+
+    def message(self) -> pb.GetHealthResponse:
+        """For the health call."""
+        report = self._walls()
+        missing = missing_walls(report)
+        return pb.GetHealthResponse(
+            accepting=bool(report) and not self._refusals,
+            engines=[_engine_message(engine) for engine in self._engines],
+            walls=[pb.Wall(name=wall, reason=missing.get(wall, "")) for wall in WALLS] if report else [],
+        )
+
+
+def _engine_message(engine: EngineState) -> pb.Engine:
+    refusal = "" if engine.decision.allowed else engine.decision.reason
+    return pb.Engine(name=engine.engine, version=engine.version, least_version=engine.least, refusal=refusal)
