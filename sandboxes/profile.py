@@ -54,6 +54,9 @@ class Profile(BaseModel):
     require_lockdown: Annotated[tuple[Wall, ...], AfterValidator(_unique)] = Field(
         (), description="Walls around the worker without which no program of this profile starts."
     )
+    clock_ms: int = Field(
+        1, ge=1, le=1_000, description="A program's clock, which stands still but at host calls, moves in such steps."
+    )
     limits: Limits = Field(default_factory=Limits, description="What one execution may use; requests only narrow it.")
     egress: RuleSet = Field(default_factory=RuleSet, description="Where fetch may go. No rule, no network.")
     tools: ToolRules = Field(default_factory=ToolRules, description="Which tools a program may call.")

@@ -15,6 +15,7 @@ _ENDINGS: dict[Status, str] = {
     Status.LIMIT_STACK: "it recursed too deeply",
     Status.LIMIT_OUTPUT: "it logged more than it may",
     Status.LIMIT_RESULT: "its result is larger than it may be; return less, or only the part that is needed",
+    Status.LIMIT_HOST_CALLS: "it made no end of host calls after it had made all it may",
     Status.CANCELLED: "it was cancelled",
     Status.TRAPPED: "the isolate stopped for a reason the host does not know; the program may be sent again",
 }

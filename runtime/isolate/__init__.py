@@ -3,11 +3,12 @@
 What is named here loads no Wasmtime, so that the gateway stays small; `engine` and `images` do.
 """
 
-from runtime.isolate.guest import Channel, Event, Guest, GuestLimits, LogLine
+from runtime.isolate.guest import CLOCK_MS, Channel, Event, Guest, GuestLimits, LogLine
 from runtime.isolate.outcome import Ending, Outcome, Status, Usage
 from runtime.isolate.slots import RunSlots
 
 __all__ = [
+    "CLOCK_MS",
     "Channel",
     "Ending",
     "Event",

@@ -12,6 +12,9 @@ from runtime.isolate.outcome import Ending, Status
 from runtime.isolate.slots import RunSlots
 
 FOREVER_NS = 2**63
+CLOCK_MS = 1
+"""The usual step of a guest's clock."""
+
 _LINES_BEFORE_FLUSH = 64
 
 
@@ -65,14 +68,24 @@ class Guest:
     """
 
     def __init__(  # noqa: PLR0913 - all of it is the run's own
-        self, *, limits: GuestLimits, seed: bytes, start_ns: int, channel: Channel, slots: RunSlots, received: float
+        self,
+        *,
+        limits: GuestLimits,
+        seed: bytes,
+        start_ns: int,
+        channel: Channel,
+        slots: RunSlots,
+        received: float,
+        clock_ms: int = CLOCK_MS,
     ) -> None:
         self.limits = limits
         self.seed = seed
-        self.start_ns = start_ns
-        self.now_ns = start_ns
+        self.clock_step_ns = clock_ms * 1_000_000
+        self.start_ns = start_ns - start_ns % self.clock_step_ns
+        self.now_ns = self.start_ns
         self.ending: Ending | None = None
         self.answer: tuple[bool, str] | None = None
+        self.reached = ""
         self.host_calls = 0
         self.log_count = 0
         self.began = received
@@ -124,11 +137,18 @@ class Guest:
             return
         limit = self._broken_call_limit(name, payload)
         if limit is not None:
-            self.deliver(Event(call_id, ok=False, payload=limit))
+            self._refuse(call_id, limit)
             return
         self.host_calls += 1
         self._flush()
-        self._channel.submit(call_id, kind, name, payload)
+        self._channel.submit(call_id, kind if 0 <= kind < _NO_KIND else _NO_KIND, name, payload)
+
+    def _refuse(self, call_id: int, error: str) -> None:
+        """Answer at once. A program that makes such calls and takes no answers would fill the host's memory."""
+        if len(self._events) < self.limits.host_calls + _MOST_REFUSALS:
+            self.deliver(Event(call_id, ok=False, payload=error))
+        else:
+            self.end(Status.LIMIT_HOST_CALLS, "host_calls", self.limits.host_calls)
 
     def _broken_call_limit(self, name: str, payload: str) -> str | None:
         if self.host_calls >= self.limits.host_calls:
@@ -146,8 +166,9 @@ class Guest:
         if self.log_count >= limits.log_lines:
             self.end(Status.LIMIT_OUTPUT, "log_lines", limits.log_lines)
             return
-        text = text[: limits.log_line_bytes]
-        self._log_bytes += len(text.encode(errors="replace"))
+        data = text[: limits.log_line_bytes].encode(errors="replace")[: limits.log_line_bytes]
+        text = data.decode(errors="ignore")
+        self._log_bytes += len(data)
         if self._log_bytes > limits.log_bytes:
             self.end(Status.LIMIT_OUTPUT, "log_bytes", limits.log_bytes)
             return
@@ -157,13 +178,19 @@ class Guest:
             self._flush()
 
     def wait(self, timeout_ns: int) -> Event | None:
-        """Block for the next event; None when the time passed or the guest was ended. Moves the guest's clock."""
+        """Block for the next event; None when the time passed or the guest was ended.
+
+        This alone moves the guest's clock, and only in whole steps: a shorter time-out is lengthened to one.
+        """
         self._flush()
         before = time.monotonic()
+        step = self.clock_step_ns
+        if timeout_ns < FOREVER_NS:
+            timeout_ns += -timeout_ns % step
         event = self._events.popleft() if self._events else self._block(before, timeout_ns)
         moved = int((time.monotonic() - self.began) * 1e9)
         due = self.now_ns + timeout_ns if event is None and timeout_ns < FOREVER_NS else 0
-        self.now_ns = max(self.now_ns, self.start_ns + moved, due)
+        self.now_ns = max(self.now_ns, self.start_ns + moved - moved % step, due)
         return event
 
     def _block(self, before: float, timeout_ns: int) -> Event | None:
@@ -237,6 +264,9 @@ class Guest:
 
 
 _MAX_NAME = 512
+_MOST_REFUSALS = 2_000
+# Kinds are a byte on their way to the gateway; this one stands for all that do not exist.
+_NO_KIND = 255
 _INFO = 2
 _LEVELS = frozenset({1, 2, 3, 4})
 

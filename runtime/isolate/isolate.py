@@ -89,10 +89,18 @@ def settle(
     ok, text = guest.answer or (False, "")
     if ending.status is Status.SUCCEEDED:
         return Outcome(ending=ending, result=text, usage=usage)
+    if not text and guest.reached:
+        text = _own_error("InterpreterEnded", f"the program ended its interpreter, which reached for {guest.reached}")
+    elif len(text) > MOST_ERROR:
+        text = _own_error("Error", "the program's error is too large to be passed on")
     return Outcome(ending=ending, error="" if ok else text, usage=usage)
 
 
 _PAGES_SHORT_OF_LIMIT = 4 << 20
+# How Rust's runtime inside a component begins when an allocation failed.
+_OUT_OF_MEMORY = "memory allocation of "
+MOST_ERROR = 1 << 20
+"""Characters of a guest's error object; an honest one is shorter unless an upstream's details are large."""
 
 
 def _ending(guest: Guest, trapped: bool, stack_overflow: bool, memory_bytes: int) -> Ending:  # noqa: FBT001
@@ -100,9 +108,10 @@ def _ending(guest: Guest, trapped: bool, stack_overflow: bool, memory_bytes: int
     if stack_overflow:
         return Ending(Status.LIMIT_STACK, "stack")
     if trapped or guest.answer is None:
-        if memory_bytes and memory_bytes + _PAGES_SHORT_OF_LIMIT > limits.memory_bytes:
+        short = memory_bytes and memory_bytes + _PAGES_SHORT_OF_LIMIT > limits.memory_bytes
+        if short or _OUT_OF_MEMORY in guest.reached or (guest.answer and _claimed_limit(guest.answer[1]) == "memory"):
             return Ending(Status.LIMIT_MEMORY, "memory_bytes", limits.memory_bytes)
-        return Ending(Status.TRAPPED)
+        return Ending(Status.PROGRAM_ERROR if guest.reached else Status.TRAPPED)
     ok, text = guest.answer
     if ok and len(text) <= limits.result_bytes:
         return Ending(Status.SUCCEEDED)
@@ -124,3 +133,23 @@ def _claimed_limit(text: str) -> str | None:
         return None
     limit = error.get("limit") if isinstance(error, dict) else None
     return limit if isinstance(limit, str) else None
+
+
+def checked_answer(ok: bool, text: str, limits: GuestLimits) -> tuple[bool, str]:  # noqa: FBT001 - the guest's flag
+    """The answer of a guest whose program can reach the code that makes it: what is no JSON is no result."""
+    if not ok or len(text) > limits.result_bytes:
+        return ok, text
+    try:
+        json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        return False, _own_error("NotJson", "the program broke its interpreter: what it returned is not JSON")
+    return True, text
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(name)
+
+
+def _own_error(name: str, message: str) -> str:
+    """An error object in the host's own words."""
+    return json.dumps({"name": name, "message": message})

@@ -6,7 +6,7 @@ from typing import Any
 import wasmtime
 
 from runtime.isolate.guest import FOREVER_NS, Event, Guest
-from runtime.isolate.isolate import Current, Isolate, settle, warming_guest
+from runtime.isolate.isolate import MOST_ERROR, Current, Isolate, settle, warming_guest
 from runtime.isolate.native import CoreFunction, CoreMemory, GuestStopped, define_core, unwatch, watch_epochs
 from runtime.isolate.outcome import Outcome
 
@@ -62,7 +62,7 @@ class JavaScriptImage:
 
     def _done(self, args: Any) -> None:
         guest, memory, _ = self._memory()
-        most = guest.limits.result_bytes + _SLACK
+        most = max(guest.limits.result_bytes, MOST_ERROR) + _SLACK
         if guest.answer is None:
             text = memory.read(args[1].of.i32, min(args[2].of.i32, most)).decode(errors="replace")
             guest.answer = (args[0].of.i32 == 1, text)

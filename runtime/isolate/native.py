@@ -125,7 +125,24 @@ def call_component(function: component.Func, store: wasmtime.Store, argument: st
         function.post_return(store)
     except wasmtime.WasmtimeError as error:
         raise GuestStopped(stack_overflow="call stack exhausted" in str(error)) from None
+    except Exception:
+        # The library's own conversions failed, perhaps in another thread's call (LAST_EXCEPTION).
+        log.exception("a component call failed; its guest is stopped")
+        raise GuestStopped(stack_overflow=False) from None
     return result
+
+
+def contained(call: Callable[..., Any]) -> Callable[..., Any]:
+    """A component's host function that lets nothing out but the library's own error, which traps the guest alone."""
+
+    def run(*args: Any) -> Any:
+        try:
+            return call(*args)
+        except BaseException:
+            log.exception("a host function failed; its guest is stopped")
+            raise wasmtime.WasmtimeError("refused by the host") from None
+
+    return run
 
 
 def define_core(

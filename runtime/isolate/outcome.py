@@ -16,6 +16,7 @@ class Status(StrEnum):
     LIMIT_STACK = "limit_stack"
     LIMIT_OUTPUT = "limit_output"
     LIMIT_RESULT = "limit_result"
+    LIMIT_HOST_CALLS = "limit_host_calls"
     CANCELLED = "cancelled"
     TRAPPED = "trapped"
 

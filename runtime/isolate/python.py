@@ -6,13 +6,20 @@ from typing import Any
 import wasmtime
 from wasmtime import component
 
+from runtime.isolate.absent import define_absent
 from runtime.isolate.guest import FOREVER_NS, Guest
-from runtime.isolate.isolate import Current, Isolate, settle, warming_guest
-from runtime.isolate.native import GuestStopped, call_component, define_bytes_source, unwatch, watch_epochs
+from runtime.isolate.isolate import Current, Isolate, checked_answer, settle, warming_guest
+from runtime.isolate.native import (
+    GuestStopped,
+    call_component,
+    contained,
+    define_bytes_source,
+    unwatch,
+    watch_epochs,
+)
 from runtime.isolate.outcome import Outcome
 
 _MOST_RANDOM_BYTES = 65_536
-_CLOCK_STEP_NS = 1_000_000
 
 
 class PythonImage:
@@ -27,29 +34,30 @@ class PythonImage:
         self._linker.define_unknown_imports_as_traps(guest)
         self._keep: list[object] = []
         with self._linker.root() as root:
-            root.add_func("submit", self._submit)
-            root.add_func("wait", self._wait)
-            root.add_func("log", self._log)
-            for name in guest.type.imports(engine):
-                self._define_wasi(root, name)
+            root.add_func("submit", contained(self._submit))
+            root.add_func("wait", contained(self._wait))
+            root.add_func("log", contained(self._log))
+            for name, kind in guest.type.imports(engine).items():
+                if isinstance(kind, component.ComponentInstanceType):
+                    self._define_wasi(root, name, kind)
         self._run_index = guest.get_export_index("run")
 
     def isolate(self) -> Isolate:
         """A fresh instance, not yet bound to an execution."""
         return _PythonIsolate(self._engine, self._linker, self._component, self._run_index, self._current)
 
-    def _define_wasi(self, root: component.LinkerInstance, name: str) -> None:
+    def _define_wasi(self, root: component.LinkerInstance, name: str, kind: component.ComponentInstanceType) -> None:
         base = name.partition("@")[0]
-        functions = _WASI.get(base)
-        if functions is None and base != "wasi:random/random":
-            return
         with root.add_instance(name) as instance:
-            if functions is None:
+            define_absent(instance, base, kind, self._reached, self._engine)
+            if base == "wasi:random/random":
                 self._keep.append(define_bytes_source(instance, "get-random-bytes", self._random, _MOST_RANDOM_BYTES))
-                instance.add_func("get-random-u64", lambda _: int.from_bytes(self._random(8), "little"))
-                return
-            for function, call in functions.items():
-                instance.add_func(function, lambda _, *args, call=call: call(self._guest(), *args))
+                instance.add_func("get-random-u64", contained(lambda _: int.from_bytes(self._random(8), "little")))
+            for function, call in _WASI.get(base, {}).items():
+                instance.add_func(function, contained(lambda _, *args, call=call: call(self._guest(), *args)))
+
+    def _reached(self, what: str) -> None:
+        self._guest().reached = what
 
     def _guest(self) -> Guest:
         return self._current.guest
@@ -90,8 +98,8 @@ def _wall_clock(guest: Guest) -> component.Record:
     return _datetime(guest.now_ns)
 
 
-def _resolution(_: Guest) -> component.Record:
-    return _datetime(_CLOCK_STEP_NS)
+def _resolution(guest: Guest) -> component.Record:
+    return _datetime(guest.clock_step_ns)
 
 
 def _seed_pair(guest: Guest) -> tuple[int, int]:
@@ -103,7 +111,7 @@ _WASI: dict[str, dict[str, Any]] = {
     "wasi:clocks/wall-clock": {"now": _wall_clock, "resolution": _resolution},
     "wasi:clocks/monotonic-clock": {
         "now": lambda guest: guest.now_ns - guest.start_ns,
-        "resolution": lambda _: _CLOCK_STEP_NS,
+        "resolution": lambda guest: guest.clock_step_ns,
     },
     "wasi:cli/environment": {
         "get-environment": lambda _: [],
@@ -143,7 +151,7 @@ class _PythonIsolate:
         trapped = overflow = False
         try:
             answer = self._call(guest, program, inputs)
-            guest.answer = (answer[:1] == "1", answer[1:])
+            guest.answer = checked_answer(answer[:1] == "1", answer[1:], guest.limits)
         except GuestStopped as stopped:
             trapped, overflow = True, stopped.stack_overflow
         return settle(

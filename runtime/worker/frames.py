@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, NamedTuple
 
-from runtime.isolate import Ending, GuestLimits, LogLine, Outcome, Status, Usage
+from runtime.isolate import CLOCK_MS, Ending, GuestLimits, LogLine, Outcome, Status, Usage
 
 HEADER = struct.Struct("<IBQ")
 MOST_PAYLOAD = 160 << 20
 MOST_CALL_NAME = 512
 
-_RUN = struct.Struct("<B32sq10qI")
+_RUN = struct.Struct("<B32sqH10qI")
 _CALL = struct.Struct("<IBHI")
 _RESULT = struct.Struct("<IB")
 _LENGTH = struct.Struct("<I")
@@ -50,7 +50,10 @@ class Frame(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
-    """Everything a worker needs for one execution. `image` indexes the worker's images; `inputs` is JSON."""
+    """Everything a worker needs for one execution. `image` indexes the worker's images; `inputs` is JSON.
+
+    `clock_ms` is the step in which the program's clock moves.
+    """
 
     image: int
     seed: bytes
@@ -58,6 +61,7 @@ class Run:
     limits: GuestLimits
     program: str
     inputs: str
+    clock_ms: int = CLOCK_MS
 
 
 class Call(NamedTuple):
@@ -122,13 +126,13 @@ def encode_run(number: int, run: Run) -> bytes:
     limits = run.limits
     program = run.program.encode(errors="replace")
     numbers = [getattr(limits, name) for name in _LIMIT_NAMES]
-    head = _RUN.pack(run.image, run.seed, run.start_ns, *numbers, len(program))
+    head = _RUN.pack(run.image, run.seed, run.start_ns, run.clock_ms, *numbers, len(program))
     return encode(Kind.RUN, number, head + program + run.inputs.encode(errors="replace"))
 
 
 def decode_run(payload: bytes) -> Run:
     """The inverse of encode_run."""
-    image, seed, start_ns, *numbers, length = _RUN.unpack_from(payload)
+    image, seed, start_ns, clock_ms, *numbers, length = _RUN.unpack_from(payload)
     text = payload[_RUN.size :]
     return Run(
         image=image,
@@ -137,6 +141,7 @@ def decode_run(payload: bytes) -> Run:
         limits=GuestLimits(**dict(zip(_LIMIT_NAMES, numbers, strict=True))),
         program=text[:length].decode(),
         inputs=text[length:].decode(),
+        clock_ms=clock_ms,
     )
 
 

@@ -45,6 +45,7 @@ class WitWorld(wit_world.WitWorld):
             return BROKEN
 
 
+execution.practise()
 gc.collect()
 gc.freeze()
 gc.set_threshold(20_000, 10, 0)
