@@ -3,10 +3,10 @@
 import contextlib
 import logging
 import os
-import queue
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -22,12 +22,16 @@ from runtime.worker.spares import Spares
 
 log = logging.getLogger(__name__)
 
-_IDLE_THREADS = 4
+_MOST_READERS = 16
 _RECEIVE_BYTES = 1 << 18
 
 
 class Worker:
-    """Serves one gateway over one socket until that socket closes."""
+    """Serves one gateway over one socket until that socket closes.
+
+    Threads take turns at reading: the one that reads a program runs it, and the next in line reads on. So a program
+    starts on the thread that received it, without being handed over.
+    """
 
     def __init__(
         self, engine: wasmtime.Engine, spares: Sequence[Spares], link: socket.socket, slots: int, walls: Walls
@@ -37,23 +41,56 @@ class Worker:
         self._walls = walls
         self._slots = RunSlots(slots)
         self._ticker = Ticker(engine)
+        self._decoder = Decoder()
         self._sending = threading.Lock()
-        self._jobs: queue.SimpleQueue[tuple[int, Run, float]] = queue.SimpleQueue()
+        self._reading = threading.Lock()
+        self._jobs: deque[tuple[int, Run]] = deque()
         self._guests: dict[int, Guest] = {}
-        self._idle = 0
-        self._threads = threading.Lock()
+        self._readers = 0
+        self._counting = threading.Lock()
 
     def serve(self) -> NoReturn:
         """Say hello and serve. Ends the process; an engine with a live timer must not be torn down."""
         threading.stack_size(THREAD_STACK_BYTES)
         self.send(frames.encode_hello(self._walls))
-        decoder = Decoder()
-        with contextlib.suppress(OSError):
-            while data := self._link.recv(_RECEIVE_BYTES):
-                received = time.monotonic()
-                for frame in decoder.feed(data):
-                    self._handle(frame, received)
+        self._add_reader()
+        threading.Event().wait()
         os._exit(0)
+
+    def _add_reader(self) -> None:
+        with self._counting:
+            self._readers += 1
+        threading.Thread(target=self._work, name="guest", daemon=True).start()
+
+    def _work(self) -> None:
+        """Read until there is a program, run it, and read again; counted as a reader except while it runs."""
+        try:
+            while True:
+                with self._reading:
+                    number, run = self._next_job()
+                with self._counting:
+                    self._readers -= 1
+                    nobody_reads = self._readers == 0
+                if nobody_reads:
+                    self._add_reader()
+                self._execute(number, run)
+                with self._counting:
+                    if self._readers >= _MOST_READERS:
+                        return
+                    self._readers += 1
+        except BaseException:
+            log.exception("the worker ends")
+            os._exit(70)
+
+    def _next_job(self) -> tuple[int, Run]:
+        while not self._jobs:
+            data = self._link.recv(_RECEIVE_BYTES)
+            if not data:
+                os._exit(0)
+            received = time.monotonic()
+            for frame in self._decoder.feed(data):
+                self._handle(frame, received)
+        return self._jobs.popleft()
 
     def send(self, data: bytes) -> None:
         """Send whole frames, in one piece. A gateway that is gone ends the process from the reading side."""
@@ -73,34 +110,15 @@ class Worker:
             guest.end(Status.CANCELLED)
 
     def _start(self, number: int, run: Run, received: float) -> None:
-        channel = _GuestChannel(self, number)
         self._guests[number] = Guest(
             limits=run.limits,
             seed=run.seed,
             start_ns=run.start_ns,
-            channel=channel,
+            channel=_GuestChannel(self, number),
             slots=self._slots,
             received=received,
         )
-        with self._threads:
-            if self._idle == 0:
-                threading.Thread(target=self._work, name="guest", daemon=True).start()
-            else:
-                self._idle -= 1
-        self._jobs.put((number, run, received))
-
-    def _work(self) -> None:
-        while True:
-            number, run, _ = self._jobs.get()
-            try:
-                self._execute(number, run)
-            except BaseException:
-                log.exception("execution %d could not be run; the worker ends", number)
-                os._exit(70)
-            with self._threads:
-                if self._idle >= _IDLE_THREADS:
-                    return
-                self._idle += 1
+        self._jobs.append((number, run))
 
     def _execute(self, number: int, run: Run) -> None:
         guest = self._guests[number]
@@ -114,7 +132,7 @@ class Worker:
             guest.finish()
         self._done(number, outcome)
         isolate.close()
-        while self._jobs.empty() and spares.refill_one():
+        while not self._jobs and spares.refill_one():
             pass
 
     def _done(self, number: int, outcome: Outcome) -> None:
