@@ -4,17 +4,17 @@ import re
 
 from runtime.execution.language import unquoted
 
-_INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff\u00ad\u200e\u200f"
+INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff\u00ad\u200e\u200f"
 _SPACES = "\u00a0\u2007\u202f\u3000"
-_ODD = re.compile(f"[{_INVISIBLE}{_SPACES}]")
-_TO_SPACES = {ord(space): " " for space in _SPACES} | dict.fromkeys(map(ord, _INVISIBLE), None)
+_ODD = re.compile(f"[{INVISIBLE}{_SPACES}]")
+_TO_SPACES = {ord(space): " " for space in _SPACES} | dict.fromkeys(map(ord, INVISIBLE), None)
 # Quoted text, what may be a regular expression, or a run of odd characters outside of both.
 _QUOTED_OR_ODD = re.compile(
     r"\"[^\"\\\n]*(?:\\.[^\"\\\n]*)*\"?|'[^'\\\n]*(?:\\.[^'\\\n]*)*'?|`[^`\\]*(?:\\.[^`\\]*)*`?"
-    rf"|/[^/\n]*/|(?P<odd>[{_INVISIBLE}{_SPACES}]+)",
+    rf"|/[^/\n]*/|(?P<odd>[{INVISIBLE}{_SPACES}]+)",
     re.DOTALL,
 )
-_SMART = {"\u201c": '"', "\u201d": '"', "\u201e": '"', "\u2018": "'", "\u2019": "'", "\u201a": "'"}
+_SMART = str.maketrans({"\u201c": '"', "\u201d": '"', "\u201e": '"', "\u2018": "'", "\u2019": "'", "\u201a": "'"})
 _SMART_PAIR = re.compile(
     "[\u201c\u201e\u201d][^\u201c\u201d\u201e\n]*\u201d|[\u2018\u201a\u2019][^\u2018\u2019\n]*\u2019"
 )
@@ -39,10 +39,10 @@ _RAW = re.compile(r"[<>]|&&")
 
 
 def plain_lines(code: str) -> str:
-    """Line feeds for all line breaks, and no byte order mark; both languages read them so themselves."""
+    """Line feeds for all line breaks, as both languages read them, and nothing invisible at the beginning."""
     if "\r" in code:
         code = code.replace("\r\n", "\n").replace("\r", "\n")
-    return code.lstrip("\ufeff")
+    return code.lstrip(INVISIBLE)
 
 
 def without_odd_characters(code: str) -> str:
@@ -56,7 +56,7 @@ def with_straight_quotes(code: str) -> str:
     """With straight quotes for curly ones, where no quote is straight and curly ones come in pairs."""
     if code.isascii() or _STRAIGHT.search(code) or _SMART_PAIR.search(code) is None:
         return code
-    return code.translate(str.maketrans(_SMART))
+    return code.translate(_SMART)
 
 
 def unescaped(code: str) -> str:

@@ -5,9 +5,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
+from runtime.execution.characters import INVISIBLE
 from runtime.execution.language import Family, Language, family_of
 
 type Label = Language | Literal["shell", "other", ""]
+
+PROGRAMS: dict[Label, Language] = {"javascript": "javascript", "typescript": "typescript", "python": "python"}
+"""The labels that name a language programs may be in."""
 
 _FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})[ \t]*([^`\n]*)")
 _MOST_BLOCKS = 100
@@ -16,7 +20,7 @@ _LABELS: dict[str, Label] = {
     **dict.fromkeys(("ts", "typescript", "tsx", "mts"), "typescript"),
     **dict.fromkeys(("py", "python", "python3", "py3"), "python"),
     **dict.fromkeys(("sh", "bash", "shell", "zsh", "console", "terminal", "powershell", "cmd"), "shell"),
-    **dict.fromkeys(("", "code", "text", "txt", "plaintext", "tool_code", "program", "execute"), ""),
+    **dict.fromkeys(("", "code", "text", "txt", "plaintext", "tool_code", "markdown", "md"), ""),
 }
 # Marks of code in a line that would otherwise be prose, once `code spans` are out of it.
 _CODE = re.compile(
@@ -52,20 +56,21 @@ def unfence(code: str, family: Family | None) -> Fenced | str | None:
     if "```" not in code and "~~~" not in code:
         return None
     lines = code.split("\n")
-    fences = [index for index, line in enumerate(lines) if _FENCE.fullmatch(line)]
+    seen = lines if code.isascii() else [line.strip(INVISIBLE) for line in lines]
+    fences = [index for index, line in enumerate(seen) if _FENCE.fullmatch(line)]
     if not fences:
         return None
-    blocks = _blocks(lines, fences)
+    blocks = _blocks(seen, fences)
     if blocks is None:
         return _without_last_fence(lines, fences)
-    if not _is_markdown(lines, blocks):
+    if not _is_markdown(seen, blocks):
         return None
     chosen = _choose(blocks, family)
     return chosen if isinstance(chosen, str) else Fenced(_only(lines, chosen), chosen.label)
 
 
 def _blocks(lines: list[str], fences: list[int]) -> list[Block] | None:
-    """The blocks as CommonMark has them, the last one perhaps open; None if there is but a closing fence, at the end."""
+    """The blocks as CommonMark has them, the last perhaps open; None if there is but a closing fence, at the end."""
     blocks: list[Block] = []
     opened: tuple[str, Label, int] | None = None
     for index in fences:
@@ -81,7 +86,7 @@ def _blocks(lines: list[str], fences: list[int]) -> list[Block] | None:
         return blocks
     rest = any(line.strip() for line in lines[opened[2] :])
     if not rest:
-        return None if not blocks else blocks
+        return blocks or None
     return [*blocks, Block(opened[1], opened[2], len(lines))]
 
 
@@ -116,8 +121,8 @@ def _is_prose(line: str) -> bool:
 
 
 def _choose(blocks: list[Block], family: Family | None) -> Block | str:
-    runnable = [block for block in blocks if block.label in {"javascript", "typescript", "python"}]
-    fitting = [block for block in runnable if _family(block) == family]
+    runnable = [block for block in blocks if block.label in PROGRAMS]
+    fitting = [block for block in runnable if family_of(PROGRAMS[block.label]) == family]
     for group in (fitting, runnable if not fitting else [], blocks if not runnable else []):
         if len(group) == 1:
             return _or_why_not(group[0])
@@ -126,11 +131,6 @@ def _choose(blocks: list[Block], family: Family | None) -> Block | str:
         return unnamed[0]
     count = len(blocks) if len(blocks) < _MOST_BLOCKS else f"more than {_MOST_BLOCKS}"
     return f"holds {count} fenced blocks; send one program, without Markdown"
-
-
-def _family(block: Block) -> Family | None:
-    label = block.label
-    return family_of(label) if label == "javascript" or label == "typescript" or label == "python" else None
 
 
 def _or_why_not(block: Block) -> Block | str:

@@ -48,7 +48,7 @@ def parse_fetch(request: dict[str, Any], context: CallContext) -> OutboundReques
         method=_text(request, "method", "GET"),
         headers=_headers(request.get("headers") or []),
         body=_body(request),
-        timeout_s=left if timeout_ms is None else min(left, timeout_ms / 1000),
+        timeout_s=left if timeout_ms is None else min(left * 1000, timeout_ms) / 1000,
         max_response_bytes=context.max_response_bytes,
     )
 

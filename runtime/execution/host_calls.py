@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import re
 import time
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -14,6 +15,11 @@ from runtime.worker.frames import Call
 log = logging.getLogger(__name__)
 
 TOOL, FETCH = 1, 2
+MOST_VALUES = 100_000
+"""JSON values in one call's arguments: a megabyte of `[],[],...` would take a hundred in this process."""
+LEAST_WAITING_BYTES = 32 << 20
+"""Bytes of payloads one execution may have waiting here; more if a single call may be larger."""
+
 _MOST_TARGET = 300
 
 
@@ -53,10 +59,17 @@ class HostCalls:
         self._context = context
         self._tools = tools
         self._fetcher = fetcher
-        self._turns = asyncio.Semaphore(execution.program.limits.parallel_host_calls)
+        limits = execution.program.limits
+        self._turns = asyncio.Semaphore(limits.parallel_host_calls)
+        self._waiting = 0
+        self._most_waiting = max(LEAST_WAITING_BYTES, 2 * limits.call_bytes)
 
     async def perform(self, call: Call) -> tuple[bool, str]:
         """Make one call: whether it went well, and JSON for the program. Never raises but for cancellation."""
+        limits = self._execution.program.limits
+        if len(self._execution.calls) >= limits.host_calls:
+            # The worker has counted already. One that lies shall not fill the record.
+            return False, json.dumps(_over("host_calls", limits.host_calls, "host calls in one execution").to_json())
         record = self._record(call)
         self._execution.calls.append(record)
         self._execution.happened(CallStarted(record))
@@ -87,25 +100,32 @@ class HostCalls:
 
     async def _bounded(self, call: Call, record: HostCallRecord) -> tuple[bool, str]:
         limits = self._execution.program.limits
-        if record.number > limits.host_calls:
-            raise _over("host_calls", limits.host_calls, "host calls in one execution")
         if len(call.payload) > limits.call_bytes:
             raise _over("call_bytes", limits.call_bytes, "bytes in one host call")
-        arguments = _parse(call)
-        if call.kind == FETCH:
-            record.target, record.read_only = _describe_fetch(arguments)
-        async with self._turns:
-            left = self._context.deadline - time.monotonic()
-            try:
-                async with asyncio.timeout(max(0.0, left)):
-                    answer = await self._route(call, arguments)
-            except TimeoutError:
-                raise HostCallError("timeout", "the execution's time was over before the answer came") from None
+        answer = await self._in_turn(call, record)
         record.http_status, record.bytes_in = answer.http_status, answer.bytes_in or len(answer.payload)
         record.egress, record.credential, record.outcome = answer.egress, answer.credential, "ok"
         if len(answer.payload) > _MOST_TIMES_LARGER * limits.response_bytes:
             raise _over("response_bytes", limits.response_bytes, "bytes in one answer")
         return True, answer.payload
+
+    async def _in_turn(self, call: Call, record: HostCallRecord) -> Answer:
+        """Wait among the execution's other calls, bounded in bytes; arguments are parsed when the turn has come."""
+        if self._waiting + len(call.payload) > self._most_waiting:
+            raise _over("call_bytes", self._most_waiting, "bytes of host calls waiting at once; await earlier ones")
+        if call.kind == FETCH:
+            record.target, record.read_only = _describe_fetch(_parse(call))
+        self._waiting += len(call.payload)
+        try:
+            async with self._turns:
+                arguments = _parse(call)
+                left = self._context.deadline - time.monotonic()
+                async with asyncio.timeout(max(0.0, left)):
+                    return await self._route(call, arguments)
+        except TimeoutError:
+            raise HostCallError("timeout", "the execution's time was over before the answer came") from None
+        finally:
+            self._waiting -= len(call.payload)
 
     async def _route(self, call: Call, arguments: dict[str, Any]) -> Answer:
         if call.kind == FETCH:
@@ -125,9 +145,23 @@ def _over(limit: str, value: int, what: str) -> HostCallError:
     return HostCallError("limit", f"limit {limit} reached: at most {value} {what}", details=details)
 
 
+# An escaped backslash, a surrogate pair, or half of one, in JSON text.
+_SURROGATES = re.compile(
+    r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+)
+# Without an end too, and possessive: whatever the text, one pass over it.
+_STRINGS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+
+
 def _parse(call: Call) -> dict[str, Any]:
+    """The arguments; half a surrogate pair, which is no text outside, becomes U+FFFD."""
+    payload = call.payload
+    if _values(payload) > MOST_VALUES:
+        raise HostCallError("invalid_argument", f"the arguments hold more than {MOST_VALUES} values")
+    if "\\ud" in payload or "\\uD" in payload:
+        payload = _SURROGATES.sub(lambda match: "\\ufffd" if match["half"] else match[0], payload)
     try:
-        arguments = json.loads(call.payload)
+        arguments = json.loads(payload)
     except (ValueError, RecursionError):
         raise HostCallError("invalid_argument", "the arguments are not JSON, or nested too deeply") from None
     if not isinstance(arguments, dict):
@@ -135,9 +169,22 @@ def _parse(call: Call) -> dict[str, Any]:
     return arguments
 
 
+def _values(payload: str) -> int:
+    """About how many values JSON text holds, told without building them; text inside strings is no value."""
+    if len(payload) <= MOST_VALUES:
+        return 0
+    bare = _STRINGS.sub("", payload)
+    return bare.count(",") + bare.count("[") + bare.count("{")
+
+
 def _describe_fetch(request: dict[str, Any]) -> tuple[str, bool]:
-    method, url = str(request.get("method", "GET")).upper(), str(request.get("url", ""))
+    method, url = _word(request, "method", "GET").upper(), _word(request, "url", "")
     return f"{method[:16]} {url.partition('?')[0]}"[:_MOST_TARGET], method in {"GET", "HEAD", "OPTIONS"}
+
+
+def _word(request: dict[str, Any], name: str, default: str) -> str:
+    value = request.get(name, default)
+    return value if isinstance(value, str) else "?"
 
 
 def _failed(record: HostCallRecord, error: HostCallError) -> str:

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 from runtime.execution.characters import plain_lines, unescaped, with_straight_quotes, without_odd_characters
-from runtime.execution.fences import Label, unfence
+from runtime.execution.fences import PROGRAMS, Label, unfence
 from runtime.execution.language import (
     Family,
     Language,
@@ -35,20 +35,21 @@ _LABELS: dict[str, Language] = {
 }
 _SPOKEN: dict[str, str] = {"javascript": "JavaScript", "typescript": "TypeScript", "python": "Python"}
 _MAIN = re.compile(
-    r"^(?P<export>export[ ]+)?(?:(?:async[ ]+)?function[ ]+main[ ]*[(<]|(?:const|let|var)[ ]+main[ ]*=[ ]*(?:async\b|\())",
+    r"^(?P<export>export +)?(?:(?:async +)?function +main *[(<]|(?:const|let|var) +main *= *(?:async\b|\())",
     re.MULTILINE,
 )
 _MENTIONED = re.compile(r"\bmain\b")
 # What may stand in the first column of a program that only declares things.
 _DECLARES = re.compile(
-    r"(?:\s|[})\]]|//|/\*|\*/|(?:export[ ]+)?(?:(?:async[ ]+)?function|class|const|let|var|interface|type|import)\b|[\"']use )"
+    r"\s|[})\]]|//|/\*|\*/|(?:export +)?(?:(?:async +)?function|class|const|let|var|interface|type|import)\b|[\"']use "
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A program to run. `note` says in a sentence what was made of the text, empty if nothing; `detected`: nobody
-    said what language it is in, so a program that does not parse as JavaScript may be tried as TypeScript.
+    """A program to run. `note` says what was made of the text; it is empty if nothing was.
+
+    `detected`: nobody said what language it is in, so what does not parse as JavaScript may be tried as TypeScript.
     """
 
     code: str
@@ -67,7 +68,8 @@ class Refused:
 def take_in(code: str, language: Language | None = None) -> Taken | Refused:
     """The program in a text. `language` is what the caller says it is in. Never raises."""
     family = family_of(language) if language else None
-    text, label, notes = plain_lines(code), "", list[str]()
+    text, notes = plain_lines(code), list[str]()
+    label: Label = ""
     for _ in range(_MOST_NESTED_FENCES):
         fenced = unfence(text, family)
         if isinstance(fenced, str):
@@ -76,7 +78,7 @@ def take_in(code: str, language: Language | None = None) -> Taken | Refused:
             break
         text, label = fenced.code, fenced.label or label
         notes = ["taken out of its Markdown fence"]
-    text, label = _without_label(text, label)
+    text, label = _without_label(text, label, notes)
     for change, note in (
         (unescaped, "HTML's escapes undone"),
         (without_odd_characters, "invisible characters removed"),
@@ -100,7 +102,7 @@ def take_in(code: str, language: Language | None = None) -> Taken | Refused:
     return Taken(text, settled, "; ".join(notes), detected=language is None)
 
 
-def _without_label(text: str, label: Label) -> tuple[str, Label]:
+def _without_label(text: str, label: Label, notes: list[str]) -> tuple[str, Label]:
     """The text without lines ahead of it that only name its language, which become blank."""
     for _ in range(_MOST_NESTED_FENCES):
         match = _LABEL_LINE.match(text)
@@ -108,12 +110,13 @@ def _without_label(text: str, label: Label) -> tuple[str, Label]:
             break
         text = "\n" * match[0].count("\n") + text[match.end() :]
         label = label or _LABELS[match["name"].lower()]
+        notes.append("the line that names its language left out")
     return text, label
 
 
 def _settle(code: str, asked: Language | None, label: Label) -> Language | Refused:
     """The language of a program: what was asked for or what its label says, unless the text is certain otherwise."""
-    named = label if label == "javascript" or label == "typescript" or label == "python" else None
+    named = PROGRAMS.get(label)
     if asked is None and named is None:
         return detect_language(code)
     if asked and named and family_of(asked) != family_of(named) and not weigh(code).of(family_of(asked)):

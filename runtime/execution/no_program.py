@@ -32,9 +32,9 @@ _MARKUP = re.compile(
 _CALL_NAMES = frozenset(("name", "tool", "tool_name", "function", "recipient_name", "method", "action", "type", "id"))
 _CALL_ARGUMENTS = frozenset(("arguments", "args", "parameters", "params", "input", "tool_input", "action_input"))
 _CODE_NAMES = frozenset(("code", "program", "script", "source", "javascript", "python"))
+# After the end of a statement, or after a line that only Python has; a regular expression's \n is neither.
 _ESCAPED_BREAK = re.compile(
-    r"(?:\\r)?\\n(?:\\n|\\t|[ ])*(?:const|let|var|return|await|async|for|if|else|function|import|from|def|class|print|try|//"
-    r"|\#|\}|\)|[\w.]+[ ]*[=(.])"
+    r"(?:[;{})\]:,] *|^(?:import|from|def|class) [^\"'/\\]*)(?:\\r)?\\n(?:\\n|\\t| )*(?:[A-Za-z_}){$#]|//)"
 )
 
 
@@ -56,7 +56,10 @@ def _call(code: str, family: Family | None) -> str | None:
     if not isinstance(first, dict) or (family == "python" and not _is_call(first)):
         return None
     if _is_call(first):
-        return "is a tool call as JSON; send a program instead, which calls tools itself: await codemode.<upstream>.<tool>(..)"
+        return (
+            "is a tool call as JSON; send a program instead, which calls tools itself: "
+            "await codemode.<upstream>.<tool>(..)"
+        )
     if isinstance(value, list):
         return None
     return f"is a JSON object; send only the text of one program in {_LANGUAGES}"
@@ -79,7 +82,7 @@ def _shell(code: str) -> str | None:
         return _lone(code)
     where = f"has a shell command on line {number} ({match[0].split()[0]})"
     if match["installer"]:
-        return f"{where}; packages cannot be installed here: send a program that uses the standard library, fetch and codemode"
+        return f"{where}; packages cannot be installed here: use the standard library, fetch and codemode instead"
     if match["fetcher"]:
         return f"{where}, and there is no shell here; send a program that calls fetch(url)"
     return f"{where}, and there is no shell here; send one program in {_LANGUAGES}"
@@ -107,7 +110,7 @@ def _markup(code: str) -> str | None:
 
 
 def _escaped(code: str) -> str | None:
-    """A program in one line with `\\n` for its line breaks: outside of strings no language here has that."""
+    """A program in one line with escapes for its line breaks: outside of strings no language here has that."""
     if "\\n" not in code or "\n" in code.strip() or _ESCAPED_BREAK.search(unquoted(code)) is None:
         return None
     return "has \\n in place of line breaks: it was escaped twice; send it with real line breaks"

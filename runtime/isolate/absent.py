@@ -30,12 +30,12 @@ def define_absent(
     if name == STREAMS:
         instance.add_resource("output-stream", component.ResourceType.host(_OUTPUT_STREAM), lambda *_: None)
     for function, extern in kind.exports(engine).items():
-        if not isinstance(extern, component.FuncType):
+        if not isinstance(extern.ty, component.FuncType):
             continue
         if name == STDERR:
             instance.add_func(function, lambda _: component.ResourceHost.own(0, _OUTPUT_STREAM))
         elif function == _CHECK_WRITE:
-            instance.add_func(function, lambda *_: _MOST_WORDS)
+            instance.add_func(function, _room)
         elif function in _WRITES:
             instance.add_func(function, _last_words(reached))
         else:
@@ -50,8 +50,14 @@ def _stop(reached: Reached, what: str) -> Callable[..., None]:
     return stop
 
 
+def _room(store: Any, stream: component.ResourceAny) -> int:
+    stream.drop(store)
+    return _MOST_WORDS
+
+
 def _last_words(reached: Reached) -> Callable[..., None]:
-    def stop(_store: Any, _stream: Any, words: Any) -> None:
+    def stop(store: Any, stream: component.ResourceAny, words: Any) -> None:
+        stream.drop(store)
         reached("stderr: " + bytes(words[:_MOST_WORDS]).decode(errors="replace"))
         raise wasmtime.WasmtimeError("the interpreter gave up")
 

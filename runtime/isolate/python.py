@@ -37,8 +37,8 @@ class PythonImage:
             root.add_func("submit", contained(self._submit))
             root.add_func("wait", contained(self._wait))
             root.add_func("log", contained(self._log))
-            for name, kind in guest.type.imports(engine).items():
-                if isinstance(kind, component.ComponentInstanceType):
+            for name, extern in guest.type.imports(engine).items():
+                if isinstance(kind := extern.ty, component.ComponentInstanceType):
                     self._define_wasi(root, name, kind)
         self._run_index = guest.get_export_index("run")
 

@@ -19,7 +19,7 @@ import yaml
 from runtime.client import Client, Context, Language, execute_request
 from runtime.rpc import runtime_pb2 as pb
 from runtime.service.cell import Cell, CellOptions
-from sandboxes.state import open_state
+from tests.cell import open_shared_state
 
 HOME = Path(".lockgate") / "demo"
 
@@ -188,8 +188,8 @@ def show_egress(events: Path, since: int) -> None:
 
 @contextlib.asynccontextmanager
 async def cell(config: Path) -> AsyncIterator[Cell]:
-    HOME.mkdir(parents=True, exist_ok=True)
-    async with Cell(CellOptions(state=open_state(HOME.absolute()), config_file=config, any_port=True)) as running:
+    HOME.parent.mkdir(mode=0o700, exist_ok=True)
+    async with Cell(CellOptions(state=open_shared_state(HOME.absolute()), config_file=config, any_port=True)) as running:
         yield running
 
 
