@@ -7,6 +7,7 @@ import argparse
 import asyncio
 import threading
 import time
+from typing import Self
 
 import grpc
 
@@ -34,11 +35,11 @@ class Flood:
         self._thread = threading.Thread(target=self._send)
         self.sent = 0
 
-    def __enter__(self) -> "Flood":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *error: object) -> None:
         self._stop.set()
         self._thread.join()
         for _ in range(FLOOD):

@@ -8,18 +8,19 @@ once. Overshoot is measured at the client: from the limit, counted from the requ
 import argparse
 import asyncio
 import time
-from concurrent.futures import Future
+from functools import partial
 
 import grpc
 
 from bench.cell import bench_request, profile, rounds, running_cell
 from bench.report import median_of, percentile, report
+from runtime.client import Language
 from runtime.rpc import runtime_pb2 as pb
 from runtime.rpc import runtime_pb2_grpc
 from runtime.service.cell import Cell
 
 WALL_MS = 200
-PROGRAMS = {
+PROGRAMS: dict[str, tuple[Language, str]] = {
     "js_spin": ("javascript", "for (;;);"),
     "py_spin": ("python", "while True: pass"),
     "js_flood": ("javascript", "for (;;) await codemode.none.none({}).catch(() => 0)"),
@@ -31,6 +32,10 @@ PROFILE = profile(
 )
 
 
+def note_time(arrived: list[float], number: int, _: object) -> None:
+    arrived[number] = time.perf_counter()
+
+
 def overshoots(cell: Cell, name: str, at_once: int, repeats: int) -> list[float]:
     language, code = PROGRAMS[name]
     request = bench_request(code, language, profile_name="limits")
@@ -40,18 +45,14 @@ def overshoots(cell: Cell, name: str, at_once: int, repeats: int) -> list[float]
         execute = runtime_pb2_grpc.RuntimeStub(channel).Execute
         for _ in range(repeats):
             sent = time.perf_counter()
-            took: dict[int, float] = {}
-            replies: list[Future[pb.ExecuteResponse]] = []
-            for number in range(at_once):
-                reply = execute.future(request, metadata=metadata)
-                reply.add_done_callback(
-                    lambda _, took=took, number=number, sent=sent: took.setdefault(number, time.perf_counter() - sent)
-                )
-                replies.append(reply)
+            arrived = [0.0] * at_once
+            replies = [execute.future(request, metadata=metadata) for _ in range(at_once)]
+            for number, reply in enumerate(replies):
+                reply.add_done_callback(partial(note_time, arrived, number))
             executions = [reply.result().execution for reply in replies]
             assert {execution.status for execution in executions} == {pb.STATUS_LIMIT_WALL}, executions
             found += [
-                took[number] * 1e3 - execution.timings.queued_us / 1e3 - WALL_MS
+                (arrived[number] - sent) * 1e3 - execution.timings.queued_us / 1e3 - WALL_MS
                 for number, execution in enumerate(executions)
             ]
     return found

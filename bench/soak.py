@@ -18,7 +18,6 @@ from collections import Counter
 from pathlib import Path
 
 import grpc
-import psutil
 
 from bench.cell import bench_request, profile, running_cell
 from bench.report import report

@@ -13,12 +13,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from runtime.rpc import portal_pb2, portal_pb2_grpc, runtime_pb2, runtime_pb2_grpc
 
-Language = Literal["javascript", "python", ""]
+Language = Literal["javascript", "typescript", "python", ""]
 
 _LANGUAGES = {
     "": runtime_pb2.LANGUAGE_UNSPECIFIED,
     "javascript": runtime_pb2.LANGUAGE_JAVASCRIPT,
     "python": runtime_pb2.LANGUAGE_PYTHON,
+    "typescript": runtime_pb2.LANGUAGE_TYPESCRIPT,
 }
 _ENVIRONMENTS = {
     "dev": runtime_pb2.ENVIRONMENT_DEV,

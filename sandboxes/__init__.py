@@ -1,1 +1,1 @@
-"""What a sandbox is: profiles, limits, egress rules and tokens. Models and pure decisions, no I/O beyond loading files."""
+"""What a sandbox is: profiles, limits, egress rules, tokens. Models and pure decisions; files are read, nothing more."""

@@ -50,7 +50,8 @@ async def _doctor(arguments: argparse.Namespace) -> int:
 
 
 def _checks(config: str | None) -> list[Callable[[], Iterator[Finding]]]:
-    return [_interpreter, _packages, _images, lambda: _state(config), lambda: _configuration(config), lambda: _engines(config), _walls]
+    machine = [_interpreter, _packages, _images]
+    return [*machine, lambda: _state(config), lambda: _configuration(config), lambda: _engines(config), _walls]
 
 
 def _interpreter() -> Iterator[Finding]:

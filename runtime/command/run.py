@@ -14,13 +14,14 @@ from runtime.command.exits import Exit, exit_of
 from runtime.rpc import runtime_pb2 as pb
 
 _LEVELS = {1: "debug", 2: "", 3: "warning", 4: "error"}
+_ENDINGS = {".js": "javascript", ".mjs": "javascript", ".ts": "typescript", ".mts": "typescript", ".py": "python"}
 
 
 def add_parser(commands: Any) -> None:
     """The command's options."""
     parser = commands.add_parser("run", help="run a program and print its result as JSON")
     parser.add_argument("file", help='the program; "-" reads standard input')
-    parser.add_argument("--language", choices=["javascript", "python"], default="", help="otherwise detected")
+    parser.add_argument("--language", choices=["javascript", "typescript", "python"], default="", help="otherwise detected")
     parser.add_argument("--profile", default="standard", help="default: standard")
     parser.add_argument("--inputs", default="", help="the program's inputs: JSON, or @FILE")
     parser.add_argument("--environment", choices=["dev", "stage", "prod"], default="dev")
@@ -75,7 +76,7 @@ def _read_program(name: str) -> str:
 
 
 def _by_ending(name: str) -> Any:
-    return {".js": "javascript", ".mjs": "javascript", ".py": "python"}.get(Path(name).suffix, "")
+    return _ENDINGS.get(Path(name).suffix, "")
 
 
 def _read_inputs(text: str) -> str:

@@ -18,7 +18,10 @@ State = Literal["queued", "running", "ended"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Program:
-    """A validated request: what to run, as whom, under which terms. `inputs` is JSON."""
+    """A validated request: what to run, as whom, under which terms. `inputs` is JSON.
+
+    `intake` says what was made of the text that was sent; `detected`: nobody said what language it is in.
+    """
 
     code: str
     language: Language
@@ -28,6 +31,8 @@ class Program:
     limit_sources: dict[str, LimitSource]
     caller: Caller
     idempotency_key: str = ""
+    intake: str = ""
+    detected: bool = False
 
     @property
     def image(self) -> str:

@@ -5,6 +5,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import IntEnum
 
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
 _TAB_WIDTH = 4
@@ -26,6 +27,17 @@ _UNSUPPORTED: dict[str, str] = {
     "export assignment": f"export = is not supported, because {_ERASED}: use export default",
     "angle-bracket": "the assertion <Type>value is not supported: write value as Type",
 }
+
+
+class Types(IntEnum):
+    """What is done about a program's types."""
+
+    KEEP = 0
+    """Nothing: it has none."""
+    ERASE = 1
+    """Erase them: it is TypeScript."""
+    IF_NEEDED = 2
+    """Run it as plain JavaScript; erase and run again if that does not parse."""
 
 
 @dataclass(frozen=True, slots=True)

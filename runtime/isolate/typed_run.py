@@ -4,10 +4,9 @@ import dataclasses
 import json
 import re
 from collections.abc import Callable
-from enum import IntEnum
 from typing import Any
 
-from runtime.isolate.erasure import Erased, Problem, lines_of
+from runtime.isolate.erasure import Erased, Problem, Types, lines_of
 from runtime.isolate.guest import Guest
 from runtime.isolate.isolate import Isolate, settle
 from runtime.isolate.outcome import Outcome, Status
@@ -15,17 +14,6 @@ from runtime.isolate.typescript import TypeEraser
 
 # What QuickJS says of a program that does not parse: one frame, and no function in it.
 _PARSE_STACK = re.compile(r"\s*at program\.js:\d+:\d+\s*")
-
-
-class Types(IntEnum):
-    """What is done about a program's types."""
-
-    KEEP = 0
-    """Nothing: it has none."""
-    ERASE = 1
-    """Erase them: it is TypeScript."""
-    IF_NEEDED = 2
-    """Run it as plain JavaScript; erase and run again if that does not parse."""
 
 
 def run_typed(  # noqa: PLR0913 - what a run consists of

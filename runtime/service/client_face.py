@@ -22,7 +22,7 @@ from runtime.portal.face import (
 from runtime.rpc import runtime_pb2 as pb
 
 _LEVELS = {1: "debug", 2: "info", 3: "warning", 4: "error"}
-_LANGUAGES = {"javascript", "python"}
+_LANGUAGES = {"javascript", "typescript", "python"}
 _REFUSALS = {
     grpc.StatusCode.FAILED_PRECONDITION,
     grpc.StatusCode.INVALID_ARGUMENT,

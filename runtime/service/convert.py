@@ -6,12 +6,17 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from runtime.execution.caller import Caller
 from runtime.execution.execution import Execution, Failure, HostCallRecord
+from runtime.execution.language import Language
 from runtime.isolate import LogLine
 from runtime.rpc import runtime_pb2 as pb
 from sandboxes.limits import Limits
 
-LANGUAGES: dict[int, str] = {pb.LANGUAGE_JAVASCRIPT: "javascript", pb.LANGUAGE_PYTHON: "python"}
-LANGUAGE_NUMBERS = {word: number for number, word in LANGUAGES.items()}
+LANGUAGES: dict[int, Language] = {
+    pb.LANGUAGE_JAVASCRIPT: "javascript",
+    pb.LANGUAGE_PYTHON: "python",
+    pb.LANGUAGE_TYPESCRIPT: "typescript",
+}
+LANGUAGE_NUMBERS: dict[str, int] = {word: number for number, word in LANGUAGES.items()}
 ENVIRONMENTS: dict[int, str] = {
     pb.ENVIRONMENT_DEV: "dev",
     pb.ENVIRONMENT_STAGE: "stage",

@@ -3,13 +3,12 @@
 import json
 import time
 from collections.abc import Mapping
-from typing import Any
 
 import grpc
 
 from runtime.execution.caller import Caller
 from runtime.execution.execution import Program
-from runtime.execution.language import detect_language
+from runtime.execution.intake import Refused, take_in
 from runtime.rpc import runtime_pb2 as pb
 from runtime.service.convert import ENVIRONMENTS, LANGUAGES, seconds
 from runtime.service.errors import ApiError, bad_fields
@@ -46,19 +45,23 @@ def _under_profile(request: pb.ExecuteRequest, profile: Profile, caller: Caller)
         raise bad_fields([("limits", str(error))]) from None
     _check_size("code", request.code, limits.source_bytes, "source_bytes")
     _check_size("inputs_json", request.inputs_json, limits.inputs_bytes, "inputs_bytes")
-    language: Any = LANGUAGES.get(request.language) or detect_language(request.code)
-    for decision in (language_allowed(profile, language), environment_allowed(profile, caller.environment)):
+    taken = take_in(request.code, LANGUAGES.get(request.language))
+    if isinstance(taken, Refused):
+        raise bad_fields([("code", taken.message)])
+    for decision in (language_allowed(profile, taken.language), environment_allowed(profile, caller.environment)):
         if not decision.allowed:
             raise ApiError(grpc.StatusCode.PERMISSION_DENIED, "PROFILE_REFUSES", decision.reason)
     return Program(
-        code=request.code,
-        language=language,
+        code=taken.code,
+        language=taken.language,
         inputs=_inputs(request.inputs_json),
         profile=profile,
         limits=limits,
         limit_sources=sources,
         caller=caller,
         idempotency_key=request.idempotency_key,
+        intake=taken.note,
+        detected=taken.detected,
     )
 
 

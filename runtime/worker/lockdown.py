@@ -26,7 +26,7 @@ _CLONE_NEWIPC, _CLONE_NEWUSER, _CLONE_NEWNET = 0x08000000, 0x10000000, 0x4000000
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 _LANDLOCK_CREATE_RULESET, _LANDLOCK_RESTRICT_SELF = 444, 446
 _CAP_KILL, _CAP_SETGID, _CAP_SETUID = 1 << 5, 1 << 6, 1 << 7
-_CAPABILITY_VERSION_3 = 0x20080522
+_CAPABILITY_HEADER = struct.pack("<Ii", 0x20080522, 0)  # version 3, this process
 
 # Rights to files, to the network and over others, newest kernel first. The first the kernel knows is taken.
 _LANDLOCK_RIGHTS: Final = (
@@ -57,14 +57,15 @@ def lock_down(keep: Iterable[int]) -> Walls:
     Raises RuntimeError if the process has a second thread: most of this binds only the calling one.
     """
     parent = os.getppid()
+    user = _User()
     _refuse_threads()
     steps: dict[Wall, Callable[[], None]] = {
         "environment": _empty_environment,
         "descriptors": lambda: _close_descriptors({2, *keep}),
-        "network": _own_network,
+        "network": lambda: _own_network(user),
         "files": _landlock,
         "resources": _limit_resources,
-        "privileges": _drop_privileges,
+        "privileges": lambda: _drop_privileges(user),
         "untraceable": lambda: _prctl(_PR_SET_DUMPABLE, 0),
         "system_calls": lambda: _finish(parent),
     }
@@ -98,7 +99,7 @@ def _try[Name: str](steps: dict[Name, Callable[[], None]]) -> Walls:
 
 def _refuse_threads() -> None:
     with contextlib.suppress(OSError):
-        if len(os.listdir("/proc/self/task")) > 1:
+        if len(list(Path("/proc/self/task").iterdir())) > 1:
             raise RuntimeError("a process with several threads cannot be locked down")
 
 
@@ -126,10 +127,33 @@ def _empty_environment() -> None:
         ctypes.memset(start, 0, end - start)
 
 
-def _own_network() -> None:
+class _User:
+    """Who the process is to the kernel. Inside a user namespace of its own it could no longer tell."""
+
+    def __init__(self) -> None:
+        self.is_root = os.getuid() == 0
+
+    def leave_root(self) -> None:
+        """Become a user without rights, if we were root and may."""
+        # Without CAP_KILL the gateway, which holds what we hold, could not end a worker of another user.
+        needed = _CAP_SETUID | _CAP_SETGID | _CAP_KILL
+        if not self.is_root or _capabilities() & needed != needed:
+            return
+        with contextlib.suppress(OSError):
+            os.setgroups([])
+        for user in (_FIRST_PRIVATE_USER + os.getpid(), _NOBODY):
+            with contextlib.suppress(OSError):  # not mapped in this container's user namespace
+                os.setresgid(user, user, user)
+                os.setresuid(user, user, user)
+                break
+        self.is_root = os.getuid() == 0 or 0 in os.getgroups()
+
+
+def _own_network(user: _User) -> None:
     """Empty network and IPC namespaces; without privileges that takes a user namespace too."""
     flags = _CLONE_NEWNET | _CLONE_NEWIPC
     if _libc.unshare(flags) != 0:
+        user.leave_root()
         _check(_libc.unshare(flags | _CLONE_NEWUSER), "unshare")
 
 
@@ -138,7 +162,7 @@ def _close_descriptors(keep: set[int]) -> None:
     for number in (0, 1):
         os.dup2(nothing, number, inheritable=False)
     os.chdir("/")
-    for number in sorted(int(entry) for entry in os.listdir("/proc/self/fd")):
+    for number in sorted(int(entry.name) for entry in Path("/proc/self/fd").iterdir()):
         if number > 1 and number not in keep and not _is_image(number):
             with contextlib.suppress(OSError):  # the descriptor that listed the directory is gone
                 os.close(number)
@@ -192,35 +216,20 @@ def _limit_resources() -> None:
         resource.setrlimit(limit, (value, value))
 
 
-def _drop_privileges() -> None:
+def _drop_privileges(user: _User) -> None:
     """No capability here or in the own user namespace, no way to new ones, and nobody's user if we were root."""
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
-    held = _capabilities()
-    # Without CAP_KILL the gateway, which holds what we hold, could not end a worker of another user.
-    if os.getuid() == 0 and held & _CAP_SETUID and held & _CAP_SETGID and held & _CAP_KILL:
-        _become_nobody()
-    header = struct.pack("<Ii", _CAPABILITY_VERSION_3, 0)
-    _check(_libc.capset(header, bytes(24)), "capset")
-    if os.getuid() == 0:
+    user.leave_root()
+    _check(_libc.capset(_CAPABILITY_HEADER, bytes(24)), "capset")
+    if user.is_root:
         raise OSError(None, "still user 0: CAP_SETUID, CAP_SETGID and CAP_KILL are needed to become another")
 
 
 def _capabilities() -> int:
     """The lower 32 effective ones."""
     data = ctypes.create_string_buffer(24)
-    _check(_libc.capget(struct.pack("<Ii", _CAPABILITY_VERSION_3, 0), data), "capget")
+    _check(_libc.capget(_CAPABILITY_HEADER, data), "capget")
     return int(struct.unpack_from("<I", data)[0])
-
-
-def _become_nobody() -> None:
-    os.setgroups([])
-    for user in (_FIRST_PRIVATE_USER + os.getpid(), _NOBODY):
-        try:
-            os.setresgid(user, user, user)
-            os.setresuid(user, user, user)
-        except OSError:
-            continue  # not mapped in this container's user namespace
-        return
 
 
 def _finish(parent: int) -> None:

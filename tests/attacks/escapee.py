@@ -65,12 +65,16 @@ def zygote(
     *,
     user: int = 0,
     refused: dict[str, int] | None = None,
+    refused_unshare: int = 0,
     image: Path | None = None,
     env: dict[str, str] | None = None,
     stderr: IO[bytes] | None = None,
     pass_fds: Sequence[int] = (),
 ) -> Iterator[Zygote]:
-    """`user` 0 means the one who runs the tests; `refused` are calls this machine shall lack, by name to errno."""
+    """`user` 0 means the one who runs the tests; `refused` are calls this machine shall lack, by name to errno.
+
+    `refused_unshare` are flags: unshare with exactly these is refused, as to a root without CAP_SYS_ADMIN.
+    """
     process = subprocess.Popen(
         [sys.executable, "-I", str(_SCRIPT)],
         stdin=subprocess.PIPE,
@@ -83,7 +87,9 @@ def zygote(
     numbers = {kernel_calls()[name]: code for name, code in (refused or {}).items()}
     try:
         assert process.stdin is not None
-        process.stdin.write(json.dumps({"user": user, "refused": numbers, "image": image and str(image)}) + "\n")
+        unshare = [kernel_calls()["unshare"], refused_unshare] if refused_unshare else []
+        settings = {"user": user, "refused": numbers, "unshare": unshare, "image": image and str(image)}
+        process.stdin.write(json.dumps(settings) + "\n")
         process.stdin.flush()
         yield Zygote(process, _line(process)["zygote"])
     finally:

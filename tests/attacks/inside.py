@@ -67,7 +67,7 @@ def write_file(path: str) -> str:
 
 
 def list_directory(path: str) -> list[str]:
-    return os.listdir(path)
+    return [entry.name for entry in Path(path).iterdir()]
 
 
 def execute(path: str) -> None:
@@ -196,9 +196,7 @@ def isolate(program: str) -> list[str]:
     return [outcomes[0].ending.status, outcomes[0].result]
 
 
-PROBES = {
-    name: value for name, value in list(globals().items()) if callable(value) and getattr(value, "__module__", "") == __name__
-}
+PROBES = {name: value for name, value in list(globals().items()) if getattr(value, "__module__", "") == __name__}
 ENGINE: Any = None
 IMAGES: list[Any] = []
 
@@ -208,18 +206,26 @@ def attempt(probe: str, arguments: list[Any]) -> dict[str, Any]:
         return {"value": PROBES[probe](*arguments)}
     except OSError as error:
         return {"errno": errno.errorcode.get(error.errno or 0, str(error))}
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - a probe reports whatever happens
         return {"failure": f"{type(error).__name__}: {error}"}
 
 
-def lack(refused: dict[str, int]) -> None:
-    """Be a kernel, or a container, that answers these calls with an error: number to errno."""
+def lack(refused: dict[str, int], unshare: list[int]) -> None:
+    """Be a kernel, or a container, that answers these calls with an error: number to errno; unshare by its flags."""
     libc.prctl(38, 1, 0, 0, 0)
     lines = [syscall_filter.Instruction(0x20, 0, 0, 0)]
     for number, code in refused.items():
         lines += [
             syscall_filter.Instruction(0x15, 0, 1, int(number)),
             syscall_filter.Instruction(0x06, 0, 0, 0x00050000 | code),
+        ]
+    if unshare:
+        number, flags = unshare
+        lines += [
+            syscall_filter.Instruction(0x15, 0, 3, number),
+            syscall_filter.Instruction(0x20, 0, 0, 16),
+            syscall_filter.Instruction(0x15, 0, 1, flags),
+            syscall_filter.Instruction(0x06, 0, 0, 0x00050000 | errno.EPERM),
         ]
     syscall_filter.install(syscall_filter.prepare([*lines, syscall_filter.Instruction(0x06, 0, 0, 0x7FFF0000)]))
 
@@ -233,7 +239,8 @@ def become_worker(link: socket.socket) -> None:
 
 
 def say(line: dict[str, Any]) -> None:
-    print(json.dumps(line), flush=True)
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
 
 
 def main() -> None:
@@ -250,8 +257,8 @@ def main() -> None:
         os.setresuid(user, user, user)
         # As after an exec, which is how a service of an ordinary user comes to be.
         libc.prctl(4, 1, 0, 0, 0)
-    if settings["refused"]:
-        lack(settings["refused"])
+    if settings["refused"] or settings["unshare"]:
+        lack(settings["refused"], settings["unshare"])
     zygote = lock_down_zygote()
     say({"zygote": zygote})
     for line in sys.stdin:
@@ -274,7 +281,8 @@ def serve(request: dict[str, Any]) -> None:
         WORKERS[pid] = ours
         say({"pid": pid, **receive(pid)})
     elif request["do"] == "probe":
-        WORKERS[request["pid"]].send(json.dumps({"probe": request["probe"], "arguments": request["arguments"]}).encode())
+        order = {"probe": request["probe"], "arguments": request["arguments"]}
+        WORKERS[request["pid"]].send(json.dumps(order).encode())
         say(receive(request["pid"]))
 
 

@@ -367,9 +367,7 @@ def test_privileges_alone_allow_no_way_back(unfiltered: Zygote) -> None:
     assert worker.call("init_module", 0, 0, "") in {"EPERM", "ENOSYS"}
 
 
-def test_without_a_filter_other_processes_stay_closed(
-    unfiltered: Zygote, gateway: "subprocess.Popen[bytes]"
-) -> None:
+def test_without_a_filter_other_processes_stay_closed(unfiltered: Zygote, gateway: "subprocess.Popen[bytes]") -> None:
     worker, other = unfiltered.fork(), unfiltered.fork()
     standing(worker, "files", "privileges", "untraceable")
     number = kernel_calls()["process_vm_readv"]
@@ -424,6 +422,35 @@ def test_the_filter_holds_where_everything_else_is_refused(user: int, tmp_path: 
 def test_a_root_that_may_not_change_its_user_says_so() -> None:
     with zygote(refused={"setresuid": errno.EPERM}) as started:
         assert started.fork().walls["privileges"].startswith("refused: still user 0")
+
+
+@pytest.mark.skipif(not ROOT, reason="is about root")
+@pytest.mark.parametrize("lacking", ["setresuid", "setgroups", "capset"])
+def test_a_root_that_may_change_only_in_part_keeps_no_capability_unsaid(lacking: str) -> None:
+    with zygote(refused={lacking: errno.EPERM}) as started:
+        worker = started.fork()
+        status = Path(f"/proc/{worker.pid}/status").read_text()
+        held = [status.split(f"{name}:\t")[1].split()[0].strip("0") for name in ("CapPrm", "CapEff")]
+        assert worker.walls["privileges"].startswith("refused") or lacking == "setgroups"
+        assert held == ["", ""]
+
+
+@pytest.mark.skipif(not ROOT, reason="is about root")
+def test_a_user_namespace_does_not_hide_that_the_user_is_root() -> None:
+    flags = os.CLONE_NEWNET | os.CLONE_NEWIPC
+    with zygote(refused={"setresuid": errno.EPERM}, refused_unshare=flags) as started:
+        worker = started.fork()
+        standing(worker, "network")
+        assert worker.walls["privileges"].startswith("refused: still user 0")
+
+
+@pytest.mark.skipif(not ROOT, reason="is about root")
+def test_a_root_without_the_right_to_namespaces_takes_them_as_nobody(listening: int) -> None:
+    with zygote(refused=NO_FILTER, refused_unshare=os.CLONE_NEWNET | os.CLONE_NEWIPC) as started:
+        worker = started.fork()
+        standing(worker, "network", "privileges")
+        assert "0" not in Path(f"/proc/{worker.pid}/status").read_text().split("Uid:")[1].split("\n")[0].split()
+        assert worker.probe("connect", "127.0.0.1", listening) in {"ENETUNREACH", "EACCES"}
 
 
 def test_where_nothing_is_granted_the_worker_runs_and_the_report_is_honest(image: Path) -> None:

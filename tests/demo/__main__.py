@@ -63,7 +63,7 @@ await codemode.notes.write_note(title="top-up", text=text)
 
 
 def say(text: str = "") -> None:
-    print(text, flush=True)
+    print(text, flush=True)  # noqa: T201 - a demo shows
 
 
 def heading(text: str) -> None:
@@ -189,7 +189,9 @@ def show_egress(events: Path, since: int) -> None:
 @contextlib.asynccontextmanager
 async def cell(config: Path) -> AsyncIterator[Cell]:
     HOME.parent.mkdir(mode=0o700, exist_ok=True)
-    async with Cell(CellOptions(state=open_shared_state(HOME.absolute()), config_file=config, any_port=True)) as running:
+    async with Cell(
+        CellOptions(state=open_shared_state(HOME.absolute()), config_file=config, any_port=True)
+    ) as running:
         yield running
 
 

@@ -62,7 +62,7 @@ async def large(request: Request) -> Response:
 
 async def silent(request: Request) -> Response:
     """No answer until the caller goes away."""
-    while not await request.is_disconnected():  # noqa: ASYNC110 - Starlette has no event for it
+    while not await request.is_disconnected():
         await asyncio.sleep(0.05)
     return Response(status_code=499)
 

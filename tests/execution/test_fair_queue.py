@@ -20,7 +20,13 @@ def execution(owner: str) -> Execution:
         principal="local", actor="a", owner=owner, environment="dev", reason="r", expires_at=time.time() + 60
     )
     program = Program(
-        code="1", language="javascript", inputs="null", profile=PROFILE, limits=Limits(), limit_sources={}, caller=caller
+        code="1",
+        language="javascript",
+        inputs="null",
+        profile=PROFILE,
+        limits=Limits(),
+        limit_sources={},
+        caller=caller,
     )
     return Execution(program=program, image_digest="sha256:0")
 

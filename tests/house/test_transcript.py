@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 _VARYING = [
     (re.compile(r"127\.0\.0\.1:\d+|internal:\d+"), "HOST:PORT"),
-    (re.compile(r"\d+\.\d+ (ms|s)\b"), "N.N \\1"),
+    (re.compile(r"[\d.]+ (ms|s)\b"), "N.N \\1"),
 ]
 
 

@@ -37,7 +37,12 @@ TAKEN = {
         "\n\nreturn 1",
         JS,
     ),
-    "fence in a list item": ("1. Run this:\n   ```py\n   for x in y:\n       z(x)\n   ```", PY, "\n\nfor x in y:\n    z(x)", PY),
+    "fence in a list item": (
+        "1. Run this:\n   ```py\n   for x in y:\n       z(x)\n   ```",
+        PY,
+        "\n\nfor x in y:\n    z(x)",
+        PY,
+    ),
     "fence in a fence": ("````markdown\n```js\nreturn 1\n```\n````", JS, "\n\nreturn 1", JS),
     "two fences, one fits": ("```bash\nnpm install x\n```\nthen\n```js\nreturn 1\n```", JS, "\n\n\n\n\nreturn 1", JS),
     "two fences, the one asked for": ("```js\nreturn 1\n```\nor\n```python\n1\n```", PY, "\n\n\n\n\n1", PY),
@@ -54,7 +59,12 @@ TAKEN = {
         "const h = () => 2\nasync function main() {\n  return h()\n}\nmain(inputs);",
         JS,
     ),
-    "exported main": ("export async function main() {\n}", JS, "export async function main() {\n}\nexport default main;", JS),
+    "exported main": (
+        "export async function main() {\n}",
+        JS,
+        "export async function main() {\n}\nexport default main;",
+        JS,
+    ),
     "main that is called": ("function main() {}\nmain()", JS, "function main() {}\nmain()", JS),
     "main beside statements": ("function main() {}\nfetch('x')", JS, "function main() {}\nfetch('x')", JS),
     "main in Python is the guest's": ("def main():\n    return 1", PY, "def main():\n    return 1", PY),
@@ -83,9 +93,19 @@ TAKEN = {
         "import json\nfor x in inputs:\n    print(x)",
         PY,
     ),
-    "JavaScript sent as Python": ("const x = await fetch('y');\nreturn x", PY, "const x = await fetch('y');\nreturn x", JS),
+    "JavaScript sent as Python": (
+        "const x = await fetch('y');\nreturn x",
+        PY,
+        "const x = await fetch('y');\nreturn x",
+        JS,
+    ),
     "TypeScript sent as Python": ("const x: number = 1;\nreturn x", PY, "const x: number = 1;\nreturn x", TS),
-    "TypeScript sent as JavaScript": ("interface A { b: string }\nreturn 1", JS, "interface A { b: string }\nreturn 1", TS),
+    "TypeScript sent as JavaScript": (
+        "interface A { b: string }\nreturn 1",
+        JS,
+        "interface A { b: string }\nreturn 1",
+        TS,
+    ),
     "JavaScript sent as TypeScript": ("return 1", TS, "return 1", TS),
     "Python in a JavaScript text": (
         "const s = `\nimport os\ndef f():\n    pass\n`\nreturn s",
@@ -138,7 +158,11 @@ REFUSED = {
     "two programs, nothing asked": ("```js\n1\n```\nor\n```python\n1\n```", None, "holds 2 fenced blocks"),
     "escaped twice": ("const x = 1;\\nreturn x", JS, "has \\n in place of line breaks"),
     "Python escaped twice": ("import json\\nprint(json.dumps(1))", PY, "has \\n in place of line breaks"),
-    "both languages": ("def f():\n    x = 1\nfor y in z:\n    f()\nconst a = f()", JS, "is mostly Python, with some of both"),
+    "both languages": (
+        "def f():\n    x = 1\nfor y in z:\n    f()\nconst a = f()",
+        JS,
+        "is mostly Python, with some of both",
+    ),
 }
 
 
@@ -167,10 +191,49 @@ def test_the_note_says_what_was_made_of_the_text():
 
 PIECES = st.sampled_from(
     [
-        *("```", "```js", "```python", "~~~", "````", "   ```ts", "javascript", "Python:", "\ufeff", "\u200b", "\u00a0"),
-        *("&lt;", "=&gt;", "&amp;&amp;", " &amp;lt; ", "“", "”", "‘", "’", '"', "'", "`", '"""', "/*", "*/", "//", "# ", "\\"),
+        *(
+            "```",
+            "```js",
+            "```python",
+            "~~~",
+            "````",
+            "   ```ts",
+            "javascript",
+            "Python:",
+            "\ufeff",
+            "\u200b",
+            "\u00a0",
+        ),
+        *(
+            "&lt;",
+            "=&gt;",
+            "&amp;&amp;",
+            " &amp;lt; ",
+            "“",
+            "”",
+            "‘",
+            "’",
+            '"',
+            "'",
+            "`",
+            '"""',
+            "/*",
+            "*/",
+            "//",
+            "# ",
+            "\\",
+        ),
         *("const x = 1", "def f():", "    return 1", "return 1;", "for x in y:", "function main() {", "}", "main()"),
-        *("export default ", "interface A {", "type A = B", "npm install x", "ls", "{", "[", '{"name": 1, "arguments": 2}'),
+        *(
+            "export default ",
+            "interface A {",
+            "type A = B",
+            "npm install x",
+            "ls",
+            "{",
+            "[",
+            '{"name": 1, "arguments": 2}',
+        ),
         *("Here is the code.", "\r\n", "\r", "\n", "\n\n", " ", "\t", "\\n", ";", "=>", "async () => ", "\ud800", "😀"),
     ]
 )
@@ -211,7 +274,22 @@ def test_what_was_taken_is_taken_as_it_is(sent, asked):
 # Each of these took a quadratic pattern seconds.
 @pytest.mark.parametrize(
     "piece",
-    [*"\n `\"'/*#;(){}[]<>&\\:=,.", "if ", "if\n", "a as ", "```\n", "~~~\n", '"""', "/*", "type A<", "\\n", "&lt;", "“", "for x", "npm "],
+    [
+        *"\n `\"'/*#;(){}[]<>&\\:=,.",
+        "if ",
+        "if\n",
+        "a as ",
+        "```\n",
+        "~~~\n",
+        '"""',
+        "/*",
+        "type A<",
+        "\\n",
+        "&lt;",
+        "“",
+        "for x",
+        "npm ",
+    ],
 )
 def test_a_quarter_of_a_megabyte_of_anything(piece):
     take_in(piece * (262_144 // len(piece)), "javascript")

