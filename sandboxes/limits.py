@@ -45,6 +45,9 @@ class Limits(BaseModel):
     parallel_host_calls: int = Field(16, ge=1, le=1_000, description="Host calls under way at once; more wait.")
     call_bytes: Size = Field(1 << 20, ge=64, le=64 << 20, description="Bytes one host call may carry out.")
     response_bytes: Size = Field(4 << 20, ge=64, le=64 << 20, description="Bytes one host call may bring in.")
+    fuel: int = Field(
+        0, ge=0, le=10**15, description="Wasm instructions, roughly: a reproducible budget. 0: not counted, and faster."
+    )
 
 
 LimitSource = Literal["profile", "request"]
@@ -59,6 +62,8 @@ def narrow(limits: Limits, wanted: dict[str, int]) -> tuple[Limits, dict[str, Li
         if name not in sources:
             raise ValueError(f'there is no limit "{name}"; the limits are {", ".join(sources)}')
         ceiling = getattr(limits, name)
+        if name == "fuel" and (value == 0 or ceiling == 0):
+            raise ValueError("fuel is counted only where the profile says so; ask for 1 up to the profile's fuel")
         if value > ceiling:
             raise ValueError(f"{name} {value} is more than the profile's {ceiling}; a request may only narrow a limit")
         sources[name] = "request"

@@ -49,7 +49,7 @@ class Profile(BaseModel):
     )
     isolation: Isolation = Field(
         "tenant",
-        description="Who may share a worker process: all (shared), one owner's executions (tenant), nobody (dedicated).",
+        description="Who may share a worker process: all (shared), one owner's programs (tenant), nobody (dedicated).",
     )
     require_lockdown: Annotated[tuple[Wall, ...], AfterValidator(_unique)] = Field(
         (), description="Walls around the worker without which no program of this profile starts."

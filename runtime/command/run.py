@@ -21,7 +21,8 @@ def add_parser(commands: Any) -> None:
     """The command's options."""
     parser = commands.add_parser("run", help="run a program and print its result as JSON")
     parser.add_argument("file", help='the program; "-" reads standard input')
-    parser.add_argument("--language", choices=["javascript", "typescript", "python"], default="", help="otherwise detected")
+    languages = ["javascript", "typescript", "python"]
+    parser.add_argument("--language", choices=languages, default="", help="otherwise detected")
     parser.add_argument("--profile", default="standard", help="default: standard")
     parser.add_argument("--inputs", default="", help="the program's inputs: JSON, or @FILE")
     parser.add_argument("--environment", choices=["dev", "stage", "prod"], default="dev")

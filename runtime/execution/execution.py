@@ -36,8 +36,9 @@ class Program:
 
     @property
     def image(self) -> str:
-        """The image it runs on."""
-        return "python" if self.language == "python" else "javascript"
+        """The image it runs on, by its name in the pool."""
+        image = "python" if self.language == "python" else "javascript"
+        return f"{image}+fuel" if self.limits.fuel else image
 
 
 @dataclass(kw_only=True, slots=True)

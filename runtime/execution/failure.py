@@ -6,6 +6,7 @@ from typing import Any
 
 from runtime.execution.execution import Execution, Failure
 from runtime.isolate import Ending, Status
+from sandboxes.limits import Limits
 
 _ENDINGS: dict[Status, str] = {
     Status.LIMIT_CPU: "it used all the processor time it may",
@@ -14,6 +15,7 @@ _ENDINGS: dict[Status, str] = {
     Status.LIMIT_MEMORY: "it used all the memory it may",
     Status.LIMIT_STACK: "it recursed too deeply",
     Status.LIMIT_OUTPUT: "it logged more than it may",
+    Status.LIMIT_FUEL: "it used all the fuel it may",
     Status.LIMIT_RESULT: "its result is larger than it may be; return less, or only the part that is needed",
     Status.LIMIT_HOST_CALLS: "it made no end of host calls after it had made all it may",
     Status.CANCELLED: "it was cancelled",
@@ -21,6 +23,8 @@ _ENDINGS: dict[Status, str] = {
 }
 
 _MOST_TEXT = 16_384
+# What a worker names is its word; only these are limits.
+_LIMITS = frozenset(Limits.model_fields) | {"stack"}
 
 
 def limit_failure(execution: Execution, ending: Ending, error: str = "", cancelled: str = "") -> Failure:
@@ -28,8 +32,9 @@ def limit_failure(execution: Execution, ending: Ending, error: str = "", cancell
     known = _parsed(error)
     status = ending.status
     text = cancelled if status is Status.CANCELLED and cancelled else _ENDINGS[status]
-    source = execution.program.limit_sources.get(ending.limit)
-    set_by = f" (limit {ending.limit} = {ending.value}, set by the {source})" if source else ""
+    limit = ending.limit if ending.limit in _LIMITS else ""
+    source = execution.program.limit_sources.get(limit)
+    set_by = f" (limit {limit} = {ending.value}, set by the {source})" if source else ""
     return Failure(
         name="Cancelled" if status is Status.CANCELLED else _limit_name(status),
         message=f"{text}{set_by}",
@@ -37,8 +42,8 @@ def limit_failure(execution: Execution, ending: Ending, error: str = "", cancell
         column=known.column,
         source_line=known.source_line,
         stack=known.stack,
-        limit=ending.limit,
-        limit_value=ending.value,
+        limit=limit,
+        limit_value=ending.value if limit else 0,
         side_effects_possible=execution.side_effects_possible(),
     )
 

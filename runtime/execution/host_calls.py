@@ -21,6 +21,8 @@ LEAST_WAITING_BYTES = 32 << 20
 """Bytes of payloads one execution may have waiting here; more if a single call may be larger."""
 
 _MOST_TARGET = 300
+_CLOSE_TO_END_S = 0.02
+_AFTER_END_S = 1.0
 
 
 @dataclass(kw_only=True, slots=True)
@@ -80,12 +82,20 @@ class HostCalls:
             raise
         except HostCallError as error:
             ok, payload = False, _failed(record, error)
+            if error.code == "timeout":
+                await self._until_over(record)
         except Exception:
             log.exception("host call %d of %s failed", record.number, self._execution.id)
             ok, payload = False, _failed(record, HostCallError("internal", "the gateway failed to make this call"))
         record.ended = time.monotonic()
         self._execution.happened(CallEnded(record))
         return ok, payload
+
+    async def _until_over(self, record: HostCallRecord) -> None:
+        """With a call's deadline the execution ends too, and the program must not be told of the one before the other."""
+        record.ended = time.monotonic()
+        if record.ended >= self._context.deadline - _CLOSE_TO_END_S:
+            await asyncio.sleep(_AFTER_END_S)
 
     def _record(self, call: Call) -> HostCallRecord:
         kind: Literal["tool", "fetch"] = "fetch" if call.kind == FETCH else "tool"
@@ -184,7 +194,7 @@ def _describe_fetch(request: dict[str, Any]) -> tuple[str, bool]:
 
 def _word(request: dict[str, Any], name: str, default: str) -> str:
     value = request.get(name, default)
-    return value if isinstance(value, str) else "?"
+    return value if isinstance(value, str) else "-"
 
 
 def _failed(record: HostCallRecord, error: HostCallError) -> str:

@@ -25,18 +25,19 @@ class CompiledImage:
     digest: str
     path: Path
     is_component: bool
+    fuel: bool = False
 
 
-def find_image(name: str, wasm: Path, cache: Path) -> CompiledImage:
+def find_image(name: str, wasm: Path, cache: Path, *, fuel: bool = False) -> CompiledImage:
     """Where the compiled form of `wasm` is, or belongs: the file's name holds the digests of all it depends on.
 
     The directory must be writable by this user alone: what lies there is run as machine code.
     """
     data = wasm.read_bytes()
     digest = hashlib.sha256(data).hexdigest()
-    depends = f"{digest} {version('wasmtime')} {_SETTINGS} {platform.machine()} {_processor()}"
+    depends = f"{digest} {version('wasmtime')} {_SETTINGS} {fuel} {platform.machine()} {_processor()}"
     path = cache / f"{name}-{hashlib.sha256(depends.encode()).hexdigest()[:24]}.cwasm"
-    return CompiledImage(name=name, digest=digest, path=path, is_component=is_component(data))
+    return CompiledImage(name=name, digest=digest, path=path, is_component=is_component(data), fuel=fuel)
 
 
 def is_component(wasm: bytes) -> bool:
@@ -52,11 +53,11 @@ def _processor() -> str:
     return ""
 
 
-async def compiled_image(name: str, wasm: Path, cache: Path) -> CompiledImage:
+async def compiled_image(name: str, wasm: Path, cache: Path, *, fuel: bool = False) -> CompiledImage:
     """As `find_image`, compiled if it was not yet. Raises RuntimeError if that fails."""
-    image = await asyncio.to_thread(find_image, name, wasm, cache)
+    image = await asyncio.to_thread(find_image, name, wasm, cache, fuel=fuel)
     if not image.path.exists():
-        command = (sys.executable, "-I", "-m", "runtime.isolate.images", str(wasm), str(image.path))
+        command = (sys.executable, "-I", "-m", "runtime.isolate.images", str(wasm), str(image.path), *["--fuel"] * fuel)
         process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.DEVNULL)
         if await process.wait() != 0:
             raise RuntimeError(f"the guest image {name} could not be compiled; the log says why")

@@ -20,8 +20,8 @@ if THREAD_STACK_BYTES < WASM_STACK_BYTES + (4 << 20):
     raise AssertionError("a guest's thread stack is too small for the wasm stack")
 
 
-def make_engine() -> wasmtime.Engine:
-    """An engine with epoch interruption and a stack deep enough for ordinary recursion.
+def make_engine(*, fuel: bool = False) -> wasmtime.Engine:
+    """An engine with epoch interruption and a stack deep enough for ordinary recursion; with `fuel` it counts.
 
     Keep it for the life of the process: dropping it while a ticker runs is a use after free.
     """
@@ -32,6 +32,7 @@ def make_engine() -> wasmtime.Engine:
     ffi.wasmtime_config_async_stack_size_set(config.ptr(), 2 * WASM_STACK_BYTES)
     config.max_wasm_stack = WASM_STACK_BYTES
     config.wasm_threads = False
+    config.consume_fuel = fuel
     return wasmtime.Engine(config)
 
 

@@ -32,6 +32,7 @@ class GuestLimits:
     result_bytes: int
     host_calls: int
     call_bytes: int
+    fuel: int = 0
 
 
 class LogLine(NamedTuple):
@@ -86,6 +87,7 @@ class Guest:
         self.ending: Ending | None = None
         self.answer: tuple[bool, str] | None = None
         self.reached = ""
+        self.fuel_left: int | None = None
         self.host_calls = 0
         self.log_count = 0
         self.began = received

@@ -1,4 +1,4 @@
-"""Compiles images and maps them: `python -m runtime.isolate.images WASM OUT`."""
+"""Compiles images and maps them: `python -m runtime.isolate.images WASM OUT [--fuel]`."""
 
 import os
 import sys
@@ -30,11 +30,16 @@ def _write_atomically(path: Path, data: bytes | bytearray) -> None:
 
 
 def load_image(engine: wasmtime.Engine, compiled: CompiledImage) -> Image:
-    """Map a compiled image. Starts no thread, so it may be done before a fork."""
+    """Map a compiled image; the engine must count fuel just if the image does.
+
+    Starts no thread, so it may be done before a fork.
+    """
     _refuse_foreign(compiled.path)
     if compiled.is_component:
-        return PythonImage(engine, component.Component.deserialize_file(engine, str(compiled.path)))
-    return JavaScriptImage(engine, wasmtime.Module.deserialize_file(engine, str(compiled.path)))
+        loaded = component.Component.deserialize_file(engine, str(compiled.path))
+        return PythonImage(engine, loaded, fuel=compiled.fuel)
+    module = wasmtime.Module.deserialize_file(engine, str(compiled.path))
+    return JavaScriptImage(engine, module, fuel=compiled.fuel)
 
 
 def load_eraser(engine: wasmtime.Engine, compiled: CompiledImage) -> TypeEraser:
@@ -55,7 +60,7 @@ def main() -> None:
     wasm, out = Path(sys.argv[1]), Path(sys.argv[2])
     data = wasm.read_bytes()
     kind = component.Component if is_component(data) else wasmtime.Module
-    _write_atomically(out, kind(make_engine(), data).serialize())
+    _write_atomically(out, kind(make_engine(fuel="--fuel" in sys.argv[3:]), data).serialize())
     os._exit(0)
 
 

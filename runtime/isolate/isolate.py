@@ -41,6 +41,8 @@ class _Nowhere:
 
 
 _WARM_MS = 5_000
+WARM_FUEL = 1 << 60
+"""More than instantiating and warming can use."""
 _WARM_LIMITS = GuestLimits(
     cpu_ms=_WARM_MS,
     active_ms=_WARM_MS,
@@ -52,6 +54,7 @@ _WARM_LIMITS = GuestLimits(
     result_bytes=64,
     host_calls=0,
     call_bytes=64,
+    fuel=WARM_FUEL,
 )
 
 
@@ -84,7 +87,10 @@ def settle(
         memory_exact=memory_exact,
         host_calls=guest.host_calls,
         log_lines=guest.log_count,
+        fuel=0 if guest.fuel_left is None else guest.limits.fuel - guest.fuel_left,
     )
+    if trapped and guest.fuel_left == 0:
+        guest.end(Status.LIMIT_FUEL, "fuel", guest.limits.fuel)
     ending = guest.ending or _ending(guest, trapped, stack_overflow, memory_bytes)
     ok, text = guest.answer or (False, "")
     if ending.status is Status.SUCCEEDED:

@@ -6,7 +6,7 @@ from typing import Any
 import wasmtime
 
 from runtime.isolate.guest import FOREVER_NS, Event, Guest
-from runtime.isolate.isolate import MOST_ERROR, Current, Isolate, settle, warming_guest
+from runtime.isolate.isolate import MOST_ERROR, WARM_FUEL, Current, Isolate, settle, warming_guest
 from runtime.isolate.native import CoreFunction, CoreMemory, GuestStopped, define_core, unwatch, watch_epochs
 from runtime.isolate.outcome import Outcome
 
@@ -21,8 +21,9 @@ _I32 = wasmtime.ValType.i32
 class JavaScriptImage:
     """A compiled image with its host functions linked; makes isolates."""
 
-    def __init__(self, engine: wasmtime.Engine, module: wasmtime.Module) -> None:
-        self._engine = engine
+    def __init__(self, engine: wasmtime.Engine, module: wasmtime.Module, *, fuel: bool = False) -> None:
+        self.fuel = fuel
+        self.engine = engine
         self._linker = wasmtime.Linker(engine)
         self._current = Current()
         self._keep = [
@@ -37,7 +38,7 @@ class JavaScriptImage:
 
     def isolate(self) -> Isolate:
         """A fresh instance, not yet bound to an execution."""
-        return _JavaScriptIsolate(self._engine, self._pre, self._current)
+        return _JavaScriptIsolate(self.engine, self._pre, self._current, fuel=self.fuel)
 
     def _memory(self) -> tuple[Guest, CoreMemory, "_JavaScriptIsolate"]:
         isolate = self._current.isolate
@@ -72,10 +73,13 @@ _SLACK = 64 << 10
 
 
 class _JavaScriptIsolate:
-    def __init__(self, engine: wasmtime.Engine, pre: wasmtime.InstancePre, current: Current) -> None:
+    def __init__(self, engine: wasmtime.Engine, pre: wasmtime.InstancePre, current: Current, *, fuel: bool) -> None:
+        self._fuel = fuel
         self.guest: Guest | None = None
         self._current = current
         self._store = store = wasmtime.Store(engine)
+        if fuel:
+            store.set_fuel(WARM_FUEL)
         self._watch = watch_epochs(store, self._tick)
         exports = pre.instantiate(store).exports(store)
         self.memory = CoreMemory(store, exports["memory"])  # type: ignore[arg-type]
@@ -101,6 +105,8 @@ class _JavaScriptIsolate:
         self._current.isolate = self
         self._store.set_limits(memory_size=guest.limits.memory_bytes)
         self._store.set_epoch_deadline(1)
+        if self._fuel:
+            self._store.set_fuel(guest.limits.fuel)
 
     def run(self, guest: Guest, program: str, inputs: str) -> Outcome:
         trapped = overflow = False
@@ -111,6 +117,8 @@ class _JavaScriptIsolate:
             trapped, overflow = True, stopped.stack_overflow
         except ValueError:
             trapped = True
+        if self._fuel:
+            guest.fuel_left = self._store.get_fuel()
         return settle(
             guest,
             trapped=trapped,

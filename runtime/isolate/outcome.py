@@ -17,6 +17,7 @@ class Status(StrEnum):
     LIMIT_OUTPUT = "limit_output"
     LIMIT_RESULT = "limit_result"
     LIMIT_HOST_CALLS = "limit_host_calls"
+    LIMIT_FUEL = "limit_fuel"
     CANCELLED = "cancelled"
     TRAPPED = "trapped"
 
@@ -42,6 +43,7 @@ class Usage:
     memory_exact: bool
     host_calls: int
     log_lines: int
+    fuel: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

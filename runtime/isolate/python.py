@@ -8,7 +8,7 @@ from wasmtime import component
 
 from runtime.isolate.absent import define_absent
 from runtime.isolate.guest import FOREVER_NS, Guest
-from runtime.isolate.isolate import Current, Isolate, checked_answer, settle, warming_guest
+from runtime.isolate.isolate import WARM_FUEL, Current, Isolate, checked_answer, settle, warming_guest
 from runtime.isolate.native import (
     GuestStopped,
     call_component,
@@ -25,8 +25,9 @@ _MOST_RANDOM_BYTES = 65_536
 class PythonImage:
     """A compiled component with its host functions and the WASI imports it may use; makes isolates."""
 
-    def __init__(self, engine: wasmtime.Engine, guest: component.Component) -> None:
-        self._engine = engine
+    def __init__(self, engine: wasmtime.Engine, guest: component.Component, *, fuel: bool = False) -> None:
+        self.fuel = fuel
+        self.engine = engine
         self._component = guest
         self._current = Current()
         self._linker = component.Linker(engine)
@@ -44,12 +45,14 @@ class PythonImage:
 
     def isolate(self) -> Isolate:
         """A fresh instance, not yet bound to an execution."""
-        return _PythonIsolate(self._engine, self._linker, self._component, self._run_index, self._current)
+        return _PythonIsolate(
+            self.engine, self._linker, self._component, self._run_index, self._current, fuel=self.fuel
+        )
 
     def _define_wasi(self, root: component.LinkerInstance, name: str, kind: component.ComponentInstanceType) -> None:
         base = name.partition("@")[0]
         with root.add_instance(name) as instance:
-            define_absent(instance, base, kind, self._reached, self._engine)
+            define_absent(instance, base, kind, self._reached, self.engine)
             if base == "wasi:random/random":
                 self._keep.append(define_bytes_source(instance, "get-random-bytes", self._random, _MOST_RANDOM_BYTES))
                 instance.add_func("get-random-u64", contained(lambda _: int.from_bytes(self._random(8), "little")))
@@ -124,17 +127,22 @@ _WASI: dict[str, dict[str, Any]] = {
 
 
 class _PythonIsolate:
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts of an instance
         self,
         engine: wasmtime.Engine,
         linker: component.Linker,
         guest: component.Component,
         run_index: Any,
         current: Current,
+        *,
+        fuel: bool,
     ) -> None:
+        self._fuel = fuel
         self._guest: Guest | None = None
         self._current = current
         self._store = store = wasmtime.Store(engine)
+        if fuel:
+            store.set_fuel(WARM_FUEL)
         self._watch = watch_epochs(store, self._tick)
         run = linker.instantiate(store, guest).get_func(store, run_index)
         assert run is not None
@@ -154,6 +162,8 @@ class _PythonIsolate:
             guest.answer = checked_answer(answer[:1] == "1", answer[1:], guest.limits)
         except GuestStopped as stopped:
             trapped, overflow = True, stopped.stack_overflow
+        if self._fuel:
+            guest.fuel_left = self._store.get_fuel()
         return settle(
             guest,
             trapped=trapped,
@@ -174,6 +184,8 @@ class _PythonIsolate:
             "max_result_bytes": limits.result_bytes,
         }
         self._store.set_epoch_deadline(1)
+        if self._fuel:
+            self._store.set_fuel(limits.fuel)
         return call_component(self._run, self._store, json.dumps(request))
 
     def stop_soon(self) -> None:

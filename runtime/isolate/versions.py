@@ -4,6 +4,7 @@ Advisories are named as their publishers name them. An entry belongs here if it 
 own two guests, discards every store after one use, and gives programs no WebAssembly of their own.
 """
 
+import contextlib
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -161,14 +162,10 @@ def _parts(text: str) -> tuple[int, ...]:
 def found_versions() -> dict[str, str]:
     """Wasmtime as installed, QuickJS as the JavaScript image was built from. What cannot be told is left out."""
     found: dict[str, str] = {}
-    try:
+    with contextlib.suppress(PackageNotFoundError):
         found[WASMTIME] = version("wasmtime")
-    except PackageNotFoundError:
-        pass
-    try:
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         built = json.loads(wasm_path("javascript").with_suffix(".json").read_bytes())
         sources = dict(source.split("==", 1) for source in built["sources"])
         found[QUICKJS] = sources[QUICKJS]
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
     return found

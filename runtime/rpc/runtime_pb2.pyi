@@ -119,6 +119,8 @@ class _StatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Status.ValueTy
     """Ended: the isolate trapped for no reason the host knows of."""
     STATUS_LOST: _Status.ValueType  # 15
     """Ended: its worker process died. What it had done by then is in `host_calls`."""
+    STATUS_LIMIT_FUEL: _Status.ValueType  # 16
+    """Ended: it used the fuel its profile counts."""
 
 class Status(_Status, metaclass=_StatusEnumTypeWrapper):
     """How an execution stands. Terminal states are final."""
@@ -155,6 +157,8 @@ STATUS_TRAPPED: Status.ValueType  # 14
 """Ended: the isolate trapped for no reason the host knows of."""
 STATUS_LOST: Status.ValueType  # 15
 """Ended: its worker process died. What it had done by then is in `host_calls`."""
+STATUS_LIMIT_FUEL: Status.ValueType  # 16
+"""Ended: it used the fuel its profile counts."""
 Global___Status: _TypeAlias = Status  # noqa: Y015
 
 class _LogLevel:
@@ -316,6 +320,7 @@ class Usage(_message.Message):
     BYTES_OUT_FIELD_NUMBER: _builtins.int
     BYTES_IN_FIELD_NUMBER: _builtins.int
     LOG_LINES_FIELD_NUMBER: _builtins.int
+    FUEL_FIELD_NUMBER: _builtins.int
     cpu_us: _builtins.int
     """Processor time of the guest, microseconds."""
     active_us: _builtins.int
@@ -334,6 +339,10 @@ class Usage(_message.Message):
     """Bytes of results that came back."""
     log_lines: _builtins.int
     """Log lines written."""
+    fuel: _builtins.int
+    """Fuel used, where the profile counts it: about one a Wasm instruction, and the same for the same program, inputs,
+    seed and image.
+    """
     def __init__(
         self,
         *,
@@ -346,10 +355,11 @@ class Usage(_message.Message):
         bytes_out: _builtins.int = ...,
         bytes_in: _builtins.int = ...,
         log_lines: _builtins.int = ...,
+        fuel: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_us", b"active_us", "bytes_in", b"bytes_in", "bytes_out", b"bytes_out", "cpu_us", b"cpu_us", "host_calls", b"host_calls", "log_lines", b"log_lines", "peak_memory_bytes", b"peak_memory_bytes", "peak_memory_exact", b"peak_memory_exact", "wall_us", b"wall_us"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_us", b"active_us", "bytes_in", b"bytes_in", "bytes_out", b"bytes_out", "cpu_us", b"cpu_us", "fuel", b"fuel", "host_calls", b"host_calls", "log_lines", b"log_lines", "peak_memory_bytes", b"peak_memory_bytes", "peak_memory_exact", b"peak_memory_exact", "wall_us", b"wall_us"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -86,6 +86,7 @@ def _fill_usage(message: pb.Execution, execution: Execution) -> None:
     used.peak_memory_exact = usage.memory_exact
     used.host_calls = len(execution.calls)
     used.log_lines = usage.log_lines
+    used.fuel = usage.fuel
     used.bytes_out = sum(call.bytes_out for call in execution.calls)
     used.bytes_in = sum(call.bytes_in for call in execution.calls)
 

@@ -21,8 +21,6 @@ from pydantic import ValidationError
 
 from runtime.execution.executor import Executor
 from runtime.execution.tokens import TokenMint
-from runtime.isolate.compiled import compiled_image
-from runtime.isolate.shipped import NAMES, wasm_path
 from runtime.isolate.versions import found_versions, judge
 from runtime.portal.caller import ToolCaller
 from runtime.portal.finder import Finder
@@ -32,6 +30,7 @@ from runtime.service.auth import Authenticator
 from runtime.service.egress_link import EgressLink
 from runtime.service.handlers import generic_handler
 from runtime.service.mcp_face import serve_mcp
+from runtime.service.needed_images import needed_images
 from runtime.service.portal_servicer import PortalServicer
 from runtime.service.readiness import Readiness
 from runtime.service.runtime_servicer import RuntimeServicer
@@ -64,7 +63,7 @@ async def serve(settings: GatewaySettings, lines: asyncio.StreamReader) -> None:
         upstreams = Upstreams(
             config.upstreams, send=egress.send, transport=egress.transport, service_token=mint.for_service
         )
-        images = [await compiled_image(name, wasm_path(name), state.images) for name in NAMES]
+        images = await needed_images(profiles.values(), state.images)
         pool = WorkerPool(images, PoolSettings(workers=settings.workers, slots=settings.slots))
         stack.push_async_callback(pool.close)
         await pool.start()

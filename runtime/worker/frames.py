@@ -15,7 +15,7 @@ HEADER = struct.Struct("<IBQ")
 MOST_PAYLOAD = 160 << 20
 MOST_CALL_NAME = 512
 
-_RUN = struct.Struct("<B32sqH10qI")
+_RUN = struct.Struct("<B32sqH11qI")
 _CALL = struct.Struct("<IBHI")
 _RESULT = struct.Struct("<IB")
 _LENGTH = struct.Struct("<I")
@@ -214,6 +214,7 @@ def encode_done(number: int, outcome: Outcome) -> bytes:
             usage.memory_exact,
             usage.host_calls,
             usage.log_lines,
+            usage.fuel,
         ]
     ).encode()
     body = (outcome.result or outcome.error).encode(errors="replace")
@@ -232,10 +233,12 @@ def decode_done(payload: bytes) -> Outcome:
 
 
 def _outcome(head: list[Any], body: str) -> Outcome:
-    status, limit, value, cpu, active, wall, startup, memory, exact, calls, lines = head
+    status, limit, value, cpu, active, wall, startup, memory, exact, calls, lines, fuel = head
     if type(limit) is not str or type(exact) is not bool:
         raise TypeError("an outcome of the wrong types")
-    if not all(type(n) is int and 0 <= n < 2**63 for n in (value, cpu, active, wall, startup, memory, calls, lines)):
+    if not all(
+        type(n) is int and 0 <= n < 2**63 for n in (value, cpu, active, wall, startup, memory, calls, lines, fuel)
+    ):
         raise ValueError("an outcome out of range")
     ending = Ending(Status(status), limit[:64], value)
     usage = Usage(
@@ -247,6 +250,7 @@ def _outcome(head: list[Any], body: str) -> Outcome:
         memory_exact=exact,
         host_calls=min(calls, 2**31 - 1),
         log_lines=min(lines, 2**31 - 1),
+        fuel=fuel,
     )
     if ending.status is Status.SUCCEEDED:
         return Outcome(ending=ending, result=body, usage=usage)

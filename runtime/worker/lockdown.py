@@ -132,12 +132,14 @@ class _User:
 
     def __init__(self) -> None:
         self.is_root = os.getuid() == 0
+        self._may_leave = self.is_root
 
     def leave_root(self) -> None:
-        """Become a user without rights, if we were root and may."""
+        """Become a user without rights, if we were root and may. Tried once."""
         # Without CAP_KILL the gateway, which holds what we hold, could not end a worker of another user.
         needed = _CAP_SETUID | _CAP_SETGID | _CAP_KILL
-        if not self.is_root or _capabilities() & needed != needed:
+        may_leave, self._may_leave = self._may_leave, False
+        if not may_leave or _capabilities() & needed != needed:
             return
         with contextlib.suppress(OSError):
             os.setgroups([])
@@ -226,10 +228,10 @@ def _drop_privileges(user: _User) -> None:
 
 
 def _capabilities() -> int:
-    """The lower 32 effective ones."""
+    """The lower 32 effective ones; none if the kernel does not say."""
     data = ctypes.create_string_buffer(24)
-    _check(_libc.capget(_CAPABILITY_HEADER, data), "capget")
-    return int(struct.unpack_from("<I", data)[0])
+    told = _libc.capget(_CAPABILITY_HEADER, data) == 0
+    return int(struct.unpack_from("<I", data)[0]) if told else 0
 
 
 def _finish(parent: int) -> None:

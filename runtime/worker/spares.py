@@ -15,6 +15,7 @@ class Spares:
     """The spares of one image: more are kept after one was missing, fewer when none has been for long."""
 
     def __init__(self, image: Image, first: Isolate) -> None:
+        self.engine = image.engine
         self._image = image
         self._ready = deque([first])
         self._wanted = LEAST

@@ -10,8 +10,6 @@ from collections import deque
 from collections.abc import Sequence
 from typing import NoReturn
 
-import wasmtime
-
 from runtime.isolate import Event, Guest, LogLine, Outcome, RunSlots, Status
 from runtime.isolate.engine import THREAD_STACK_BYTES, Ticker
 from runtime.isolate.isolate import settle
@@ -33,14 +31,13 @@ class Worker:
     starts on the thread that received it, without being handed over.
     """
 
-    def __init__(
-        self, engine: wasmtime.Engine, spares: Sequence[Spares], link: socket.socket, slots: int, walls: Walls
-    ) -> None:
+    def __init__(self, spares: Sequence[Spares], link: socket.socket, slots: int, walls: Walls) -> None:
         self._spares = spares
         self._link = link
         self._walls = walls
         self._slots = RunSlots(slots)
-        self._ticker = Ticker(engine)
+        tickers = {id(engine): Ticker(engine) for engine in {id(s.engine): s.engine for s in spares}.values()}
+        self._tickers = [tickers[id(s.engine)] for s in spares]
         self._decoder = Decoder()
         self._sending = threading.Lock()
         self._reading = threading.Lock()
@@ -123,7 +120,7 @@ class Worker:
     def _execute(self, number: int, run: Run) -> None:
         guest = self._guests[number]
         spares = self._spares[run.image]
-        with self._ticker:
+        with self._tickers[run.image]:
             if not guest.begin():
                 self._done(number, settle(guest, trapped=True))
                 return

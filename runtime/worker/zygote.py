@@ -38,8 +38,7 @@ def main() -> None:
     settings = json.loads(control.recv(_MOST_MESSAGE))
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    engine = make_engine()
-    images = [load_image(engine, _compiled(entry)) for entry in settings["images"]]
+    images = _load([_compiled(entry) for entry in settings["images"]])
     spares = [Spares(image, _warmed(image)) for image in images]
     gc.collect()
     gc.freeze()
@@ -51,13 +50,19 @@ def main() -> None:
         child = os.fork()
         if child == 0:
             control.close()
-            _become_worker(engine, spares, descriptors[0], settings["slots"])
+            _become_worker(spares, descriptors[0], settings["slots"])
         os.close(descriptors[0])
         control.send(str(child).encode())
 
 
 def _compiled(entry: dict[str, Any]) -> CompiledImage:
     return CompiledImage(**{**entry, "path": Path(entry["path"])})
+
+
+def _load(compiled: list[CompiledImage]) -> list[Image]:
+    """Every image, in as many engines as there are kinds: counting fuel is a setting of the engine."""
+    engines = {fuel: make_engine(fuel=fuel) for fuel in {image.fuel for image in compiled}}
+    return [load_image(engines[image.fuel], image) for image in compiled]
 
 
 def _receive(control: socket.socket) -> tuple[bytes, list[int]]:
@@ -76,12 +81,12 @@ def _warmed(image: Image) -> Isolate:
     return spare
 
 
-def _become_worker(engine: Any, spares: list[Spares], descriptor: int, slots: int) -> None:
+def _become_worker(spares: list[Spares], descriptor: int, slots: int) -> None:
     _die_with_parent()
     logging.raiseExceptions = False
     os.nice(_NICE)
     link = socket.socket(fileno=descriptor)
-    Worker(engine, spares, link, slots, lock_down([descriptor])).serve()
+    Worker(spares, link, slots, lock_down([descriptor])).serve()
 
 
 def _die_with_parent() -> None:

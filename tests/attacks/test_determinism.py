@@ -1,4 +1,4 @@
-"""Over a thousand isolates: what must differ between executions, and what must not (ATTACKS.md, lines 7 and 8)."""
+"""Over a thousand isolates: what must differ between executions, and what must not."""
 
 import hashlib
 import itertools

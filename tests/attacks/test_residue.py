@@ -25,9 +25,7 @@ async def test_what_a_program_leaves_is_gone(target: Target, client: Client, res
 async def test_many_at_once_see_nothing_of_each_other(target: Target, client: Client):
     async def both(residue: Residue) -> tuple[str, str]:
         leave = Attack(language=residue.language, code=residue.leave, statuses=())
-        _, seen = await asyncio.gather(
-            launch(client, leave, target), look(client, residue.language, residue.look)
-        )
+        _, seen = await asyncio.gather(launch(client, leave, target), look(client, residue.language, residue.look))
         return seen, residue.clean
 
     for seen, clean in await asyncio.gather(*[both(residue) for residue in RESIDUES.values()]):

@@ -26,9 +26,9 @@ TAKEN = {
     "fence that is never closed": ("```js\nreturn 1\n", JS, "\nreturn 1", JS),
     "fence that was never opened": ("return 1\n```", JS, "return 1", JS),
     "fence with prose around": (
-        "Here is the program you asked for:\n\n```js\nconst r = await codemode.ledger.list({})\nreturn r\n```\n\nIt lists all.",
+        "Here is the program you asked for:\n\n```js\nconst r = await codemode.a.b({})\nreturn r\n```\n\nIt lists all.",
         JS,
-        "\n\n\nconst r = await codemode.ledger.list({})\nreturn r",
+        "\n\n\nconst r = await codemode.a.b({})\nreturn r",
         JS,
     ),
     "prose that names code": (
@@ -85,7 +85,7 @@ TAKEN = {
     "HTML in a string": ("return '&lt;b&gt; &amp;&amp;'", JS, "return '&lt;b&gt; &amp;&amp;'", JS),
     "HTML beside real operators": ("return a < b ? '&lt;' : x =&gt; y", JS, "return a < b ? '&lt;' : x =&gt; y", JS),
     "curly quotes": ("return “hello”", JS, 'return "hello"', JS),
-    "curly single quotes": ("print(‘x’)", PY, "print('x')", PY),
+    "curly single quotes": ("print(\u2018x\u2019)", PY, "print('x')", PY),
     "curly quotes in a string": ("return '“hello”'", JS, "return '“hello”'", JS),
     "Python sent as JavaScript": (
         "import json\nfor x in inputs:\n    print(x)",
@@ -211,8 +211,8 @@ PIECES = st.sampled_from(
             " &amp;lt; ",
             "“",
             "”",
-            "‘",
-            "’",
+            "\u2018",
+            "\u2019",
             '"',
             "'",
             "`",
@@ -252,7 +252,9 @@ def test_whatever_is_sent(sent, asked):
         assert "\n" not in taken.message
         return
     before, after = _lines(sent), taken.code.split("\n")
-    assert len(after) <= len(before) + 1
+    if "main is called" in taken.note:
+        assert "main" in after.pop()
+    assert len(after) <= len(before)
     assert all(len(new) <= len(old) for old, new in zip(before, after, strict=False))
     assert taken.code.strip()
 

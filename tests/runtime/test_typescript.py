@@ -252,7 +252,8 @@ def test_a_host_function_that_fails_traps_its_caller_and_lets_nothing_out():
     engine = wasmtime.Engine()
     module = wasmtime.Module(
         engine,
-        '(module (import "m" "f" (func $f (param i32) (result i32))) (func (export "g") (result i32) (call $f (i32.const 7))))',
+        '(module (import "m" "f" (func $f (param i32) (result i32)))'
+        '(func (export "g") (result i32) (call $f (i32.const 7))))',
     )
     linker, seen = wasmtime.Linker(engine), []
 

@@ -135,14 +135,20 @@ _PYTHON = {
 ATTACKS: dict[str, Attack] = {
     **{f"js {name}": javascript(code, CPU) for name, code in _JAVASCRIPT.items()},
     **{f"py {name}": python(code, CPU) for name, code in _PYTHON.items()},
-    "js interval": javascript("setInterval(() => {}, 0); await new Promise(() => {})", CPU, ACTIVE, WALL, limits={"wall_ms": 400}),
-    "js exec that is patched": javascript("RegExp.prototype.exec = () => ({ index: 0, 0: '', length: 1 }); 'abc'.replace(/x/g, '')", CPU, MEMORY),
+    "js interval": javascript(
+        "setInterval(() => {}, 0); await new Promise(() => {})", CPU, ACTIVE, WALL, limits={"wall_ms": 400}
+    ),
+    "js exec that is patched": javascript(
+        "RegExp.prototype.exec = () => ({ index: 0, 0: '', length: 1 }); 'abc'.replace(/x/g, '')", CPU, MEMORY
+    ),
     "py hash collisions": python("n = 2 ** 61 - 1\ns = {i * n for i in range(10 ** 6)}", CPU, MEMORY),
     "js wait": javascript("await new Promise((r) => setTimeout(r, 1e12))", WALL, limits={"wall_ms": 150}),
     "js never": javascript("await new Promise(() => {})", ERROR),
     "js recursion through toJSON": javascript("const o = { toJSON: () => ({ o }) }; o", ERROR, STACK),
     "js recursion through promises": javascript("const f = () => Promise.resolve().then(f); await f()", CPU, MEMORY),
-    "js infinite array": javascript("[...{ [Symbol.iterator]: () => ({ next: () => ({ done: false }) }) }]", CPU, MEMORY),
+    "js infinite array": javascript(
+        "[...{ [Symbol.iterator]: () => ({ next: () => ({ done: false }) }) }]", CPU, MEMORY
+    ),
     "py wait": python("import time\ntime.sleep(86400 * 365)", WALL, limits={"wall_ms": 150}),
     "py wait for ever": python("import time\ntime.sleep(float('inf'))", WALL, ERROR, limits={"wall_ms": 150}),
     "py task that outlives its cancellation": python(
@@ -152,6 +158,8 @@ ATTACKS: dict[str, Attack] = {
     ),
     "py __del__ at the end": python("class A:\n  def __del__(self):\n    while True: pass\na = A()\n1", OK, CPU),
     "py atexit": python("import atexit\ndef f():\n  while True: pass\natexit.register(f)\n1", OK),
-    "py atexit, called": python("import atexit\ndef f():\n  while True: pass\natexit.register(f)\natexit._run_exitfuncs()", CPU),
+    "py atexit, called": python(
+        "import atexit\ndef f():\n  while True: pass\natexit.register(f)\natexit._run_exitfuncs()", CPU
+    ),
     "py infinite list": python("import itertools\nlist(itertools.count())", CPU, MEMORY),
 }

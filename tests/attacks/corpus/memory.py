@@ -92,17 +92,47 @@ _PYTHON = {
 ATTACKS: dict[str, Attack] = {
     **{f"js {name}": javascript(code, *BIG, CPU, ACTIVE, limits=_ROOM) for name, code in _JAVASCRIPT.items()},
     **{f"py {name}": python(code, *BIG, CPU, ACTIVE, limits=_ROOM) for name, code in _PYTHON.items()},
-    "js caught for ever": javascript("const a = []; for (;;) { try { for (;;) a.push(new Array(1000).fill(a.length)); } catch {} }", CPU, ACTIVE, MEMORY, limits=_ROOM),
-    "js caught, and on": javascript("let a = []; try { for (;;) a.push(new Uint8Array(1e6)); } catch { a = null; } [1, 2].map((x) => x + 1)", OK, result="[2,3]", limits=_ROOM),
-    "js freed again and again": javascript("for (let i = 0; i < 1000; i++) new Uint8Array(1e7); 1", OK, CPU, result="1", limits=_ROOM),
+    "js caught for ever": javascript(
+        "const a = []; for (;;) { try { for (;;) a.push(new Array(1000).fill(a.length)); } catch {} }",
+        CPU,
+        ACTIVE,
+        MEMORY,
+        limits=_ROOM,
+    ),
+    "js caught, and on": javascript(
+        "let a = []; try { for (;;) a.push(new Uint8Array(1e6)); } catch { a = null; } [1, 2].map((x) => x + 1)",
+        OK,
+        result="[2,3]",
+        limits=_ROOM,
+    ),
+    "js freed again and again": javascript(
+        "for (let i = 0; i < 1000; i++) new Uint8Array(1e7); 1", OK, CPU, result="1", limits=_ROOM
+    ),
     "js memory in the result": javascript("({ toJSON: () => 'x'.repeat(2 ** 29) })", *BIG, limits=_ROOM),
     "js memory in an error": javascript("throw new Error('x'.repeat(2e7))", ERROR, MEMORY, limits=_ROOM),
     "js memory in a message": javascript("throw { get message() { return 'x'.repeat(2 ** 29); } }", *BIG, limits=_ROOM),
-    "py caught for ever": python("a = []\nwhile True:\n  try:\n    while True: a.append(bytearray(1000))\n  except MemoryError: pass", CPU, ACTIVE, MEMORY, limits=_ROOM),
-    "py caught, and on": python("a = []\ntry:\n  while True: a.append(bytearray(10 ** 6))\nexcept MemoryError: a = None\n[x + 1 for x in (1, 2)]", OK, result="[2,3]", limits=_ROOM),
-    "py freed again and again": python("for _ in range(1000): bytearray(10 ** 7)\n1", OK, CPU, result="1", limits=_ROOM),
-    "py memory in the result": python("class A(dict):\n  def items(self): return [('a', 'x' * 10 ** 9)]\nA(a=1)", *BIG, RESULT, limits=_ROOM),
+    "py caught for ever": python(
+        "a = []\nwhile True:\n  try:\n    while True: a.append(bytearray(1000))\n  except MemoryError: pass",
+        CPU,
+        ACTIVE,
+        MEMORY,
+        limits=_ROOM,
+    ),
+    "py caught, and on": python(
+        "a = []\ntry:\n  while True: a.append(bytearray(10 ** 6))\nexcept MemoryError: a = None\n[x + 1 for x in (1, 2)]",
+        OK,
+        result="[2,3]",
+        limits=_ROOM,
+    ),
+    "py freed again and again": python(
+        "for _ in range(1000): bytearray(10 ** 7)\n1", OK, CPU, result="1", limits=_ROOM
+    ),
+    "py memory in the result": python(
+        "class A(dict):\n  def items(self): return [('a', 'x' * 10 ** 9)]\nA(a=1)", *BIG, RESULT, limits=_ROOM
+    ),
     "py memory in an error": python("raise ValueError('x' * 2 * 10 ** 7)", ERROR, MEMORY, limits=_ROOM),
-    "py memory in a message": python("class E(Exception):\n  def __str__(self): return 'x' * 10 ** 10\nraise E", *BIG, limits=_ROOM),
+    "py memory in a message": python(
+        "class E(Exception):\n  def __str__(self): return 'x' * 10 ** 10\nraise E", *BIG, limits=_ROOM
+    ),
     "py memory in __del__": python("class A:\n  def __del__(self): bytearray(10 ** 10)\nA()\n1", OK, result="1"),
 }

@@ -184,10 +184,16 @@ _PYTHON = {
 ATTACKS: dict[str, Attack] = {
     **{f"js {name}": javascript(code, *DEEP, CPU, ACTIVE, MEMORY, limits=_ROOM) for name, code in _JAVASCRIPT.items()},
     **{f"py {name}": python(code, *DEEP, CPU, ACTIVE, MEMORY, limits=_ROOM) for name, code in _PYTHON.items()},
-    "js recursion that is caught": javascript("function f() { return f() + 1; } try { f() } catch (e) { e.name }", OK, result='"RangeError"'),
+    "js recursion that is caught": javascript(
+        "function f() { return f() + 1; } try { f() } catch (e) { e.name }", OK, result='"RangeError"'
+    ),
     "js recursion that is not": javascript("function f() { return f() + 1; } f()", STACK),
     "js a deep result": javascript("let a = []; for (let i = 0; i < 1e5; i++) a = [a]; a", STACK, ERROR),
-    "py recursion that is caught": python("def f(): return f() + 1\ntry: f()\nexcept RecursionError as e: r = type(e).__name__\nr", OK, result='"RecursionError"'),
+    "py recursion that is caught": python(
+        "def f(): return f() + 1\ntry: f()\nexcept RecursionError as e: r = type(e).__name__\nr",
+        OK,
+        result='"RecursionError"',
+    ),
     "py recursion that is not": python("def f(): return f() + 1\nf()", STACK),
     "py a deep result": python("a = []\nfor _ in range(10 ** 5): a = [a]\na", STACK, ERROR),
     "py a stack that traps": python("import json\njson.loads('[' * 100000)", STACK),

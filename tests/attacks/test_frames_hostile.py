@@ -1,0 +1,185 @@
+"""A worker that was taken over and speaks to the gateway as it likes.
+
+The link never raises into the event loop; a frame no honest worker sends ends that worker, its executions are lost,
+and those of other workers go on.
+"""
+
+import json
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime.isolate import Ending, LogLine, Outcome, Status, Usage
+from runtime.worker import frames
+from runtime.worker.frames import HEADER, MOST_PAYLOAD, Call, Kind
+from runtime.worker.link import Link
+from tests.attacks.fake_worker import RUN, FakeProcess, Heard, fake_worker
+
+USAGE = Usage(
+    cpu_ns=1, active_ns=1, wall_ns=1, startup_ns=1, memory_bytes=1, memory_exact=True, host_calls=0, log_lines=0
+)
+DONE = frames.encode_done(1, Outcome(ending=Ending(Status.SUCCEEDED), result="1", usage=USAGE))
+
+
+def done(head: object, body: bytes = b"") -> bytes:
+    text = head if isinstance(head, bytes) else json.dumps(head).encode()
+    return frames.encode(Kind.DONE, 1, struct.pack("<I", len(text)) + text + body)
+
+
+def good_head(**changes: object) -> list[object]:
+    head = dict(
+        status="succeeded",
+        limit="",
+        value=0,
+        cpu=1,
+        active=1,
+        wall=1,
+        startup=1,
+        memory=1,
+        exact=True,
+        calls=0,
+        lines=0,
+    )
+    return list({**head, **changes}.values())
+
+
+def log(payload: object) -> bytes:
+    return frames.encode(Kind.LOG, 1, payload if isinstance(payload, bytes) else json.dumps(payload).encode())
+
+
+MALFORMED = {
+    "a length beyond every bound": HEADER.pack(MOST_PAYLOAD + 1, Kind.DONE, 1),
+    "the longest length": HEADER.pack(2**32 - 1, 255, 2**64 - 1),
+    "a kind that does not exist": frames.encode(77, 1),  # type: ignore[arg-type]
+    "the gateway's own kinds": frames.encode(Kind.RUN, 1, b"x"),
+    "a result from a worker": frames.encode_result(1, 1, ok=True, payload="1"),
+    "a cancellation from a worker": frames.encode(Kind.CANCEL, 1),
+    "a call without its head": frames.encode(Kind.CALL, 1, b"x"),
+    "a call of the wrong lengths": frames.encode(Kind.CALL, 1, struct.pack("<IBHI", 1, 1, 9, 2**32 - 1) + b"x"),
+    "a log that is not JSON": log(b"\xff\xfe"),
+    "a log that is no array": log({"a": 1}),
+    "a log of numbers": log([1, 2]),
+    "a log of short lines": log([[1, 2]]),
+    "a log of the wrong types": log([["1", 2, 3, "x"]]),
+    "a log of true": log([[True, 2, 3, "x"]]),
+    "a log line of number 0": log([[0, 2, 3, "x"]]),
+    "a log line of level 9": log([[1, 9, 3, "x"]]),
+    "a log line before time": log([[1, 2, -1, "x"]]),
+    "a log line after time": log([[1, 2, 2**63, "x"]]),
+    "a log of huge numbers": log(b"[[" + b"9" * 100_000 + b',2,3,"x"]]'),
+    "a log nested too deeply": log(b"[" * 100_000),
+    "an end without a head": frames.encode(Kind.DONE, 1, b""),
+    "an end with a head beyond it": frames.encode(Kind.DONE, 1, struct.pack("<I", 2**32 - 1)),
+    "an end that is not JSON": done(b"{"),
+    "an end that is an object": done({}),
+    "an end of too few fields": done([]),
+    "an end of a status unknown": done(good_head(status="fine")),
+    "an end of a status that is a list": done(good_head(status=[])),
+    "an end of negative time": done(good_head(cpu=-1)),
+    "an end of endless time": done(good_head(wall=2**63)),
+    "an end of fractions": done(good_head(calls=0.5)),
+    "an end of not a number": done(b"[" + b"NaN," * 10 + b"1]"),
+    "an end with a limit that is a number": done(good_head(limit=1)),
+    "an end nested too deeply": done(b"[" * 100_000),
+}
+
+
+@pytest.mark.parametrize("data", MALFORMED.values(), ids=MALFORMED)
+async def test_a_malformed_frame_ends_its_worker_and_only_that(data: bytes):
+    async with fake_worker() as hostile, fake_worker() as honest:
+        first, second, other = hostile.execution(1), hostile.execution(2), honest.execution(1)
+        await hostile.say(data + DONE)
+        await hostile.gone.wait()
+        assert hostile.process.kills >= 1
+        assert hostile.link.load == 0
+        for heard in (first, second):
+            (reason,) = heard.endings
+            assert isinstance(reason, str)
+            assert "broke the frame protocol" in reason
+        await honest.say(DONE)
+        await other.ended.wait()
+        assert isinstance(other.endings[0], Outcome)
+        assert not hostile.raised
+        assert not honest.raised
+
+
+HARMLESS = {
+    "an execution unknown": frames.encode_done(99, Outcome(ending=Ending(Status.TRAPPED), usage=USAGE)),
+    "a call of an execution unknown": frames.encode_call(99, Call(1, 1, "x.y", "{}")),
+    "another hello": frames.encode_hello({"walls": "all of them"}),
+    "answers to no ping": frames.encode(Kind.PONG, 7) * 10_000,
+    "empty logs": frames.encode_log(1, []) * 1_000,
+    "ill-formed text": frames.encode(Kind.CALL, 2, struct.pack("<IBHI", 1, 1, 1, 1) + b"\xff\xff"),
+}
+
+
+@pytest.mark.parametrize("data", HARMLESS.values(), ids=HARMLESS)
+async def test_what_means_nothing_changes_nothing(data: bytes):
+    async with fake_worker() as worker:
+        first, second = worker.execution(1), worker.execution(2)
+        await worker.say(data + DONE + DONE)
+        await first.ended.wait()
+        assert len(first.endings) == 1
+        assert not second.endings
+        assert worker.link.walls == {"walls": "none"}
+        assert not worker.process.kills
+        assert not worker.raised
+
+
+async def test_a_worker_that_stops_within_a_frame_loses_its_executions():
+    async with fake_worker() as worker:
+        heard = worker.execution(1)
+        await worker.say(DONE[:-1])
+        worker.close()
+        await worker.gone.wait()
+        (reason,) = heard.endings
+        assert isinstance(reason, str)
+        assert reason.startswith("the worker process ended")
+
+
+async def test_nothing_is_heard_of_an_execution_after_its_end():
+    async with fake_worker() as worker:
+        heard, other = worker.execution(1), worker.execution(2)
+        late = frames.encode_log(1, [LogLine(1, 2, 3, "late")]) + frames.encode_call(1, Call(1, 1, "x.y", "{}"))
+        await worker.say(DONE + late + frames.encode_done(2, Outcome(ending=Ending(Status.TRAPPED), usage=USAGE)))
+        await other.ended.wait()
+        assert (heard.logs, heard.calls, len(heard.endings)) == ([], [], 1)
+
+
+@pytest.mark.parametrize("payload", [b"", b"[]", b"\xff", b'{"a": 1}', b"[" * 100_000, b"null"])
+def test_a_hello_that_is_none_ends_the_worker(payload: bytes):
+    link, _ = _unconnected()
+    link.data_received(frames.encode(Kind.HELLO, 0, payload))
+    assert link.process.kills == 1  # type: ignore[attr-defined]
+    assert not link.walls
+
+
+def _unconnected() -> tuple[Link, Heard]:
+    link = Link(FakeProcess(), lambda _: None, lambda _: None)  # type: ignore[arg-type]
+    heard = Heard()
+    link.run(1, RUN, heard)
+    return link, heard
+
+
+payloads = st.one_of(
+    st.binary(max_size=300),
+    st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), st.lists, max_leaves=20).map(
+        lambda value: json.dumps(value).encode()
+    ),
+)
+kinds = st.one_of(st.sampled_from(Kind), st.integers(0, 255))
+spoken = st.lists(st.tuples(kinds, st.integers(0, 2), payloads), max_size=8)
+
+
+@given(spoken, st.binary(max_size=40))
+def test_whatever_a_worker_says_the_link_does_not_raise(said, rest: bytes):
+    link, heard = _unconnected()
+    for kind, number, payload in said:
+        link.data_received(HEADER.pack(len(payload), kind, number) + payload)
+    link.data_received(rest)
+    link.connection_lost(None)
+    assert len(heard.endings) == 1
+    link.data_received(DONE)
+    assert len(heard.endings) == 1

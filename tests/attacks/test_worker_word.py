@@ -1,0 +1,150 @@
+"""The gateway keeps an execution's limits itself, whatever a worker that was taken over says of it."""
+
+# ruff: noqa: ARG002 (protocols have more parameters than these doubles use)
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+
+from runtime.execution.caller import Caller
+from runtime.execution.execution import Execution, Failure, Program
+from runtime.execution.host_calls import Answer, HostCalls
+from runtime.execution.hostcall import CallContext
+from runtime.execution.running import RunningExecution
+from runtime.isolate import Ending, LogLine, Outcome, Status, Usage
+from runtime.service.convert import execution_message
+from runtime.worker import frames
+from runtime.worker.frames import Call
+from sandboxes.limits import Limits
+from sandboxes.profile import Profile
+from tests.attacks.fake_worker import FakeWorker, fake_worker
+
+LIMITS = Limits(host_calls=5, log_lines=10, log_bytes=1_000, log_line_bytes=100, result_bytes=100, wall_ms=5_000)
+NUMBER = 1
+MOST = 2**63 - 1
+
+
+class NoTools:
+    """Tools and fetcher; every call succeeds."""
+
+    def read_only(self, name: str) -> bool:
+        return False
+
+    async def call(self, name: str, arguments: dict[str, Any], context: CallContext) -> Answer:
+        return Answer(payload="1")
+
+    async def fetch(self, request: dict[str, Any], context: CallContext, rules: str) -> Answer:
+        return Answer(payload="1")
+
+
+class Run:
+    """An execution in a fake worker."""
+
+    def __init__(self, worker: FakeWorker, inputs: str = "null") -> None:
+        self.worker = worker
+        self.over = asyncio.Event()
+        self.execution = Execution(program=_program(inputs), image_digest="sha256:0")
+        self.execution.started = time.monotonic()
+        context = CallContext(
+            execution_id=self.execution.id,
+            actor="a",
+            environment="dev",
+            token=lambda _: "token",
+            deadline=self.execution.started + 5,
+            max_response_bytes=1_000,
+        )
+        calls = HostCalls(self.execution, context, NoTools(), NoTools())
+        RunningExecution(self._finished, self.execution, worker.link, NUMBER, calls).begin(0)
+
+    def _finished(self, execution: Execution, status: str, failure: Failure | None) -> None:
+        execution.status, execution.failure = status, failure
+        self.over.set()
+
+    async def end(self, outcome: Outcome) -> Execution:
+        await self.worker.say(frames.encode_done(NUMBER, outcome))
+        await self.over.wait()
+        return self.execution
+
+
+def _program(inputs: str) -> Program:
+    profile = Profile(name="p", version=1, languages=("python",), environments=("dev",), limits=LIMITS)
+    caller = Caller(principal="p", actor="a", owner="o", environment="dev", reason="r", expires_at=time.time() + 60)
+    return Program(
+        code="1", language="python", inputs=inputs, profile=profile, limits=LIMITS, limit_sources={}, caller=caller
+    )
+
+
+def outcome(status: Status = Status.SUCCEEDED, *, limit: str = "", value: int = 0, **texts: str) -> Outcome:
+    usage = Usage(
+        cpu_ns=MOST,
+        active_ns=MOST,
+        wall_ns=MOST,
+        startup_ns=MOST,
+        memory_bytes=MOST,
+        memory_exact=True,
+        host_calls=MOST,
+        log_lines=MOST,
+    )
+    return Outcome(ending=Ending(status, limit, value), usage=usage, **texts)
+
+
+@pytest.mark.parametrize("status", Status)
+async def test_every_end_a_worker_can_claim_makes_a_reply(status: Status):
+    async with fake_worker() as worker:
+        text = "result" if status is Status.SUCCEEDED else "error"
+        ended = await Run(worker).end(outcome(status, limit="\ud800" * 100, value=MOST, **{text: "[" * 1_000}))
+        assert ended.status == status
+        assert execution_message(ended).SerializeToString()
+
+
+async def test_more_calls_than_allowed_leave_no_record():
+    async with fake_worker() as worker:
+        run = Run(worker)
+        for number in range(200):
+            await worker.say(frames.encode_call(NUMBER, Call(number, 1, "x.y", "{}")))
+        await run.end(outcome(result="1"))
+        assert len(run.execution.calls) <= LIMITS.host_calls
+
+
+async def test_more_log_lines_than_allowed_are_dropped():
+    async with fake_worker() as worker:
+        run = Run(worker)
+        await worker.say(frames.encode_log(NUMBER, [LogLine(n, 2, 3, "x") for n in range(1, 200)]))
+        await run.end(outcome(result="1"))
+        assert len(run.execution.logs) == LIMITS.log_lines
+
+
+@pytest.mark.xfail(strict=True, reason="RunningExecution.on_log counts lines, not bytes")
+async def test_more_log_bytes_than_allowed_are_dropped():
+    async with fake_worker() as worker:
+        run = Run(worker)
+        await worker.say(frames.encode_log(NUMBER, [LogLine(n, 2, 3, "x" * 100_000) for n in range(1, 9)]))
+        await run.end(outcome(result="1"))
+        assert sum(len(line.text) for line in run.execution.logs) <= LIMITS.log_bytes
+
+
+@pytest.mark.xfail(strict=True, reason="RunningExecution.on_done takes a result of any length")
+async def test_a_longer_result_than_allowed_is_not_kept():
+    async with fake_worker() as worker:
+        ended = await Run(worker).end(outcome(result="1" * 100_000))
+        assert len(ended.result) <= LIMITS.result_bytes
+
+
+async def test_a_longer_error_than_anybody_reads_is_cut():
+    async with fake_worker() as worker:
+        error = '{"name": "E", "message": "' + "x" * 1_000_000 + '"}'
+        ended = await Run(worker).end(outcome(Status.PROGRAM_ERROR, error=error))
+        assert ended.failure is not None
+        assert len(ended.failure.message) < 20_000
+
+
+@pytest.mark.xfail(
+    strict=True, reason="Execution.size leaves out inputs, calls and failure, so the registry keeps too much"
+)
+async def test_what_an_execution_keeps_is_counted():
+    async with fake_worker() as worker:
+        run = Run(worker, inputs='"' + "x" * 1_000_000 + '"')
+        await run.end(outcome(result="1"))
+        assert run.execution.size > 1_000_000
