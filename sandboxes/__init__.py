@@ -1,1 +1,1 @@
-"""What a sandbox is: profiles, limits, egress rules, tokens. Models and pure decisions; it reads files, nothing more."""
+"""What a sandbox is: profiles, limits, egress rules, tokens. Models and pure decisions; files are only read."""

@@ -15,6 +15,7 @@ from runtime.execution.tokens import TokenMint
 from runtime.isolate import Status
 from runtime.worker.link import Link
 from runtime.worker.pool import WorkerPool
+from sandboxes.walls import missing_walls
 
 _YOUNG_S = 0.05
 _LOOK_AGAIN_S = 0.01
@@ -126,6 +127,7 @@ class Executor:
         self._numbers += 1
         execution.started = time.monotonic()
         execution.state = execution.status = "running"
+        execution.missing_walls = missing_walls(link.walls)
         execution.happened("started")
         program = execution.program
         seconds = program.limits.wall_ms / 1e3

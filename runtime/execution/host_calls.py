@@ -92,7 +92,7 @@ class HostCalls:
         return ok, payload
 
     async def _until_over(self, record: HostCallRecord) -> None:
-        """With a call's deadline the execution ends too, and the program must not be told of the one before the other."""
+        """With a call's deadline the execution ends too; the program must not be told of the one before the other."""
         record.ended = time.monotonic()
         if record.ended >= self._context.deadline - _CLOSE_TO_END_S:
             await asyncio.sleep(_AFTER_END_S)

@@ -78,7 +78,8 @@ def take_in(code: str, language: Language | None = None) -> Taken | Refused:
             break
         text, label = fenced.code, fenced.label or label
         notes = ["taken out of its Markdown fence"]
-    text, label = _without_label(text, label, notes)
+    else:
+        return Refused("is inside too many Markdown fences; send it without Markdown")
     for change, note in (
         (unescaped, "HTML's escapes undone"),
         (without_odd_characters, "invisible characters removed"),
@@ -88,6 +89,7 @@ def take_in(code: str, language: Language | None = None) -> Taken | Refused:
         if changed != text:
             text = changed
             notes.append(note)
+    text, label = _without_label(text, label, notes)
     if not text.strip():
         return Refused("is empty; send a program")
     why = why_no_program(text, family)
@@ -104,14 +106,14 @@ def take_in(code: str, language: Language | None = None) -> Taken | Refused:
 
 def _without_label(text: str, label: Label, notes: list[str]) -> tuple[str, Label]:
     """The text without lines ahead of it that only name its language, which become blank."""
-    for _ in range(_MOST_NESTED_FENCES):
-        match = _LABEL_LINE.match(text)
-        if match is None or not text[match.end() :].strip():
-            break
-        text = "\n" * match[0].count("\n") + text[match.end() :]
+    begin, end = 0, len(text.rstrip())
+    while (match := _LABEL_LINE.match(text, begin)) and match.end() < end:
+        begin = match.end()
         label = label or _LABELS[match["name"].lower()]
-        notes.append("the line that names its language left out")
-    return text, label
+    if not begin:
+        return text, label
+    notes.append("the line that names its language left out")
+    return "\n" * text.count("\n", 0, begin) + text[begin:], label
 
 
 def _settle(code: str, asked: Language | None, label: Label) -> Language | Refused:

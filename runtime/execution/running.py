@@ -44,6 +44,7 @@ class RunningExecution:
             seed=secrets.token_bytes(32),
             start_ns=self._execution.created_ns,
             limits=guest_limits(limits),
+            clock_ms=program.profile.clock_ms,
             program=program.code,
             inputs=program.inputs,
         )

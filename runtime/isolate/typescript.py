@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import wasmtime
 
@@ -46,10 +47,15 @@ def _go_on() -> bool:
 
 
 class TypeEraser:
-    """The parser's module, linked, and parsers prepared ahead. For any thread that has a guest's stack."""
+    """The parser's module, linked, and parsers prepared ahead. For any thread that has a guest's stack.
+
+    `ticker` makes the epochs of `engine` go by while a program is parsed. Each process sets its own: without one a
+    program can take for ever.
+    """
 
     def __init__(self, engine: wasmtime.Engine, module: wasmtime.Module) -> None:
-        self._engine = engine
+        self.engine = engine
+        self.ticker: AbstractContextManager[None] = nullcontext()
         self._current = _Current()
         linker = wasmtime.Linker(engine)
         self._keep = link(linker, module, lambda: self._current.parser.values)
@@ -65,7 +71,7 @@ class TypeEraser:
             self._spares.append(parser)
 
     def erase(self, source: str, tick: Tick = _go_on) -> Erased | Problem:
-        """Erase the types, on the calling thread, while the engine's ticker runs.
+        """Erase the types, on the calling thread.
 
         `tick` is called at every epoch; false gives up. Raises for nothing that the source or the parser does.
         """
@@ -74,8 +80,9 @@ class TypeEraser:
         except IndexError:
             parser = self._parser()
         try:
-            self._enter(parser, source, tick)
-            return _erase(parser, source)
+            with self.ticker:
+                self._enter(parser, source, tick)
+                return _erase(parser, source)
         except GuestStopped:
             return Problem(message=parser.why_stopped())
         except (BadValueError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -90,7 +97,7 @@ class TypeEraser:
             self._spares.popleft().close()
 
     def _parser(self) -> "_Parser":
-        return _Parser(self._engine, self._pre)
+        return _Parser(self.engine, self._pre)
 
     def _enter(self, parser: "_Parser", source: str, tick: Tick) -> None:
         self._current.parser = parser

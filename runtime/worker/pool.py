@@ -19,6 +19,7 @@ import psutil
 
 from runtime.isolate.compiled import CompiledImage
 from runtime.worker.link import Link
+from runtime.worker.output import WorkerOutput
 from runtime.worker.process import Process
 from runtime.worker.zygote_process import ZygoteGoneError, ZygoteProcess
 from sandboxes.profile import Isolation
@@ -164,13 +165,16 @@ class WorkerPool:
             raise ZygoteGoneError("there is no zygote")
         ours, theirs = socket.socketpair()
         ours.setblocking(False)  # noqa: FBT003 - the standard library's signature
+        output, stderr = os.pipe()
         try:
-            pid = await self._zygote.fork(theirs)
+            pid = await self._zygote.fork(theirs, stderr)
         except BaseException:
             ours.close()
+            os.close(output)
             raise
         process = Process(pid)
         loop = asyncio.get_running_loop()
+        await loop.connect_read_pipe(lambda: WorkerOutput(pid), os.fdopen(output, "rb", 0))
         _, link = await loop.connect_accepted_socket(lambda: Link(process, self._on_ready, self._on_gone), ours)
         self._links.add(link)
 

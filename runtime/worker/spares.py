@@ -22,12 +22,14 @@ class Spares:
         self._hits = 0
 
     def take(self) -> Isolate:
-        """A warmed spare, or a fresh isolate if there is none."""
+        """A warmed spare, made on the spot if there is none: a program must not be able to tell."""
         try:
             isolate = self._ready.popleft()
         except IndexError:
             self._wanted, self._hits = min(self._wanted + 1, MOST), 0
-            return self._image.isolate()
+            isolate = self._image.isolate()
+            isolate.warm()
+            return isolate
         self._hits += 1
         if self._hits >= _HITS_BEFORE_FEWER:
             self._wanted, self._hits = max(self._wanted - 1, LEAST), 0

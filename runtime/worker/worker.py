@@ -114,6 +114,7 @@ class Worker:
             channel=_GuestChannel(self, number),
             slots=self._slots,
             received=received,
+            clock_ms=run.clock_ms,
         )
         self._jobs.append((number, run))
 

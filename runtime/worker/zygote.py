@@ -1,7 +1,8 @@
 """The zygote: loads engine and images once, single-threaded, and forks workers on request.
 
 Run as `python -I -m runtime.worker.zygote FD`, FD being its end of a SOCK_SEQPACKET pair. The first message
-is JSON settings; every later one carries a descriptor: the socket of the worker to fork. Ends with its gateway.
+is JSON settings; every later one carries two descriptors, socket and standard error of the worker to fork.
+It ends with its gateway.
 """
 
 import array
@@ -20,12 +21,13 @@ from runtime.isolate.compiled import CompiledImage
 from runtime.isolate.engine import make_engine
 from runtime.isolate.images import Image, load_image
 from runtime.isolate.isolate import Isolate
-from runtime.worker.lockdown import lock_down
+from runtime.worker.lockdown import UP, lock_down, lock_down_zygote
 from runtime.worker.spares import Spares
 from runtime.worker.worker import Worker
 
 _PR_SET_PDEATHSIG = 1
 _MOST_MESSAGE = 1 << 16
+_DESCRIPTORS = 2
 # Guests give way to the gateway, whose timers have to be on time while every core is taken by spinning programs.
 _NICE = 5
 
@@ -40,6 +42,9 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     images = _load([_compiled(entry) for entry in settings["images"]])
     spares = [Spares(image, _warmed(image)) for image in images]
+    for wall, state in lock_down_zygote().items():
+        if state != UP:
+            log.warning("zygote: %s %s", wall, state)
     gc.collect()
     gc.freeze()
     control.send(b"ready")
@@ -50,8 +55,9 @@ def main() -> None:
         child = os.fork()
         if child == 0:
             control.close()
-            _become_worker(spares, descriptors[0], settings["slots"])
-        os.close(descriptors[0])
+            _become_worker(spares, *descriptors, settings["slots"])
+        for descriptor in descriptors:
+            os.close(descriptor)
         control.send(str(child).encode())
 
 
@@ -67,7 +73,7 @@ def _load(compiled: list[CompiledImage]) -> list[Image]:
 
 def _receive(control: socket.socket) -> tuple[bytes, list[int]]:
     descriptors = array.array("i")
-    message, ancillary, _, _ = control.recvmsg(64, socket.CMSG_SPACE(descriptors.itemsize))
+    message, ancillary, _, _ = control.recvmsg(64, socket.CMSG_SPACE(_DESCRIPTORS * descriptors.itemsize))
     for level, kind, data in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             descriptors.frombytes(data)
@@ -81,10 +87,12 @@ def _warmed(image: Image) -> Isolate:
     return spare
 
 
-def _become_worker(spares: list[Spares], descriptor: int, slots: int) -> None:
+def _become_worker(spares: list[Spares], descriptor: int, stderr: int, slots: int) -> None:
     _die_with_parent()
     logging.raiseExceptions = False
     os.nice(_NICE)
+    os.dup2(stderr, 2)
+    os.close(stderr)
     link = socket.socket(fileno=descriptor)
     Worker(spares, link, slots, lock_down([descriptor])).serve()
 

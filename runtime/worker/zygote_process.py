@@ -4,6 +4,7 @@ import array
 import asyncio
 import json
 import logging
+import os
 import socket
 import subprocess
 import sys
@@ -57,16 +58,20 @@ class ZygoteProcess:
                 raise ZygoteGoneError("the zygote did not say that it is ready")
         return zygote
 
-    async def fork(self, worker_end: socket.socket) -> int:
-        """A worker on `worker_end`, which is closed here. Gives its process id. Raises ZygoteGoneError."""
+    async def fork(self, worker_end: socket.socket, stderr: int) -> int:
+        """A worker on `worker_end`, its standard error on `stderr`; both are closed here. Gives its process id.
+
+        Raises ZygoteGoneError.
+        """
         async with self._turn:
-            descriptors = array.array("i", [worker_end.fileno()])
+            descriptors = array.array("i", [worker_end.fileno(), stderr])
             try:
                 self._control.sendmsg([b"fork"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)])
             except OSError as error:
                 raise ZygoteGoneError(f"the zygote is gone: {error}") from error
             finally:
                 worker_end.close()
+                os.close(stderr)
             return int(await self._answer())
 
     async def _answer(self) -> bytes:

@@ -71,8 +71,8 @@ class FakeWorker:
 
     def __init__(self) -> None:
         ours, self._end = socket.socketpair()
-        ours.setblocking(False)
-        self._end.setblocking(False)
+        for end in (ours, self._end):
+            end.setblocking(False)  # noqa: FBT003 - the standard library's signature
         self._ours = ours
         self.process = FakeProcess(self._end)
         self.ready = asyncio.Event()

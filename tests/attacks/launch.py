@@ -15,7 +15,7 @@ NEUTRAL: dict[Language, str] = {
     "javascript": """
         const names = (object) => Object.getOwnPropertyNames(object).sort().join();
         const all = [globalThis, Object.prototype, Array.prototype, Function.prototype, Promise.prototype, Promise,
-            String.prototype, RegExp.prototype, Error, Error.prototype, JSON, Math, console, Symbol].map(names).join(";");
+            String.prototype, RegExp.prototype, Error, Error.prototype, JSON, Math, Symbol].map(names).join(";");
         let hash = 0;
         for (let i = 0; i < all.length; i++) hash = (hash * 31 + all.charCodeAt(i)) | 0;
         [hash, JSON.stringify({ a: [1] }), Math.max(1, 2), await Promise.resolve(3)]""",

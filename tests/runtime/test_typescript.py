@@ -49,17 +49,14 @@ def parts():
     engine = make_engine()
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(engine))
     eraser = TypeEraser(engine, wasmtime.Module.from_file(engine, str(image_path("typescript"))))
+    eraser.ticker = ticker = Ticker(engine)
     image = JavaScriptImage(engine, wasmtime.Module.from_file(engine, str(image_path("javascript"))))
-    return SimpleNamespace(pool=pool, engine=engine, ticker=Ticker(engine), eraser=eraser, image=image)
+    return SimpleNamespace(pool=pool, engine=engine, ticker=ticker, eraser=eraser, image=image)
 
 
 @pytest.fixture(scope="module")
 def erase(parts):
-    def ticking(source, *rest):
-        with parts.ticker:
-            return parts.eraser.erase(source, *rest)
-
-    return lambda source, *rest: parts.pool.submit(ticking, source, *rest).result()
+    return lambda source, *rest: parts.pool.submit(parts.eraser.erase, source, *rest).result()
 
 
 ERASED = {
