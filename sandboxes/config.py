@@ -87,6 +87,7 @@ class Config(_Model):
 
     listen: Listen = Field(default_factory=Listen, description="Where the API is served.")
     profiles: tuple[str, ...] = Field((), description="Directories of profiles, beside the shipped ones.")
+    images: tuple[str, ...] = Field((), description="Directories of declared images, beside the shipped one.")
     upstreams: dict[UpstreamName, UpstreamConfig] = Field(
         default_factory=dict, description="Where tools come from, by the name programs use: a-z, 0-9 and _."
     )
@@ -142,6 +143,7 @@ def _resolved(config: Config, directory: Path) -> Config:
     return config.model_copy(
         update={
             "profiles": tuple(_absolute(directory, path) for path in config.profiles),
+            "images": tuple(_absolute(directory, path) for path in config.images),
             "upstreams": {name: _resolved_upstream(upstream, directory) for name, upstream in config.upstreams.items()},
             "secrets": {name: _resolved_file(source, "file", directory) for name, source in config.secrets.items()},
             "extra_ca_file": config.extra_ca_file and _absolute(directory, config.extra_ca_file),

@@ -4,10 +4,11 @@ import hashlib
 from functools import cached_property
 from typing import Annotated, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 
 from sandboxes.decision import Decision
 from sandboxes.egress import RuleSet, canonical_json
+from sandboxes.image import IMAGE_NAME
 from sandboxes.limits import Limits
 from sandboxes.tools import ToolRules, decide_tool
 from sandboxes.walls import Wall
@@ -24,6 +25,15 @@ def _unique[T](values: tuple[T, ...]) -> tuple[T, ...]:
         if value in values[:index]:
             raise ValueError(f'"{value}" is listed twice')
     return values
+
+
+def _check_image(image: str, info: ValidationInfo) -> str:
+    if image in {"javascript", "typescript"}:
+        raise ValueError(f'"{image}" is no image that Python programs run on')
+    # Languages with a problem of their own are not in `data`.
+    if image != "python" and "python" not in info.data.get("languages", ("python",)):
+        raise ValueError(f'only Python programs run on "{image}", and languages does not list python')
+    return image
 
 
 class Profile(BaseModel):
@@ -46,6 +56,9 @@ class Profile(BaseModel):
     )
     environments: Annotated[tuple[Environment, ...], AfterValidator(_unique)] = Field(
         min_length=1, description="Environments a caller may name in the request's context."
+    )
+    image: Annotated[str, AfterValidator(_check_image)] = Field(
+        "python", pattern=IMAGE_NAME, description="What Python programs run on: python, or a declared image."
     )
     isolation: Isolation = Field(
         "tenant",

@@ -6,12 +6,14 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from sandboxes.config import Config
+from sandboxes.image import Image
 from sandboxes.json_schema import json_schema
 from sandboxes.profile import Profile
 
 SCHEMAS: dict[str, type[BaseModel]] = {
     "profile.schema.json": Profile,
     "config.schema.json": Config,
+    "image.schema.json": Image,
 }
 """File name, beside this module, to the model it describes."""
 

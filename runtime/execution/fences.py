@@ -14,7 +14,7 @@ PROGRAMS: dict[Label, Language] = {"javascript": "javascript", "typescript": "ty
 """The labels that name a language programs may be in."""
 
 _FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})[ \t]*([^`\n]*)")
-_MOST_BLOCKS = 100
+_MOST_FENCES = 200
 _LABELS: dict[str, Label] = {
     **dict.fromkeys(("js", "javascript", "jsx", "mjs", "cjs", "node", "nodejs", "ecmascript"), "javascript"),
     **dict.fromkeys(("ts", "typescript", "tsx", "mts"), "typescript"),
@@ -53,7 +53,7 @@ def unfence(code: str, family: Family | None) -> Fenced | str | None:
 
     `family`: the language asked for; it chooses among several blocks.
     """
-    if "```" not in code and "~~~" not in code:
+    if not 0 < code.count("```") + code.count("~~~") <= _MOST_FENCES:
         return None
     lines = code.split("\n")
     seen = lines if code.isascii() else [line.strip(INVISIBLE) for line in lines]
@@ -129,8 +129,7 @@ def _choose(blocks: list[Block], family: Family | None) -> Block | str:
     unnamed = [block for block in blocks if not block.label]
     if not runnable and len(unnamed) == 1:
         return unnamed[0]
-    count = len(blocks) if len(blocks) < _MOST_BLOCKS else f"more than {_MOST_BLOCKS}"
-    return f"holds {count} fenced blocks; send one program, without Markdown"
+    return f"holds {len(blocks)} fenced blocks; send one program, without Markdown"
 
 
 def _or_why_not(block: Block) -> Block | str:

@@ -4,10 +4,11 @@ Nothing is parsed here: every step is certain from the text, or is not taken. Li
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from runtime.execution.characters import plain_lines, unescaped, with_straight_quotes, without_odd_characters
-from runtime.execution.fences import PROGRAMS, Label, unfence
+from runtime.execution.fences import PROGRAMS, Fenced, Label, unfence
 from runtime.execution.language import (
     Family,
     Language,
@@ -21,6 +22,13 @@ from runtime.execution.language import (
 from runtime.execution.no_program import why_no_program
 
 _MOST_NESTED_FENCES = 4
+# Longer texts come from programs, not from chats, and would hold the gateway up.
+_MOST_REPAIRED = 65_536
+_REPAIRS: tuple[tuple[Callable[[str], str], str], ...] = (
+    (unescaped, "HTML's escapes undone"),
+    (without_odd_characters, "invisible characters removed"),
+    (with_straight_quotes, "curly quotes made straight"),
+)
 _LABEL_LINE = re.compile(
     r"\s*(?:language\s*[:=]\s*)?(?P<name>javascript|js|typescript|ts|python3?|py)[ \t]*:?[ \t]*(?:\n|\Z)", re.IGNORECASE
 )
@@ -68,28 +76,11 @@ class Refused:
 def take_in(code: str, language: Language | None = None) -> Taken | Refused:
     """The program in a text. `language` is what the caller says it is in. Never raises."""
     family = family_of(language) if language else None
-    text, notes = plain_lines(code), list[str]()
-    label: Label = ""
-    for _ in range(_MOST_NESTED_FENCES):
-        fenced = unfence(text, family)
-        if isinstance(fenced, str):
-            return Refused(fenced)
-        if fenced is None:
-            break
-        text, label = fenced.code, fenced.label or label
-        notes = ["taken out of its Markdown fence"]
-    else:
-        return Refused("is inside too many Markdown fences; send it without Markdown")
-    for change, note in (
-        (unescaped, "HTML's escapes undone"),
-        (without_odd_characters, "invisible characters removed"),
-        (with_straight_quotes, "curly quotes made straight"),
-    ):
-        changed = change(text)
-        if changed != text:
-            text = changed
-            notes.append(note)
-    text, label = _without_label(text, label, notes)
+    notes: list[str] = []
+    found = _out_of_fences(plain_lines(code), family, notes)
+    if isinstance(found, Refused):
+        return found
+    text, label = _without_label(_repaired(found.code, notes), found.label, notes)
     if not text.strip():
         return Refused("is empty; send a program")
     why = why_no_program(text, family)
@@ -102,6 +93,30 @@ def take_in(code: str, language: Language | None = None) -> Taken | Refused:
         notes.append(f"read as {_SPOKEN[settled]}, not {_SPOKEN[language]}")
     text = text if settled == "python" else _with_main_called(text, notes)
     return Taken(text, settled, "; ".join(notes), detected=language is None)
+
+
+def _out_of_fences(text: str, family: Family | None, notes: list[str]) -> Fenced | Refused:
+    found = Fenced(text, "")
+    for _ in range(_MOST_NESTED_FENCES):
+        inner = unfence(found.code, family)
+        if isinstance(inner, str):
+            return Refused(inner)
+        if inner is None:
+            return found
+        found = Fenced(inner.code, inner.label or found.label)
+        notes[:] = ["taken out of its Markdown fence"]
+    return Refused("is inside too many Markdown fences; send it without Markdown")
+
+
+def _repaired(text: str, notes: list[str]) -> str:
+    if len(text) > _MOST_REPAIRED:
+        return text
+    for repair, note in _REPAIRS:
+        repaired = repair(text)
+        if repaired != text:
+            text = repaired
+            notes.append(note)
+    return text
 
 
 def _without_label(text: str, label: Label, notes: list[str]) -> tuple[str, Label]:

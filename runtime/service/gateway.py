@@ -21,6 +21,8 @@ from pydantic import ValidationError
 
 from runtime.execution.executor import Executor
 from runtime.execution.tokens import TokenMint
+from runtime.isolate.compiled import compiled_image
+from runtime.isolate.shipped import TYPE_ERASER, wasm_path
 from runtime.isolate.versions import found_versions, judge
 from runtime.portal.caller import ToolCaller
 from runtime.portal.finder import Finder
@@ -64,7 +66,8 @@ async def serve(settings: GatewaySettings, lines: asyncio.StreamReader) -> None:
             config.upstreams, send=egress.send, transport=egress.transport, service_token=mint.for_service
         )
         images = await needed_images(profiles.values(), state.images)
-        pool = WorkerPool(images, PoolSettings(workers=settings.workers, slots=settings.slots))
+        eraser = await compiled_image(TYPE_ERASER, wasm_path(TYPE_ERASER), state.images)
+        pool = WorkerPool(images, eraser, PoolSettings(workers=settings.workers, slots=settings.slots))
         stack.push_async_callback(pool.close)
         await pool.start()
         executor = Executor(pool, ToolCaller(upstreams), egress, mint)

@@ -10,12 +10,13 @@ from enum import IntEnum
 from typing import Any, NamedTuple
 
 from runtime.isolate import CLOCK_MS, Ending, GuestLimits, LogLine, Outcome, Status, Usage
+from runtime.isolate.erasure import Types
 
 HEADER = struct.Struct("<IBQ")
 MOST_PAYLOAD = 160 << 20
 MOST_CALL_NAME = 512
 
-_RUN = struct.Struct("<B32sqH11qI")
+_RUN = struct.Struct("<BB32sqH11qI")
 _CALL = struct.Struct("<IBHI")
 _RESULT = struct.Struct("<IB")
 _LENGTH = struct.Struct("<I")
@@ -61,6 +62,7 @@ class Run:
     limits: GuestLimits
     program: str
     inputs: str
+    types: Types = Types.KEEP
     clock_ms: int = CLOCK_MS
 
 
@@ -126,16 +128,17 @@ def encode_run(number: int, run: Run) -> bytes:
     limits = run.limits
     program = run.program.encode(errors="replace")
     numbers = [getattr(limits, name) for name in _LIMIT_NAMES]
-    head = _RUN.pack(run.image, run.seed, run.start_ns, run.clock_ms, *numbers, len(program))
+    head = _RUN.pack(run.image, run.types, run.seed, run.start_ns, run.clock_ms, *numbers, len(program))
     return encode(Kind.RUN, number, head + program + run.inputs.encode(errors="replace"))
 
 
 def decode_run(payload: bytes) -> Run:
     """The inverse of encode_run."""
-    image, seed, start_ns, clock_ms, *numbers, length = _RUN.unpack_from(payload)
+    image, types, seed, start_ns, clock_ms, *numbers, length = _RUN.unpack_from(payload)
     text = payload[_RUN.size :]
     return Run(
         image=image,
+        types=Types(types),
         seed=seed,
         start_ns=start_ns,
         limits=GuestLimits(**dict(zip(_LIMIT_NAMES, numbers, strict=True))),

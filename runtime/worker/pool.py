@@ -63,8 +63,9 @@ class _Cordon:
 class WorkerPool:
     """All workers of a cell. `on_available` is called whenever an execution may find a worker that did not before."""
 
-    def __init__(self, images: Sequence[CompiledImage], settings: PoolSettings) -> None:
+    def __init__(self, images: Sequence[CompiledImage], eraser: CompiledImage, settings: PoolSettings) -> None:
         self.images = tuple(images)
+        self._eraser = eraser
         self.on_available: Callable[[], None] = _nothing
         self._index = {image.name: index for index, image in enumerate(images)}
         self._settings = settings
@@ -85,7 +86,7 @@ class WorkerPool:
 
     async def start(self) -> None:
         """Start the zygote and the shared workers; the stand-bys follow. Raises RuntimeError or TimeoutError."""
-        self._zygote = await ZygoteProcess.start(self.images, self._settings.slots)
+        self._zygote = await ZygoteProcess.start(self.images, self._eraser, self._settings.slots)
         self._refill()
         async with asyncio.timeout(_START_S):
             while len(self._cordons[SHARED].links) < self._settings.workers:
@@ -186,7 +187,7 @@ class WorkerPool:
         self._zygote = None
         await zygote.stop()
         try:
-            self._zygote = await ZygoteProcess.start(self.images, self._settings.slots)
+            self._zygote = await ZygoteProcess.start(self.images, self._eraser, self._settings.slots)
         except (OSError, ZygoteGoneError, TimeoutError) as error:
             log.error("the zygote could not be started again: %s", error)
 

@@ -7,12 +7,15 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from runtime.isolate import Event, Guest, LogLine, Outcome, RunSlots, Status
 from runtime.isolate.engine import THREAD_STACK_BYTES, Ticker
-from runtime.isolate.isolate import settle
+from runtime.isolate.erasure import Types
+from runtime.isolate.isolate import Isolate, settle
+from runtime.isolate.typed_run import run_typed
+from runtime.isolate.typescript import TypeEraser
 from runtime.worker import frames
 from runtime.worker.frames import Call, Decoder, Kind, Run
 from runtime.worker.lockdown import Walls
@@ -31,13 +34,20 @@ class Worker:
     starts on the thread that received it, without being handed over.
     """
 
-    def __init__(self, spares: Sequence[Spares], link: socket.socket, slots: int, walls: Walls) -> None:
+    def __init__(
+        self, spares: Sequence[Spares], eraser: TypeEraser, link: socket.socket, slots: int, walls: Walls
+    ) -> None:
         self._spares = spares
         self._link = link
         self._walls = walls
         self._slots = RunSlots(slots)
-        tickers = {id(engine): Ticker(engine) for engine in {id(s.engine): s.engine for s in spares}.values()}
-        self._tickers = [tickers[id(s.engine)] for s in spares]
+        tickers: dict[int, Ticker] = {}
+        for engine in (eraser.engine, *(each.engine for each in spares)):
+            if id(engine) not in tickers:
+                tickers[id(engine)] = Ticker(engine)
+        self._tickers = [tickers[id(each.engine)] for each in spares]
+        self._eraser = eraser
+        eraser.ticker = tickers[id(eraser.engine)]
         self._decoder = Decoder()
         self._sending = threading.Lock()
         self._reading = threading.Lock()
@@ -121,17 +131,30 @@ class Worker:
     def _execute(self, number: int, run: Run) -> None:
         guest = self._guests[number]
         spares = self._spares[run.image]
+        taken: list[Isolate] = []
+
+        def take() -> Isolate:
+            taken.append(spares.take())
+            return taken[-1]
+
         with self._tickers[run.image]:
             if not guest.begin():
                 self._done(number, settle(guest, trapped=True))
                 return
-            isolate = spares.take()
-            outcome = isolate.run(guest, run.program, run.inputs)
+            outcome = self._run(guest, run, take)
             guest.finish()
         self._done(number, outcome)
-        isolate.close()
+        for isolate in taken:
+            isolate.close()
         while not self._jobs and spares.refill_one():
             pass
+        if run.types is not Types.KEEP:
+            self._eraser.prepare()
+
+    def _run(self, guest: Guest, run: Run, take: Callable[[], Isolate]) -> Outcome:
+        if run.types is Types.KEEP:
+            return take().run(guest, run.program, run.inputs)
+        return run_typed(guest, run.program, run.inputs, run.types, take=take, eraser=self._eraser)
 
     def _done(self, number: int, outcome: Outcome) -> None:
         del self._guests[number]

@@ -19,11 +19,15 @@ from typing import Any
 
 from runtime.isolate.compiled import CompiledImage
 from runtime.isolate.engine import make_engine
-from runtime.isolate.images import Image, load_image
+from runtime.isolate.images import Image, load_eraser, load_image
 from runtime.isolate.isolate import Isolate
-from runtime.worker.lockdown import UP, lock_down, lock_down_zygote
+from runtime.isolate.typescript import TypeEraser
+from runtime.worker.lockdown import lock_down, lock_down_zygote
 from runtime.worker.spares import Spares
 from runtime.worker.worker import Worker
+from sandboxes.walls import UP
+
+log = logging.getLogger(__name__)
 
 _PR_SET_PDEATHSIG = 1
 _MOST_MESSAGE = 1 << 16
@@ -40,7 +44,8 @@ def main() -> None:
     settings = json.loads(control.recv(_MOST_MESSAGE))
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    images = _load([_compiled(entry) for entry in settings["images"]])
+    images, eraser = _load([_compiled(entry) for entry in settings["images"]], _compiled(settings["eraser"]))
+    eraser.prepare()
     spares = [Spares(image, _warmed(image)) for image in images]
     for wall, state in lock_down_zygote().items():
         if state != UP:
@@ -52,12 +57,13 @@ def main() -> None:
         message, descriptors = _receive(control)
         if not message:
             os._exit(0)
+        link, stderr = descriptors
         child = os.fork()
         if child == 0:
             control.close()
-            _become_worker(spares, *descriptors, settings["slots"])
-        for descriptor in descriptors:
-            os.close(descriptor)
+            _become_worker(spares, eraser, link, stderr, settings["slots"])
+        os.close(link)
+        os.close(stderr)
         control.send(str(child).encode())
 
 
@@ -65,10 +71,11 @@ def _compiled(entry: dict[str, Any]) -> CompiledImage:
     return CompiledImage(**{**entry, "path": Path(entry["path"])})
 
 
-def _load(compiled: list[CompiledImage]) -> list[Image]:
+def _load(compiled: list[CompiledImage], eraser: CompiledImage) -> tuple[list[Image], TypeEraser]:
     """Every image, in as many engines as there are kinds: counting fuel is a setting of the engine."""
-    engines = {fuel: make_engine(fuel=fuel) for fuel in {image.fuel for image in compiled}}
-    return [load_image(engines[image.fuel], image) for image in compiled]
+    engines = {fuel: make_engine(fuel=fuel) for fuel in {False, *(image.fuel for image in compiled)}}
+    images = [load_image(engines[image.fuel], image) for image in compiled]
+    return images, load_eraser(engines[False], eraser)
 
 
 def _receive(control: socket.socket) -> tuple[bytes, list[int]]:
@@ -87,14 +94,14 @@ def _warmed(image: Image) -> Isolate:
     return spare
 
 
-def _become_worker(spares: list[Spares], descriptor: int, stderr: int, slots: int) -> None:
+def _become_worker(spares: list[Spares], eraser: TypeEraser, descriptor: int, stderr: int, slots: int) -> None:
     _die_with_parent()
     logging.raiseExceptions = False
     os.nice(_NICE)
     os.dup2(stderr, 2)
     os.close(stderr)
     link = socket.socket(fileno=descriptor)
-    Worker(spares, link, slots, lock_down([descriptor])).serve()
+    Worker(spares, eraser, link, slots, lock_down([descriptor])).serve()
 
 
 def _die_with_parent() -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 from runtime.isolate.compiled import CompiledImage
 
@@ -43,7 +44,7 @@ class ZygoteProcess:
         return self._process.poll() is None
 
     @classmethod
-    async def start(cls, images: Sequence[CompiledImage], slots: int) -> "ZygoteProcess":
+    async def start(cls, images: Sequence[CompiledImage], eraser: CompiledImage, slots: int) -> "ZygoteProcess":
         """Start one and wait until its images are loaded. Raises ZygoteGoneError or TimeoutError."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)  # noqa: FBT003 - the standard library's signature
@@ -51,7 +52,7 @@ class ZygoteProcess:
         process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env={}, stdin=subprocess.DEVNULL)  # noqa: S603, ASYNC220 - our own module
         theirs.close()
         zygote = cls(process, ours)
-        settings = {"images": [{**asdict(image), "path": str(image.path)} for image in images], "slots": slots}
+        settings = {"images": [_entry(image) for image in images], "eraser": _entry(eraser), "slots": slots}
         async with asyncio.timeout(_START_S):
             await asyncio.get_running_loop().sock_sendall(ours, json.dumps(settings).encode())
             if await zygote._answer() != b"ready":
@@ -94,3 +95,7 @@ class ZygoteProcess:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+def _entry(image: CompiledImage) -> dict[str, Any]:
+    return {**asdict(image), "path": str(image.path)}

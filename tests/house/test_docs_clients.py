@@ -1,0 +1,98 @@
+"""docs/grpc.md and docs/mcp.md: the clients on these pages run as they stand and print what the pages say."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mcp import StdioServerParameters, stdio_client
+from mcp.client.client import Client as McpClient
+
+from runtime.command.exits import Exit
+from runtime.portal import pair
+from tests.cell import ROOT, TestCell
+
+GRPC = (ROOT / "docs" / "grpc.md").read_text(encoding="utf-8")
+MCP = (ROOT / "docs" / "mcp.md").read_text(encoding="utf-8")
+BETWEEN = "---- next block"
+
+
+def blocks(page: str, kind: str) -> list[str]:
+    return re.findall(rf"^```{kind}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+
+
+def script(page: str) -> str:
+    """The page's Python blocks in order, told apart in the output."""
+    return f"\nprint({BETWEEN!r})\n".join(blocks(page, "python"))
+
+
+def run_script(text: str, directory: Path, cell: TestCell) -> list[str]:
+    """What each block prints."""
+    path = directory / "client.py"
+    path.write_text(text, encoding="utf-8")
+    environment = {**os.environ, "LOCKGATE_HOME": str(cell.state.path), "PYTHONPATH": str(directory)}
+    done = subprocess.run(
+        [sys.executable, str(path)], capture_output=True, text=True, env=environment, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return [part.lstrip("\n") for part in done.stdout.split(f"{BETWEEN}\n")]
+
+
+@pytest.fixture
+def stubs(tmp_path: Path) -> Path:
+    """Made by the page's own command."""
+    command = blocks(GRPC, "sh")[0].replace("\\\n", " ").split()
+    assert command[:2] == ["python", "-m"]
+    made = [argument.replace("out=.", f"out={tmp_path}") for argument in command[1:]]
+    subprocess.run([sys.executable, *made], cwd=ROOT, check=True)
+    return tmp_path
+
+
+def test_the_grpc_page_runs(stubs: Path, cell: TestCell):
+    assert "127.0.0.1:7700" in script(GRPC)
+    printed = run_script(script(GRPC).replace("127.0.0.1:7700", cell.address), stubs, cell)
+    assert printed == blocks(GRPC, "text")
+
+
+def test_the_reasons_of_the_page_are_those_of_the_code():
+    told = set(re.findall(r"^\| `([A-Z_]+)` \|", GRPC, re.MULTILINE))
+    used = set()
+    for path in (ROOT / "runtime" / "service").glob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        used |= set(re.findall(r"ApiError\(\s*grpc\.StatusCode\.\w+,\s*\"([A-Z_]+)\"", text))
+    assert told == used
+
+
+def test_the_exit_statuses_of_the_page_are_those_of_the_code():
+    told = re.findall(r"^\| (\d+) \|", GRPC, re.MULTILINE)
+    assert {int(status) for status in told} == set(Exit)
+
+
+def test_the_http_client_of_the_mcp_page_runs(tmp_path: Path, cell: TestCell):
+    url = "http://127.0.0.1:7701/mcp"
+    assert url in script(MCP)
+    printed = run_script(script(MCP).replace(url, cell.mcp_url), tmp_path, cell)
+    assert printed == blocks(MCP, "text")
+
+
+async def test_the_stdio_configuration_of_the_mcp_page_works(cell: TestCell):
+    server = json.loads(blocks(MCP, "json")[0])["mcpServers"]["lockgate"]
+    assert server["command"] == "lockgate"
+    parameters = StdioServerParameters(
+        command=sys.executable,
+        args=["-m", "runtime.cli", *server["args"], "--server", cell.address],
+        env={"LOCKGATE_HOME": str(cell.state.path), "PATH": os.environ["PATH"]},
+        cwd=ROOT,
+    )
+    async with McpClient(stdio_client(parameters)) as client:
+        done = await client.call_tool("execute", {"code": "return inputs.a", "inputs": {"a": [1]}})
+    assert done.structured_content["result"] == [1]
+
+
+@pytest.mark.parametrize("tool", pair.tools(), ids=lambda tool: tool.name)
+def test_the_arguments_of_the_mcp_page_are_those_of_the_tools(tool):
+    section = MCP.split(f"\n## {tool.name}\n")[1].split("\n## ")[0].split("| structured content")[0]
+    assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == list(tool.input_schema["properties"])
