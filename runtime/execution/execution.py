@@ -12,6 +12,7 @@ from runtime.execution.language import Language
 from runtime.isolate import LogLine, Usage
 from sandboxes.limits import Limits, LimitSource
 from sandboxes.profile import Profile
+from sandboxes.walls import Wall
 
 State = Literal["queued", "running", "ended"]
 
@@ -112,7 +113,7 @@ class Execution:
     result: str = ""
     failure: Failure | None = None
     usage: Usage | None = None
-    missing_walls: Mapping[str, str] = field(default_factory=dict)
+    missing_walls: Mapping[Wall, str] = field(default_factory=dict)
     logs: list[LogLine] = field(default_factory=list)
     calls: list[HostCallRecord] = field(default_factory=list)
     happenings: list[Happening] = field(default_factory=list)

@@ -127,7 +127,7 @@ class Executor:
         self._numbers += 1
         execution.started = time.monotonic()
         execution.state = execution.status = "running"
-        execution.missing_walls = dict(missing_walls(link.walls))
+        execution.missing_walls = missing_walls(link.walls)
         execution.happened("started")
         program = execution.program
         seconds = program.limits.wall_ms / 1e3

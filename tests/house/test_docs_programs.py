@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import dataclass, field
 
+import grpc
 import pytest
 
 from runtime.client import Client
@@ -12,10 +13,12 @@ from tests.cell import ROOT, TestCell
 from tests.service.programs import run
 
 PAGE = (ROOT / "docs" / "writing-programs.md").read_text(encoding="utf-8")
-LANGUAGES = {"js": "javascript", "python": "python"}
+LANGUAGES = {"js": "javascript", "ts": "typescript", "python": "python"}
+# The profile of most tests knows no TypeScript.
+PROFILES = {"typescript": "standard"}
 LEVELS = {1: "debug", 2: "info", 3: "warning", 4: "error"}
 ORIGIN, HOST = "https://rates.example", "rates.example"
-EXPECTATION = re.compile(r"(?://|#) (result|log|error|at|status): (.*)")
+EXPECTATION = re.compile(r"(?://|#) (result|log|error|refused|at|status): (.*)")
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INPUTS = json.loads(next(text for kind, text in BLOCK.findall(PAGE) if kind == "json"))
 
@@ -31,6 +34,7 @@ class Example:
     error: str | None = None
     at: str | None = None
     status: str | None = None
+    refused: str | None = None
     logs: list[str] = field(default_factory=list)
 
 
@@ -71,15 +75,20 @@ def told(execution: pb.Execution, cell: TestCell) -> str:
 def test_the_page_has_examples_in_both_languages():
     found = examples()
     assert {example.language for example in found} == set(LANGUAGES.values())
-    silent = [example.line for example in found if example.result is None and example.error is None]
+    silent = [example.line for example in found if not (example.result or example.error or example.refused)]
     assert silent == []
     assert len(absences()) > 20
 
 
 @pytest.mark.parametrize("example", examples(), ids=lambda example: f"line {example.line}")
 async def test_an_example_gives_what_the_page_says(client: Client, cell: TestCell, example: Example):
-    code = example.code.replace(ORIGIN, cell.site)
-    execution = await run(client, code, example.language, inputs=INPUTS)
+    code, profile = example.code.replace(ORIGIN, cell.site), PROFILES.get(example.language, "tests")
+    if example.refused is not None:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await run(client, code, example.language, inputs=INPUTS, profile=profile)
+        assert caught.value.details() == example.refused
+        return
+    execution = await run(client, code, example.language, inputs=INPUTS, profile=profile)
     shown = told(execution, cell)
     if example.result is not None:
         assert execution.status == pb.STATUS_SUCCEEDED, shown
