@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from runtime.command.connection import find_place
 from runtime.command.exits import Exit
-from runtime.isolate.shipped import NAMES, wasm_path
+from runtime.isolate.shipped import NAMES, TYPE_ERASER, wasm_path
 from runtime.isolate.versions import found_versions, judge
 from runtime.worker.wall_probe import probe_walls
 from sandboxes.config import load_config
@@ -70,7 +70,7 @@ def _packages() -> Iterator[Finding]:
 
 
 def _images() -> Iterator[Finding]:
-    for name in NAMES:
+    for name in (*NAMES, TYPE_ERASER):
         try:
             path = wasm_path(name)
             yield Finding(True, True, f"guest image {name}, {path.stat().st_size / 1e6:.1f} MB")  # noqa: FBT003

@@ -124,7 +124,11 @@ class Execution:
     @property
     def size(self) -> int:
         """Roughly what keeping it costs, in bytes."""
-        return 4_096 + len(self.program.code) + len(self.result) + sum(len(line.text) + 100 for line in self.logs)
+        program, failure = self.program, self.failure
+        texts = [program.code, program.inputs, self.result, *(line.text for line in self.logs)]
+        if failure is not None:
+            texts += [failure.message, failure.stack, failure.source_line]
+        return 4_096 + sum(map(len, texts)) + 100 * len(self.logs) + 600 * len(self.calls)
 
     def happened(self, happening: Happening) -> None:
         """Note something for those who watch, now or later."""

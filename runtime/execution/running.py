@@ -34,6 +34,7 @@ class RunningExecution:
         self._loop = asyncio.get_running_loop()
         self._cancelled = ""
         self._over = False
+        self._log_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self, image: int) -> None:
@@ -100,8 +101,12 @@ class RunningExecution:
         limits = self._execution.program.limits
         logs = self._execution.logs
         for line in lines[: max(0, limits.log_lines - len(logs))]:
-            logs.append(line)
-            self._execution.happened(line)
+            kept = line._replace(text=line.text[: limits.log_line_bytes])
+            self._log_bytes += len(kept.text.encode())
+            if self._log_bytes > limits.log_bytes:
+                return  # an honest worker has ended the program by now
+            logs.append(kept)
+            self._execution.happened(kept)
 
     def on_call(self, call: Call) -> None:  # noqa: D102
         if self._over:
@@ -120,6 +125,9 @@ class RunningExecution:
     def on_done(self, outcome: Outcome) -> None:  # noqa: D102
         ending = outcome.ending
         self._execution.usage = outcome.usage
+        most = self._execution.program.limits.result_bytes
+        if ending.status is Status.SUCCEEDED and len(outcome.result.encode()) > most:
+            ending = Ending(Status.LIMIT_RESULT, "result_bytes", most)
         if ending.status is Status.SUCCEEDED:
             self._execution.result = outcome.result
             self._finish(ending.status, None)
@@ -145,7 +153,8 @@ class RunningExecution:
 def _types(program: Program) -> Types:
     if program.language == "typescript":
         return Types.ERASE
-    return Types.IF_NEEDED if program.language == "javascript" and program.detected else Types.KEEP
+    may_be = program.language == "javascript" and program.detected and "typescript" in program.profile.languages
+    return Types.IF_NEEDED if may_be else Types.KEEP
 
 
 def guest_limits(limits: Limits) -> GuestLimits:

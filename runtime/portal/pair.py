@@ -51,7 +51,7 @@ def tools() -> list[mcp_types.Tool]:
             input_schema=_schema(
                 {
                     "code": {"type": "string"},
-                    "language": {"enum": ["javascript", "python"]},
+                    "language": {"enum": ["javascript", "typescript", "python"]},
                     "inputs": {},
                     "profile": {"type": "string"},
                 },

@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
-IMAGES = ("javascript", "python", "typescript")
+from sandboxes.image import BASE_IMAGES as IMAGES
+
+__all__ = ["BUILT", "IMAGES", "image_path"]
+
 BUILT = Path(__file__).parent / "built"
 
 

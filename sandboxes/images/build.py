@@ -1,4 +1,8 @@
-"""Build guest images: `python -m sandboxes.images.build [javascript|python]...`, all of them if none is named."""
+"""Build guest images: `python -m sandboxes.images.build [image]...`.
+
+Images are those that Lockgate has of its own, all of which are built if none is named, and those declared in a file
+`<image>.yaml`, here or in the directories named by `--from`.
+"""
 
 import argparse
 import hashlib
@@ -6,10 +10,11 @@ import importlib
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from sandboxes.image_file import ImageError, load_images
 from sandboxes.images import BUILT, IMAGES, image_path
 
 
@@ -28,8 +33,16 @@ def _say(line: str) -> None:
     sys.stderr.flush()
 
 
-def _builder(name: str) -> Builder:
-    return importlib.import_module(f"sandboxes.images.build_{name}")
+def _builder(name: str, directories: Sequence[Path] = ()) -> Builder:
+    """Imported when needed: building takes packages that running does not. Raises RuntimeError for an unknown name."""
+    if name in IMAGES:
+        return importlib.import_module(f"sandboxes.images.build_{name}")
+    from sandboxes.images.build_packages import PackageImage  # noqa: PLC0415
+
+    try:
+        return PackageImage(load_images(directories).get(name))
+    except (LookupError, ImageError) as error:
+        raise RuntimeError(error.args[0]) from None
 
 
 def is_current(name: str, inputs: str) -> bool:
@@ -46,9 +59,14 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def build_image(name: str, report: Callable[[str], None] = _say, *, again: bool = False) -> None:
-    """Build one image unless its inputs did not change; `again` builds it in any case."""
-    builder = _builder(name)
+def build_image(
+    name: str, report: Callable[[str], None] = _say, *, again: bool = False, directories: Sequence[Path] = ()
+) -> None:
+    """Build one image unless its inputs did not change; `again` builds it in any case.
+
+    Raises RuntimeError that says what is wrong.
+    """
+    builder = _builder(name, directories)
     if not again and is_current(name, builder.inputs()):
         report(f"{name}: up to date")
         return
@@ -65,16 +83,16 @@ def build_image(name: str, report: Callable[[str], None] = _say, *, again: bool 
 def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m sandboxes.images.build", description=__doc__)
-    parser.add_argument("images", nargs="*", metavar="image", help=f"any of: {', '.join(IMAGES)}")
+    parser.add_argument("images", nargs="*", metavar="image", help=f"{', '.join(IMAGES)}, or one that is declared")
     parser.add_argument("--again", action="store_true", help="build even if nothing changed")
+    parser.add_argument(
+        "--from", dest="directories", action="append", type=Path, default=[], help="a directory of declared images"
+    )
     options = parser.parse_args(arguments)
-    unknown = [name for name in options.images if name not in IMAGES]
-    if unknown:
-        parser.error(f"unknown image {unknown[0]}: choose from {', '.join(IMAGES)}")
     BUILT.mkdir(parents=True, exist_ok=True)
     for name in options.images or IMAGES:
         try:
-            build_image(name, again=options.again)
+            build_image(name, again=options.again, directories=options.directories)
         except RuntimeError as error:
             _say(f"{name}: {error}")
             return 1

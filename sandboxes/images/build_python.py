@@ -15,6 +15,7 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -56,17 +57,18 @@ _DATA_SUFFIXES = (".json", ".txt", ".xml", ".dtd", ".tab")
 def inputs() -> str:
     """Digest (hex SHA-256) of everything the image is made from: sources, this file, tool versions."""
     digest = hashlib.sha256()
-    digest.update("\n".join(_tools()).encode())
+    digest.update("\n".join(tools()).encode())
     for path in [Path(__file__), *sorted(_SOURCES.rglob("*"))]:
         if path.suffix in {".py", ".wit"} and "__pycache__" not in path.parts:
             digest.update(f"{path.relative_to(_HERE)}\0".encode() + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
 
-def _tools() -> list[str]:
-    tools = [f"{tool}=={version(tool)}" for tool in _TOOLS]
+def tools() -> list[str]:
+    """What builds the image and decides its bytes, each with its version."""
+    versions = [f"{tool}=={version(tool)}" for tool in _TOOLS]
     # Time zones come from the tzdata package, which an environment may lack; then zoneinfo knows UTC only.
-    return tools + ([f"tzdata=={version('tzdata')}"] if find_spec("tzdata") else ["no tzdata"])
+    return versions + ([f"tzdata=={version('tzdata')}"] if find_spec("tzdata") else ["no tzdata"])
 
 
 def build(target: Path, report: Report) -> dict[str, Any]:
@@ -77,44 +79,76 @@ def build(target: Path, report: Report) -> dict[str, Any]:
     """
     with tempfile.TemporaryDirectory(prefix="lockgate-python-") as name:
         work = Path(name)
-        library = _library(work, report)
+        library = standard_library(work, report)
         report("python: snapshotting the guest")
-        shutil.copytree(_SOURCES / "guest", work / "guest", ignore=shutil.ignore_patterns("__pycache__"))
-        for part in ("library.blob", "library.json"):
-            shutil.copy(library / part, work / "guest" / part)
-        _componentize(_SOURCES / "guest.wit", "guest", "entry", work / "guest", work / "guest.wasm")
-        image = (work / "guest.wasm").read_bytes()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = target.with_suffix(".part")
-    scratch.write_bytes(image)
-    scratch.replace(target)
-    modules = json.loads((library / "library.json").read_text())["modules"]
+        image = snapshot_guest(work, library)
+    write_image(target, image)
+    modules = library.index["modules"]
     report(f"python: {len(image) / 1e6:.1f} MB, {len(modules)} library modules")
     return {
         "language": "python",
         "bytes": len(image),
         "library_modules": len(modules),
-        "tools": _tools(),
+        "tools": tools(),
     }
 
 
-def _library(work: Path, report: Report) -> Path:
-    """The compiled library's folder, from the cache if it was made by the same tools and compiler source."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Library:
+    """Compiled modules and data files: one blob, the index that says where each lies in it, and what compiled them."""
+
+    blob: bytes
+    index: dict[str, Any]
+    compiler: Path
+
+
+def snapshot_guest(work: Path, library: Library) -> bytes:
+    """The guest started with this library in memory, as a component. Raises RuntimeError with the tool's output."""
+    shutil.copytree(_SOURCES / "guest", work / "guest", ignore=shutil.ignore_patterns("__pycache__"))
+    (work / "guest" / "library.blob").write_bytes(library.blob)
+    (work / "guest" / "library.json").write_text(json.dumps(library.index))
+    _componentize(_SOURCES / "guest.wit", "guest", "entry", work / "guest", work / "guest.wasm")
+    return (work / "guest.wasm").read_bytes()
+
+
+def write_image(target: Path, image: bytes) -> None:
+    """Put an image in its place at once."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scratch = target.with_suffix(".part")
+    scratch.write_bytes(image)
+    scratch.replace(target)
+
+
+def guest_modules() -> frozenset[str]:
+    """Top-level modules that are the guest's own."""
+    return frozenset(path.stem for path in (_SOURCES / "guest").iterdir()) | {"codemode", "wit_world"}
+
+
+def standard_library(work: Path, report: Report) -> Library:
+    """The compiled library, from the cache if it was made by the same tools and compiler source."""
     compiler = _SOURCES / "compiler"
-    parts = ["\n".join(_tools()).encode(), Path(__file__).read_bytes()]
+    parts = ["\n".join(tools()).encode(), Path(__file__).read_bytes()]
     parts += [path.read_bytes() for path in sorted(compiler.iterdir()) if path.is_file()]
     folder = _CACHE / hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
     if (folder / "library.json").exists():
         report("python: standard library already compiled")
-        return folder
+        return _cached(folder)
     report("python: building the guest's compiler")
     _componentize(compiler / "compiler.wit", "compiler-guest", "compiler_entry", compiler, work / "compiler.wasm")
     report("python: compiling the standard library")
     blob, index = _compile(work / "compiler.wasm", _sources(_shared_object()) | _time_zones())
     folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(work / "compiler.wasm", folder / "compiler.wasm")
     (folder / "library.blob").write_bytes(blob)
-    (folder / "library.json").write_text(json.dumps(index))
-    return folder
+    # The index last: what it stands beside is whole.
+    (folder / "library.json.part").write_text(json.dumps(index))
+    (folder / "library.json.part").replace(folder / "library.json")
+    return _cached(folder)
+
+
+def _cached(folder: Path) -> Library:
+    index = json.loads((folder / "library.json").read_text())
+    return Library(blob=(folder / "library.blob").read_bytes(), index=index, compiler=folder / "compiler.wasm")
 
 
 def _shared_object() -> Path:
@@ -168,7 +202,7 @@ def _zstd_frames(data: bytes) -> Iterator[bytes]:
 
 
 def _compile(compiler: Path, files: dict[str, bytes]) -> tuple[bytes, dict[str, Any]]:
-    run = _Compiler(compiler)
+    run = Compiler(compiler)
     blob = bytearray()
     modules: dict[str, tuple[int, int, bool]] = {}
     data: dict[str, tuple[int, int]] = {}
@@ -178,7 +212,7 @@ def _compile(compiler: Path, files: dict[str, bytes]) -> tuple[bytes, dict[str, 
         start = len(blob)
         if path.endswith(".py"):
             stem = path.removesuffix(".py").removesuffix("/__init__")
-            blob += run(stem.replace("/", "."), files[path])
+            blob += run(stem.replace("/", "."), files[path].decode("utf-8-sig"))
             modules[stem.replace("/", ".")] = (start, len(blob), path.endswith("/__init__.py"))
         elif path.endswith(_DATA_SUFFIXES) or path.startswith("tzdata/"):
             blob += files[path]
@@ -186,8 +220,11 @@ def _compile(compiler: Path, files: dict[str, bytes]) -> tuple[bytes, dict[str, 
     return bytes(blob), {"modules": modules, "files": data}
 
 
-class _Compiler:
-    """The compiler component under Wasmtime: module name and source in, marshalled code out."""
+class Compiler:
+    """The compiler component under Wasmtime: module name and source in, marshalled code out.
+
+    Raises RuntimeError for a source that does not compile.
+    """
 
     def __init__(self, path: Path) -> None:
         config = wasmtime.Config()
@@ -204,12 +241,12 @@ class _Compiler:
         assert function is not None
         self._function = function
 
-    def __call__(self, name: str, source: bytes) -> bytes:
-        request = json.dumps({"name": name, "source": source.decode("utf-8-sig")})
+    def __call__(self, name: str, source: str) -> bytes:  # noqa: D102 - the class says it
+        request = json.dumps({"name": name, "source": source})
         answer: str = self._function(self._store, request)
         self._function.post_return(self._store)
         if answer.startswith("!"):
-            raise RuntimeError(f"the standard library's {name} does not compile: {answer[1:]}")
+            raise RuntimeError(f"{name} does not compile: {answer[1:]}")
         return base64.b64decode(answer)
 
 

@@ -66,3 +66,55 @@ def test_the_table_of_shipped_profiles_names_them_all() -> None:
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\((?!https?://)([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
     assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def slug(heading: str) -> str:
+    """A heading's anchor, as the usual renderers make it."""
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_anchors_are_headings_of_their_page(page: Path) -> None:
+    lost = []
+    for target, anchor in re.findall(r"\]\((?!https?://)([^)#]*)#([^)]+)\)", page.read_text(encoding="utf-8")):
+        text = (page.parent / target if target else page).read_text(encoding="utf-8")
+        if anchor not in map(slug, re.findall(r"^#+ (.+)$", text, re.MULTILINE)):
+            lost.append(f"{target}#{anchor}")
+    assert lost == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_that_a_page_names_are_there(page: Path) -> None:
+    named = re.findall(
+        r"`((?:runtime|egress|sandboxes|tests|bench|proto|docs)/[\w./-]+\.\w+)`", page.read_text(encoding="utf-8")
+    )
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def walk() -> list[tuple[list[str], list[str]]]:
+    """Each step of the architecture's walk: its files, its functions."""
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| [^|]+ \| (`[^|]+`) \| (`[^|]+`) \|$", page.split("## The life")[0], re.MULTILINE)
+    steps = [(re.findall(r"`([^`]+)`", files), re.findall(r"`([^`]+)`", names)) for files, names in rows]
+    return [step for step in steps if all(file.endswith(".py") for file in step[0])]
+
+
+def test_the_walk_through_the_code_names_what_is_there() -> None:
+    assert len(walk()) > 20
+    for files, functions in walk():
+        text = "".join((ROOT / file).read_text(encoding="utf-8") for file in files)
+        lost = [
+            name for name in functions if not re.search(rf"^\s*(?:async )?(?:def|class) {name}\b", text, re.MULTILINE)
+        ]
+        assert lost == [], files
+
+
+def test_every_decision_is_listed_and_fits_on_half_a_page() -> None:
+    directory = ROOT / "docs" / "decisions"
+    listed = re.findall(r"^\| \[\d+\]\(([^)]+)\)", (directory / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    pages = sorted(path.name for path in directory.glob("0*.md"))
+    assert listed == pages
+    for name in pages:
+        text = (directory / name).read_text(encoding="utf-8")
+        assert re.findall(r"^\*\*(\w+)\.\*\*", text, re.MULTILINE) == ["Context", "Choice", "Consequence"]
+        assert len(text.split()) <= 330, name

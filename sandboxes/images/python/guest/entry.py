@@ -14,7 +14,11 @@ import sys  # noqa: E402
 import wit_world  # noqa: E402
 from lockgate import preload  # noqa: E402
 
-preload.load()
+preload.load_codecs()
+preload.load(preload.NAMES.split())
+
+if library.distribution_folders():
+    from lockgate import distributions  # noqa: F401 (it has to be in the snapshot)
 
 import requests  # noqa: E402, F401 (it has to be in the snapshot)
 from lockgate import absent, clock, execution, locks, loop, output, randomness, refusals, urllib_bridge  # noqa: E402
@@ -45,7 +49,8 @@ class WitWorld(wit_world.WitWorld):
             return BROKEN
 
 
-execution.practise()
+preload.load(library.declared["preload"])
+execution.practise(library.declared["practice"])
 gc.collect()
 gc.freeze()
 gc.set_threshold(20_000, 10, 0)

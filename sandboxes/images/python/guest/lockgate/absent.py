@@ -4,6 +4,7 @@ import sys
 
 _NETWORK = "use await fetch(...), requests or urllib.request.urlopen"
 _THIRD_PARTY = "this image has the standard library and a requests-shaped module"
+_here = _THIRD_PARTY
 
 REASONS = {
     "_ssl": f"TLS is done outside the sandbox; {_NETWORK}",
@@ -88,9 +89,12 @@ class Absent:
         reason = REASONS.get(name)
         # 0 is this function, 1 importlib's _find_spec, 2 the import itself or importlib.util.find_spec.
         if reason is not None and sys._getframe(2).f_code.co_name != "find_spec":  # noqa: SLF001
-            raise ModuleNotFoundError(f"No module named {name!r}: {reason}", name=name)
+            raise ModuleNotFoundError(f"No module named {name!r}: {reason.replace(_THIRD_PARTY, _here)}", name=name)
 
 
 def install() -> None:
     """Put the finder behind every other."""
+    global _here  # noqa: PLW0603 (one image)
+    if (distributions := sys.modules.get("lockgate.distributions")) is not None:
+        _here = f"{_THIRD_PARTY}, and {distributions.described()}"
     sys.meta_path.append(Absent)

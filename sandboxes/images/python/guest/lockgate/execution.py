@@ -5,6 +5,7 @@ import inspect
 import json
 import linecache
 import sys
+from collections.abc import Iterable
 from functools import partial
 from types import ModuleType
 from typing import Any
@@ -36,6 +37,7 @@ except KeyError as error:
     "x = 1\nif x > 0:\n    raise ValueError('no')",
 )
 _PRACTICE_ROUNDS = 40
+_DECLARED_ROUNDS = 16
 # Once an isolate, ahead of need.
 _REHEARSAL = "1 + 1"
 _rehearsed = False
@@ -69,9 +71,17 @@ def run(request: str) -> str:
     return _end(outcome, source)
 
 
-def practise() -> None:
-    """Before the snapshot: run the practice programs; none of them calls the host."""
+def practise(declared: Iterable[str]) -> None:
+    """Before the snapshot: run the practice programs, ours and the declaration's; none of them calls the host.
+
+    A declared one that fails is a broken declaration: RuntimeError.
+    """
     global _rehearsed  # noqa: PLW0603 (once an isolate)
+    for source in declared:
+        for _ in range(_DECLARED_ROUNDS):
+            outcome = run(json.dumps({"code": source, "inputs": "null", "max_result_bytes": 1 << 20}))
+            if outcome[0] == "0":
+                raise RuntimeError(f"practice: {json.loads(outcome[1:])['message']}\n{source}")
     for _ in range(_PRACTICE_ROUNDS):
         for source in _PRACTICE:
             run(json.dumps({"code": source, "inputs": '{"a": [1, 2]}'}))

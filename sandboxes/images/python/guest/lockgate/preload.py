@@ -2,6 +2,7 @@
 
 import codecs
 import importlib
+from collections.abc import Iterable
 
 NAMES = """
 abc argparse array ast asyncio base64 bisect calendar cmath collections collections.abc colorsys
@@ -21,9 +22,13 @@ CODECS = (
 )
 
 
-def load() -> None:
-    """Import them all; a missing one is a broken image."""
+def load_codecs() -> None:
+    """Have the codecs found."""
     for codec in CODECS.split():
         codecs.lookup(codec)
-    for name in NAMES.split():
+
+
+def load(names: Iterable[str]) -> None:
+    """Import them all; a missing one is a broken image."""
+    for name in names:
         importlib.import_module(name)
