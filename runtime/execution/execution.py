@@ -38,7 +38,7 @@ class Program:
     @property
     def image(self) -> str:
         """The image it runs on, by its name in the pool."""
-        image = "python" if self.language == "python" else "javascript"
+        image = self.profile.image if self.language == "python" else "javascript"
         return f"{image}+fuel" if self.limits.fuel else image
 
 

@@ -27,8 +27,8 @@ from sandboxes.state import StateDirectory
 log = logging.getLogger(__name__)
 
 START_TIMEOUT_S = 60.0
-SLOTS = 2
-"""Guests that run at once in a worker: two keep a core each busy, since wasm runs without the GIL; more wait for it."""
+SLOTS = 1
+"""Guests that run at once in a worker. A process more beats a thread more: each has an address space of its own."""
 
 # Beside these nothing of this process's environment reaches the gateway: variables may hold secrets.
 _KEPT_VARIABLES = frozenset({"PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER", "LOGNAME", "VIRTUAL_ENV"})
@@ -36,7 +36,7 @@ _KEPT_VARIABLES = frozenset({"PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CellOptions:
-    """What a cell is started with. `config_file` None means no upstreams; `listen` overrides the configuration's."""
+    """What a cell is started with. `config_file` None means no upstreams; `any_port` overrides the configuration's."""
 
     state: StateDirectory
     config_file: Path | None = None
@@ -129,8 +129,8 @@ class Cell:
             grpc_address=self.grpc_address,
             mcp_address=self.mcp_address,
             token_key=self._key,
-            workers=self._options.workers or max(1, usable_cores() // SLOTS),
-            slots=min(SLOTS, usable_cores()),
+            workers=self._options.workers or usable_cores(),
+            slots=SLOTS,
         ).model_dump_json()
 
     async def _gateway_ready(self, _: Ready) -> None:

@@ -40,6 +40,7 @@ from runtime.service.settings import EgressAddress, GatewaySettings
 from runtime.service.standard_services import add_standard_services
 from runtime.worker.pool import PoolSettings, WorkerPool
 from sandboxes.config import Config, load_config
+from sandboxes.image_file import load_images
 from sandboxes.profile_file import load_profiles
 from sandboxes.state import open_state
 
@@ -65,7 +66,8 @@ async def serve(settings: GatewaySettings, lines: asyncio.StreamReader) -> None:
         upstreams = Upstreams(
             config.upstreams, send=egress.send, transport=egress.transport, service_token=mint.for_service
         )
-        images = await needed_images(profiles.values(), state.images)
+        declared = load_images([Path(place) for place in config.images])
+        images = await needed_images(profiles.values(), state.images, declared)
         eraser = await compiled_image(TYPE_ERASER, wasm_path(TYPE_ERASER), state.images)
         pool = WorkerPool(images, eraser, PoolSettings(workers=settings.workers, slots=settings.slots))
         stack.push_async_callback(pool.close)

@@ -1,8 +1,8 @@
 """The gateway's workers by cordon: which executions may share a process, and which workers stand by.
 
 Every worker begins as a stand-by, forked and locked down with a warmed spare of each image. A cordon takes one
-when it needs it: the shared cordon keeps as many as there are cores, a tenant's keeps one while it has work, and
-a dedicated execution takes one for itself alone.
+when it needs it: the shared cordon keeps as many as there are cores, a tenant's takes up to as many while it has
+work for them, and a dedicated execution takes one for itself alone.
 """
 
 import asyncio
@@ -100,19 +100,17 @@ class WorkerPool:
             return self._take_standby()
         if isolation == "shared":
             return self._least_loaded(self._cordons[SHARED])
-        cordon = self._cordons.get(tenant)
-        if cordon is None or not cordon.links:
-            link = self._take_standby()
-            if link is None:
-                return None
-            cordon = self._cordons.setdefault(tenant, _Cordon())
+        cordon = self._cordons.setdefault(tenant, _Cordon())
+        busy = all(link.load >= self._settings.slots for link in cordon.links)
+        if busy and len(cordon.links) < self._settings.workers and (link := self._take_standby()) is not None:
             cordon.links.append(link)
         return self._least_loaded(cordon)
 
     def _least_loaded(self, cordon: _Cordon) -> Link | None:
         if not cordon.links:
             return None
-        link = min(cordon.links, key=lambda candidate: candidate.load)
+        # Of two that are idle the one that has served less: the other may still prepare its next spare.
+        link = min(cordon.links, key=lambda candidate: (candidate.load, candidate.served))
         if link.served >= self._settings.most_served:
             self._retire(cordon, link)
         return link

@@ -96,5 +96,5 @@ def install() -> None:
     """Put the finder behind every other."""
     global _here  # noqa: PLW0603 (one image)
     if (distributions := sys.modules.get("lockgate.distributions")) is not None:
-        _here = f"{_THIRD_PARTY}, and {distributions.described()}"
+        _here = f"this image has the standard library, a requests-shaped module and {distributions.described()}"
     sys.meta_path.append(Absent)
