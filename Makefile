@@ -45,7 +45,7 @@ format: $(INSTALLED)
 	@$(BIN)/ruff format
 
 generate: $(INSTALLED)
-	@$(BIN)/python proto/generate.py
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python proto/generate.py
 	@$(BIN)/python -m sandboxes.schema
 
 bench: setup

@@ -40,7 +40,9 @@ async def _search(arguments: argparse.Namespace) -> int:
         print(f"lockgate: no tool matches: {', '.join(reply.unmatched_terms)}", file=sys.stderr)
     for upstream in reply.upstreams:
         print(f"lockgate: upstream {upstream.name} is {upstream.state}: {upstream.reason}", file=sys.stderr)
-    if not reply.tools:
+    if not reply.catalog_size:
+        print("lockgate: the catalog is empty: no lockgate.yaml was found here, or it has no upstream", file=sys.stderr)
+    elif not reply.tools:
         print(f"lockgate: nothing found among {reply.catalog_size} tools", file=sys.stderr)
     return Exit.SUCCESS if reply.tools else Exit.PROGRAM_ERROR
 

@@ -51,7 +51,7 @@ def find_place(*, config: str | None, server: str | None, embedded: bool = False
 async def connected(place: Place) -> AsyncIterator[Client]:
     """A client of the server that was named, of one that runs where the configuration says, or of an own cell."""
     token = os.environ.get("LOCKGATE_TOKEN") or place.state.token().get_secret_value()
-    address = place.server or (None if place.embedded else await _running(place))
+    address = place.server or (None if place.embedded else await _running(place, token))
     if address is not None:
         async with Client(address, token) as client:
             yield client
@@ -64,14 +64,14 @@ async def connected(place: Place) -> AsyncIterator[Client]:
             yield client
 
 
-async def _running(place: Place) -> str | None:
+async def _running(place: Place, token: str) -> str | None:
     address = place.config.listen.grpc
     host, port = split_endpoint(address)
     with contextlib.suppress(OSError, TimeoutError):
         async with asyncio.timeout(_PATIENCE_S):
             _, writer = await asyncio.open_connection(host, port)
             writer.close()
-        async with Client(address, place.state.token().get_secret_value()) as client:
+        async with Client(address, token) as client:
             with contextlib.suppress(grpc.aio.AioRpcError):
                 await client.profiles()
                 return address

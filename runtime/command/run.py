@@ -97,12 +97,18 @@ async def _follow(client: Client, request: pb.ExecuteRequest) -> pb.Execution:
         if event.HasField("log"):
             logs.append(event.log)
             level = _LEVELS.get(event.log.level, "")
-            print(f"[{level}] {event.log.text}" if level else event.log.text, file=sys.stderr, flush=True)
+            text = _harmless(event.log.text)
+            print(f"[{level}] {text}" if level else text, file=sys.stderr, flush=True)
         elif event.HasField("finished"):
             execution = event.finished
             execution.logs.extend(logs)
             return execution
     raise RuntimeError("the stream ended before the execution did")
+
+
+def _harmless(text: str) -> str:
+    """A program's text for a terminal: without control characters, which could rewrite what stands there."""
+    return "".join(c if c.isprintable() or c in "\t\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def _explain(execution: pb.Execution) -> str:
@@ -115,4 +121,4 @@ def _explain(execution: pb.Execution) -> str:
             lines.append("    " + " " * (error.column - 1) + "^")
     if error.side_effects_possible:
         lines.append("lockgate: host calls that may have changed something had been made")
-    return "\n".join(lines)
+    return _harmless("\n".join(lines))

@@ -15,7 +15,14 @@ def add_parser(commands: Any) -> None:
     """The command's options."""
     parser = commands.add_parser("serve", help="run the service")
     parser.add_argument("--config", help="lockgate.yaml to use")
-    parser.add_argument("--workers", type=int, default=None, help="worker processes; default: one per core")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        choices=range(1, 65),
+        metavar="N",
+        default=None,
+        help="worker processes; default: one per core",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON line with the addresses when ready")
     parser.set_defaults(main=_serve)
 

@@ -59,6 +59,14 @@ class HostCallRecord:
     credential: str = ""
     read_only: bool = False
 
+    @property
+    def may_have_changed(self) -> bool:
+        """Whether it may have changed something outside: not if it only reads, and not if it never left."""
+        never_left = self.outcome == "denied" or (
+            self.outcome in {"not_found", "invalid_argument"} and not self.http_status
+        )
+        return not self.read_only and not never_left
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Failure:
@@ -118,6 +126,7 @@ class Execution:
     calls: list[HostCallRecord] = field(default_factory=list)
     happenings: list[Happening] = field(default_factory=list)
     watchers: int = 0
+    attempts: int = 0
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -138,4 +147,4 @@ class Execution:
 
     def side_effects_possible(self) -> bool:
         """Whether a host call that may change something had been made."""
-        return any(not call.read_only for call in self.calls)
+        return any(call.may_have_changed for call in self.calls)

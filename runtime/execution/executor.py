@@ -10,7 +10,7 @@ from runtime.execution.fair_queue import FairQueue
 from runtime.execution.host_calls import Fetcher, HostCalls, Tools
 from runtime.execution.hostcall import CallContext
 from runtime.execution.registry import Registry
-from runtime.execution.running import RunningExecution
+from runtime.execution.running import AGAIN, RunningExecution
 from runtime.execution.tokens import TokenMint
 from runtime.isolate import Status
 from runtime.worker.link import Link
@@ -126,6 +126,7 @@ class Executor:
     def _start(self, execution: Execution, link: Link) -> None:
         self._numbers += 1
         execution.started = time.monotonic()
+        execution.attempts += 1
         execution.state = execution.status = "running"
         execution.missing_walls = missing_walls(link.walls)
         execution.happened("started")
@@ -155,7 +156,11 @@ class Executor:
         self._by_tenant[tenant] -= 1
         if not self._by_tenant[tenant]:
             del self._by_tenant[tenant]
-        self._end(execution, status, failure)
+        if status == AGAIN:
+            execution.state = execution.status = "queued"
+            self._queue.push(execution)
+        else:
+            self._end(execution, status, failure)
         self._pool.release(run.link, execution.program.profile.isolation)
         self._start_next()
 

@@ -18,6 +18,11 @@ REPLY_GRACE_S = 0.008
 KILL_GRACE_S = 0.25
 """How long after the deadline the gateway answers by itself, and how much later a silent worker is killed."""
 
+AGAIN = "again"
+"""Finished only here: its worker died before anything was seen of it, so it may run once more."""
+
+_MOST_ATTEMPTS = 2
+
 type Finished = Callable[[Execution, str, Failure | None], None]
 
 
@@ -137,7 +142,12 @@ class RunningExecution:
             self._finish(ending.status, limit_failure(self._execution, ending, outcome.error, self._cancelled))
 
     def on_lost(self, reason: str) -> None:  # noqa: D102
-        self._finish("lost", lost_failure(self._execution, reason))
+        execution = self._execution
+        unseen = not (execution.logs or execution.calls) and execution.attempts < _MOST_ATTEMPTS
+        if unseen and not self._cancelled and not self._over:
+            self._finish(AGAIN, None)
+        else:
+            self._finish("lost", lost_failure(execution, reason))
 
     def _finish(self, status: str, failure: Failure | None) -> None:
         if self._over:

@@ -73,7 +73,6 @@ async def serve(settings: GatewaySettings, lines: asyncio.StreamReader) -> None:
         stack.push_async_callback(pool.close)
         await pool.start()
         executor = Executor(pool, ToolCaller(upstreams), egress, mint)
-        stack.push_async_callback(executor.close)
         readiness = Readiness(judge(found_versions(), config.accept_vulnerable_versions), pool.walls)
         if readiness.refusals:
             log.error("no execution is started: %s", readiness.refusals)
@@ -81,6 +80,7 @@ async def serve(settings: GatewaySettings, lines: asyncio.StreamReader) -> None:
         server = await _grpc_server(settings.grpc_address, authenticator, servicer, Finder(upstreams))
         await server.start()
         stack.push_async_callback(server.stop, _STOP_GRACE_S)
+        stack.push_async_callback(executor.close)
         await stack.enter_async_context(serve_mcp(settings, token, authenticator.bearer))
         _say({"ready": True})
         await _follow(lines, egress, upstreams, stack)
@@ -118,8 +118,10 @@ async def _grpc_server(
         )
     )
     await add_standard_services(server, (runtime.full_name, portal_service.full_name), authenticator)
-    if server.add_insecure_port(address) == 0:
-        raise OSError(f"cannot listen on {address}")
+    try:
+        server.add_insecure_port(address)
+    except RuntimeError:
+        raise OSError(f"cannot listen on {address}; does another service, or another Lockgate, listen there?") from None
     return server
 
 

@@ -109,3 +109,26 @@ async def test_a_dedicated_worker_is_gone_after_its_execution(client, cell):
 async def test_more_dedicated_executions_than_stand_bys_all_run(client):
     replies = await asyncio.gather(*(client.execute(wanted("dedicated", "a", "1 + 1")) for _ in range(20)))
     assert {reply.status for reply in replies} == {pb.STATUS_SUCCEEDED}
+
+
+async def test_a_program_whose_worker_dies_before_anything_is_seen_of_it_runs_again(client, cell):
+    code = "const until = Date.now() + 0; let x = 0; for (let i = 0; i < 3e7; i++) x += i; 'done'"
+    execution = asyncio.ensure_future(client.execute(wanted("dedicated", "a", code)))
+    before = workers(cell)
+    async with asyncio.timeout(10):
+        while (spinning := next(iter(busy(before)), None)) is None:
+            await asyncio.sleep(0.005)
+    with contextlib.suppress(psutil.NoSuchProcess):
+        psutil.Process(spinning).kill()
+    reply = await execution
+    assert (reply.status, reply.result_json) == (pb.STATUS_SUCCEEDED, '"done"')
+
+
+def busy(pids: set[int]) -> list[int]:
+    """Those that have computed for a while: starting takes a worker a few milliseconds."""
+    found = []
+    for pid in pids:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if psutil.Process(pid).cpu_times().user > 0.05:
+                found.append(pid)
+    return found

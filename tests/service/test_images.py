@@ -85,7 +85,7 @@ async def test_a_profile_that_names_none_has_the_standard_library(client):
 
 async def test_limits_hold_on_a_declared_image(client):
     execution = await run(client, "while True: pass", "python", profile="basics", limits={"cpu_ms": 50})
-    assert execution.status == pb.STATUS_CPU_LIMIT
+    assert execution.status == pb.STATUS_LIMIT_CPU
 
 
 def test_a_service_does_not_start_without_an_image_that_a_profile_names(place):

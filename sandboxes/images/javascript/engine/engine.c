@@ -16,11 +16,27 @@ static inline __attribute__((always_inline)) void *engine_frame_address(void)
     __asm__ volatile("" : "=r"(address) : "0"(frame) : "memory");
     return address;
 }
+
+/* Every frame of a stack's text ends with a byte put by dbuf_putc: there the prelude's are taken out again. */
+#include "cutils.h"
+#include "quickjs.h"
+static int engine_put(DynBuf *buffer, uint8_t byte);
+
+/* QuickJS pushes onto lists of its own (JSON.stringify, groupBy) as push does for a program, through setters of
+   Array.prototype. Declarations begin with a type and calls with `ctx`: the calls go to engine_push. */
+#define js_array_push(first, ...) PUSH_##first, __VA_ARGS__)
+#define PUSH_JSContext (js_array_push)(JSContext
+#define PUSH_ctx engine_push(ctx
+static JSValue engine_push(JSContext *ctx, JSValueConst list, int count, JSValueConst *values, int unshift);
+
+#define dbuf_putc engine_put
 #define vsnprintf engine_vsnprintf
 #define __builtin_frame_address(level) engine_frame_address()
 #include "quickjs.c"
 #undef __builtin_frame_address
 #undef vsnprintf
+#undef dbuf_putc
+#undef js_array_push
 #include "guest.h"
 
 /* Names a program may expect from a browser or from Node, and what to use here instead. `typeof` still says undefined. */
@@ -65,6 +81,48 @@ static int engine_vsnprintf(char *out, size_t size, const char *format, va_list 
     if (!instead)
         return snprintf(out, size, "%s is not defined", name);
     return snprintf(out, size, "%s is not defined: not available in this sandbox, %s", name, instead);
+}
+
+static bool prelude_hidden;
+
+void engine_hide_prelude(void)
+{
+    prelude_hidden = true;
+}
+
+/* Takes back the line just written if what stands in its last parentheses is a place in the prelude. */
+static void drop_prelude_frame(DynBuf *buffer)
+{
+    static const char mark[] = " (lockgate:";
+    const size_t mark_len = sizeof(mark) - 1, end = buffer->size - 1;
+    size_t start = end, paren = 0;
+    for (; start > 0 && buffer->buf[start - 1] != '\n'; start--)
+        if (!paren && buffer->buf[start] == '(')
+            paren = start;
+    if (paren > start && end - paren >= mark_len && memcmp(buffer->buf + paren - 1, mark, mark_len) == 0)
+        buffer->size = start;
+}
+
+static int engine_put(DynBuf *buffer, uint8_t byte)
+{
+    if (dbuf_putc(buffer, byte))
+        return -1;
+    if (byte == '\n' && prelude_hidden && ((JSRuntime *)buffer->opaque)->in_build_stack_trace)
+        drop_prelude_frame(buffer);
+    return 0;
+}
+
+static JSValue engine_push(JSContext *ctx, JSValueConst list, int count, JSValueConst *values, int unshift)
+{
+    int64_t len;
+    if (ctx->std_array_prototype)
+        return js_array_push(ctx, list, count, values, unshift);
+    if (js_get_length64(ctx, &len, list))
+        return JS_EXCEPTION;
+    for (int i = 0; i < count; i++)
+        if (JS_CreateDataPropertyUint32(ctx, list, len + i, js_dup(values[i]), JS_PROP_THROW) < 0)
+            return JS_EXCEPTION;
+    return js_int64(len + count);
 }
 
 void engine_seed_math_random(JSContext *ctx, uint64_t state)

@@ -30,7 +30,7 @@ static void finish(bool ok, const char *json, size_t len)
 }
 
 /* A failed allocation outside JavaScript has nobody to catch it. */
-static void *must(void *pointer)
+void *must(void *pointer)
 {
     if (pointer)
         return pointer;
@@ -365,4 +365,5 @@ GUEST_EXPORT("seal") void guest_seal(void)
     JS_SetHostPromiseRejectionTracker(runtime, track_rejection, NULL);
     memory_keep_reserve();
     memory_make_room();
+    engine_hide_prelude();
 }

@@ -23,6 +23,9 @@ GUEST_IMPORT("done") void host_done(uint32_t ok, const char *json, size_t len);
 
 enum log_level { LOG_DEBUG = 1, LOG_INFO = 2, LOG_WARN = 3, LOG_ERROR = 4 };
 
+/* guest.c: a pointer, or the end: out of memory is told to the host, then it traps. */
+void *must(void *pointer);
+
 /* limits: come with the run request, in bytes of UTF-8. */
 struct limits {
     uint32_t call_bytes, log_line_bytes, result_bytes;
@@ -67,6 +70,7 @@ bool memory_was_short(void);
 /* engine.c: what needs QuickJS's own source in view. */
 void engine_seed_math_random(JSContext *ctx, uint64_t state);
 void engine_close_stack_hooks(JSContext *ctx);
+void engine_hide_prelude(void);
 JSValue engine_eval(JSContext *ctx, const char *source, size_t len, const char *file, int flags);
 JSValue engine_eval_without_source(JSContext *ctx, const char *source, size_t len, const char *file);
 

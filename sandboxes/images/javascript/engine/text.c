@@ -93,9 +93,7 @@ void text_log(uint32_t level, struct text text)
                                        (unsigned)limits.log_line_bytes);
     size_t room = limits.log_line_bytes > mark_len ? limits.log_line_bytes - mark_len : 0;
     size_t keep = whole_characters(text.data, room);
-    char *line = malloc(keep + mark_len);
-    if (!line)
-        __builtin_trap();
+    char *line = must(malloc(keep + mark_len));
     memcpy(line, text.data, keep);
     memcpy(line + keep, mark, mark_len);
     host_log(level, line, keep + mark_len);

@@ -1,9 +1,18 @@
 /* The WHATWG URL parser, ada, as two functions without state: a URL is its normalised text and nine offsets into it. */
+#include <cstdlib>
+#include <new>
+
 #include "ada.h"
 
 #include "guest.h"
 
 using ada::url_aggregator;
+
+/* Without exceptions the library's own would abort, and nobody would know why. */
+void *operator new(size_t size)
+{
+    return must(malloc(size ? size : 1));
+}
 
 static void put(JSContext *ctx, JSValue object, const char *name, uint32_t value)
 {

@@ -134,7 +134,14 @@
     return merged;
   };
 
-  const parsed = (text, base) => native.url(String(text), base === undefined ? undefined : String(base));
+  // Of a URL as it is given, of a base and of a value set: in UTF-16 units. Written out it may be nine times as long.
+  const MAX_URL = 1 << 20;
+  const bounded = (value) => {
+    const text = String(value);
+    if (text.length <= MAX_URL) return text;
+    throw new TypeError("a URL has at most " + MAX_URL + " characters here, not " + text.length + ": send data in a body");
+  };
+  const parsed = (text, base) => native.url(bounded(text), base === undefined ? undefined : bounded(base));
   const isSpecial = (protocol) => protocol === "http:" || protocol === "https:" || protocol === "ws:" || protocol === "wss:" || protocol === "ftp:";
 
   const part = (record, which) => {
@@ -175,7 +182,7 @@
     static { recordOf = (value) => (typeof value === "object" && value !== null && #record in value ? value.#record : undefined); }
     static canParse(text, base = undefined) { return parsed(text, base) !== undefined; }
     static parse(text, base = undefined) { return parsed(text, base) === undefined ? null : new URL(text, base); }
-    #set(which, value) { this.#record = native.urlWith(this.#record.href, which, String(value)); }
+    #set(which, value) { this.#record = native.urlWith(this.#record.href, which, bounded(value)); }
     #refresh() {
       if (this.#params !== undefined) adopt(this.#params, parsePairs(slice(part(this.#record, SEARCH), 1)), this.#written);
     }

@@ -21,7 +21,19 @@ if library.distribution_folders():
     from lockgate import distributions  # noqa: F401 (it has to be in the snapshot)
 
 import requests  # noqa: E402, F401 (it has to be in the snapshot)
-from lockgate import absent, clock, execution, locks, loop, output, randomness, refusals, urllib_bridge  # noqa: E402
+from lockgate import (  # noqa: E402
+    absent,
+    clock,
+    declared,
+    execution,
+    locks,
+    loop,
+    memory,
+    output,
+    randomness,
+    refusals,
+    urllib_bridge,
+)
 from lockgate.calls import codemode  # noqa: E402
 from lockgate.web import fetch  # noqa: E402
 
@@ -36,6 +48,8 @@ BROKEN = (
     '0{"name":"BrokenInterpreter","message":"the program broke its own interpreter","stack":"","line":null,'
     '"column":null,"source_line":null,"limit":null,"call":null}'
 )
+OUT_OF_MEMORY = "0" + memory.OUT_OF_MEMORY
+WARM = "1null"
 
 
 class WitWorld(wit_world.WitWorld):
@@ -44,13 +58,19 @@ class WitWorld(wit_world.WitWorld):
     def run(self, request: str) -> str:
         """Run one program; see `lockgate.execution`."""
         try:
-            return execution.run(request)
+            outcome = execution.run(request)
+            if outcome != WARM:
+                memory.release_for_leaving()
+                memory.fit(outcome)
+            return outcome
+        except MemoryError:
+            return OUT_OF_MEMORY
         except:  # noqa: E722 (a program may have broken every name in here, even BaseException)
             return BROKEN
 
 
-preload.load(library.declared["preload"])
-execution.practise(library.declared["practice"])
+declared.prepare(library.declared["preload"], library.declared["practice"])
+execution.practise()
 gc.collect()
 gc.freeze()
 gc.set_threshold(20_000, 10, 0)

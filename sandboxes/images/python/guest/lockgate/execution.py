@@ -5,7 +5,6 @@ import inspect
 import json
 import linecache
 import sys
-from collections.abc import Iterable
 from functools import partial
 from types import ModuleType
 from typing import Any
@@ -17,6 +16,7 @@ from lockgate.failure import ResultTooLargeError, error_json, forget
 from lockgate.host import calls
 from lockgate.limits import limits
 from lockgate.loop import finish, loop
+from lockgate.memory import OUT_OF_MEMORY, release_for_telling
 from lockgate.program import FILE, FUNCTION, IMPORT_STAR, RESULT, compile_program
 
 # What nearly every program does. Run often before the snapshot, so that the interpreter has specialised its code
@@ -37,7 +37,6 @@ except KeyError as error:
     "x = 1\nif x > 0:\n    raise ValueError('no')",
 )
 _PRACTICE_ROUNDS = 40
-_DECLARED_ROUNDS = 16
 # Once an isolate, ahead of need.
 _REHEARSAL = "1 + 1"
 _rehearsed = False
@@ -49,8 +48,20 @@ def offer(**names: Any) -> None:
     _NAMES.update(names)
 
 
+# Ready before it is needed, when there is no memory to put it together.
+_OUT_OF_MEMORY = "0" + OUT_OF_MEMORY
+
+
 def run(request: str) -> str:
     """Run one program: "1" and its result's JSON, or "0" and an error's JSON; never raises."""
+    try:
+        return _outcome(request)
+    except MemoryError:  # while an error was told
+        release_for_telling()
+        return _OUT_OF_MEMORY
+
+
+def _outcome(request: str) -> str:
     source = ""
     try:
         fields = json.loads(request)
@@ -64,6 +75,7 @@ def run(request: str) -> str:
     except SystemExit as error:
         outcome = _exited(error, source)
     except MemoryError as error:
+        release_for_telling()
         forget(error)
         outcome = "0" + error_json(error, source)
     except BaseException as error:  # noqa: BLE001 (nothing may leave but an outcome)
@@ -71,17 +83,9 @@ def run(request: str) -> str:
     return _end(outcome, source)
 
 
-def practise(declared: Iterable[str]) -> None:
-    """Before the snapshot: run the practice programs, ours and the declaration's; none of them calls the host.
-
-    A declared one that fails is a broken declaration: RuntimeError.
-    """
+def practise() -> None:
+    """Before the snapshot: run the practice programs; none of them calls the host."""
     global _rehearsed  # noqa: PLW0603 (once an isolate)
-    for source in declared:
-        for _ in range(_DECLARED_ROUNDS):
-            outcome = run(json.dumps({"code": source, "inputs": "null", "max_result_bytes": 1 << 20}))
-            if outcome[0] == "0":
-                raise RuntimeError(f"practice: {json.loads(outcome[1:])['message']}\n{source}")
     for _ in range(_PRACTICE_ROUNDS):
         for source in _PRACTICE:
             run(json.dumps({"code": source, "inputs": '{"a": [1, 2]}'}))

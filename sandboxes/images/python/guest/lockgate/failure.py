@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any
 
 from lockgate.calls import ToolError
+from lockgate.memory import OUT_OF_MEMORY, release_for_telling
 from lockgate.program import FILE, PARSER_STACK
 from lockgate.text import cut
 
@@ -14,11 +15,6 @@ _MAX_MESSAGE = 4_000
 _MAX_STACK = 8_000
 _MAX_SOURCE_LINE = 400
 _FIRST_FRAMES, _LAST_FRAMES = 4, 8
-
-OUT_OF_MEMORY = (
-    '{"name":"MemoryError","message":"the program used up its memory","stack":"","line":null,"column":null,'
-    '"source_line":null,"limit":"memory","call":null}'
-)
 
 
 class ResultTooLargeError(ValueError):
@@ -30,6 +26,7 @@ def error_json(error: BaseException, source: str) -> str:
     try:
         return json.dumps(_describe(error, source), ensure_ascii=True)
     except MemoryError:
+        release_for_telling()
         return OUT_OF_MEMORY
     except BaseException as second:  # noqa: BLE001 (a hostile __str__ must not break the protocol)
         return json.dumps(_error(type(error).__name__, f"(no message: {type(second).__name__} while telling it)"))
@@ -220,6 +217,6 @@ def _syntax_lines(error: SyntaxError, source: str) -> list[str]:
 
 def forget(error: BaseException) -> None:
     """Let go of what the program holds: after a MemoryError that is where the memory is."""
-    traceback.clear_frames(error.__traceback__)
     if (main := sys.modules.get("__main__")) is not None:
         main.__dict__.clear()
+    traceback.clear_frames(error.__traceback__)

@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import wit_world
 
+from lockgate.memory import fit
+
 TOOL = 1
 FETCH = 2
 FOREVER = (1 << 64) - 1
@@ -36,6 +38,8 @@ class Calls:
 
     def submit(self, kind: int, name: str, payload: str, deliver: Deliver) -> int:
         """Begin a host call; `deliver(ok, payload)` is called from within a later `wait`."""
+        fit(name)
+        fit(payload)
         number = self._next
         self._next = number + 1
         self._pending[number] = deliver

@@ -8,6 +8,7 @@ import warnings
 import wit_world
 
 from lockgate.limits import limits
+from lockgate.memory import fit
 from lockgate.text import cut, encoded
 
 DEBUG, INFO, WARNING, ERROR = 1, 2, 3, 4
@@ -15,7 +16,9 @@ DEBUG, INFO, WARNING, ERROR = 1, 2, 3, 4
 
 def emit(level: int, line: str, dropped: int = 0) -> None:
     """Hand one line to the host, cut to the limit."""
-    wit_world.log(level, cut(line, limits.max_log_line_bytes, dropped))
+    text = cut(line, limits.max_log_line_bytes, dropped)
+    fit(text)
+    wit_world.log(level, text)
 
 
 def emit_lines(level: int, text: str) -> None:
