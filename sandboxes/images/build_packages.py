@@ -5,6 +5,7 @@ same blob; the guest then imports and practises what the declaration says before
 """
 
 import hashlib
+import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import decode_source
@@ -46,7 +47,7 @@ class PackageImage:
             report(f"{name}: compiling the packages")
             library = _extended(standard, self._image, wheels, report)
             report(f"{name}: snapshotting the guest")
-            data = build_python.snapshot_guest(Path(folder), library)
+            data = _snapshot(Path(folder), library)
         build_python.write_image(target, data)
         report(f"{name}: {len(data) / 1e6:.1f} MB, {', '.join(package.pin for package in packages)}")
         return {
@@ -149,6 +150,16 @@ def _extended(standard: Library, image: Image, wheels: Sequence[Wheel], report: 
         index={"modules": modules, "files": files, "packages": packages},
         compiler=standard.compiler,
     )
+
+
+def _snapshot(folder: Path, library: Library) -> bytes:
+    try:
+        return build_python.snapshot_guest(folder, library)
+    except RuntimeError as error:
+        # What the guest itself found wrong with the declaration, without the tool's own words around it.
+        if reason := re.search(r"RuntimeError: declaration: (.*)", str(error), re.DOTALL):
+            raise RuntimeError(reason[1].strip()) from None
+        raise
 
 
 def _memory_bytes(component: bytes) -> int:

@@ -90,25 +90,35 @@ void engine_hide_prelude(void)
     prelude_hidden = true;
 }
 
-/* Takes back the line just written if what stands in its last parentheses is a place in the prelude. */
-static void drop_prelude_frame(DynBuf *buffer)
+static size_t last_line(const DynBuf *buffer)
 {
-    static const char mark[] = " (lockgate:";
-    const size_t mark_len = sizeof(mark) - 1, end = buffer->size - 1;
-    size_t start = end, paren = 0;
-    for (; start > 0 && buffer->buf[start - 1] != '\n'; start--)
-        if (!paren && buffer->buf[start] == '(')
-            paren = start;
-    if (paren > start && end - paren >= mark_len && memcmp(buffer->buf + paren - 1, mark, mark_len) == 0)
-        buffer->size = start;
+    size_t start = buffer->size ? buffer->size - 1 : 0;
+    while (start > 0 && buffer->buf[start - 1] != '\n')
+        start--;
+    return start;
 }
 
+/* Whether the last parentheses of the last line begin with `text`: a file, or what else QuickJS says of a function. */
+static bool last_line_says(const DynBuf *buffer, const char *text)
+{
+    size_t start = last_line(buffer), at = buffer->size, len = strlen(text);
+    while (at > start && buffer->buf[at - 1] != '(')
+        at--;
+    return at > start && buffer->size - at >= len && memcmp(buffer->buf + at, text, len) == 0;
+}
+
+/* With a frame of the prelude go the engine's own functions that it called. */
 static int engine_put(DynBuf *buffer, uint8_t byte)
 {
     if (dbuf_putc(buffer, byte))
         return -1;
-    if (byte == '\n' && prelude_hidden && ((JSRuntime *)buffer->opaque)->in_build_stack_trace)
-        drop_prelude_frame(buffer);
+    if (byte != '\n' || !prelude_hidden || !((JSContext *)buffer->opaque)->rt->in_build_stack_trace)
+        return 0;
+    if (!last_line_says(buffer, "lockgate:"))
+        return 0;
+    do
+        buffer->size = last_line(buffer);
+    while (last_line_says(buffer, "native)"));
     return 0;
 }
 

@@ -136,10 +136,15 @@
 
   // Of a URL as it is given, of a base and of a value set: in UTF-16 units. Written out it may be nine times as long.
   const MAX_URL = 1 << 20;
+  const fits = (text) => text === undefined || text.length <= MAX_URL;
   const bounded = (value) => {
     const text = String(value);
-    if (text.length <= MAX_URL) return text;
+    if (fits(text)) return text;
     throw new TypeError("a URL has at most " + MAX_URL + " characters here, not " + text.length + ": send data in a body");
+  };
+  const canParse = (text, base) => {
+    const given = String(text), root = base === undefined ? undefined : String(base);
+    return fits(given) && fits(root) && parsed(given, root) !== undefined;
   };
   const parsed = (text, base) => native.url(bounded(text), base === undefined ? undefined : bounded(base));
   const isSpecial = (protocol) => protocol === "http:" || protocol === "https:" || protocol === "ws:" || protocol === "wss:" || protocol === "ftp:";
@@ -180,8 +185,8 @@
       if (this.#record === undefined) throw invalid(text, base);
     }
     static { recordOf = (value) => (typeof value === "object" && value !== null && #record in value ? value.#record : undefined); }
-    static canParse(text, base = undefined) { return parsed(text, base) !== undefined; }
-    static parse(text, base = undefined) { return parsed(text, base) === undefined ? null : new URL(text, base); }
+    static canParse(text, base = undefined) { return canParse(text, base); }
+    static parse(text, base = undefined) { return canParse(text, base) ? new URL(text, base) : null; }
     #set(which, value) { this.#record = native.urlWith(this.#record.href, which, bounded(value)); }
     #refresh() {
       if (this.#params !== undefined) adopt(this.#params, parsePairs(slice(part(this.#record, SEARCH), 1)), this.#written);

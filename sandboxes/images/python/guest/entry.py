@@ -49,7 +49,6 @@ BROKEN = (
     '"column":null,"source_line":null,"limit":null,"call":null}'
 )
 OUT_OF_MEMORY = "0" + memory.OUT_OF_MEMORY
-WARM = "1null"
 
 
 class WitWorld(wit_world.WitWorld):
@@ -58,11 +57,7 @@ class WitWorld(wit_world.WitWorld):
     def run(self, request: str) -> str:
         """Run one program; see `lockgate.execution`."""
         try:
-            outcome = execution.run(request)
-            if outcome != WARM:
-                memory.release_for_leaving()
-                memory.fit(outcome)
-            return outcome
+            return execution.run(request)
         except MemoryError:
             return OUT_OF_MEMORY
         except:  # noqa: E722 (a program may have broken every name in here, even BaseException)
@@ -71,6 +66,7 @@ class WitWorld(wit_world.WitWorld):
 
 declared.prepare(library.declared["preload"], library.declared["practice"])
 execution.practise()
+memory.keep()
 gc.collect()
 gc.freeze()
 gc.set_threshold(20_000, 10, 0)

@@ -20,16 +20,18 @@ def prepare(modules: Iterable[str], programs: Iterable[str]) -> None:
     """Import the modules, run the programs. There is no host yet: log lines go nowhere, calls are refused."""
     host = wit_world.log, wit_world.submit, wit_world.wait
     wit_world.log, wit_world.submit, wit_world.wait = _drop, _refuse, _refuse
-    try:
-        for name in modules:
-            preload.load([name])
-        for number, program in enumerate(programs):
-            _practise(number, program)
-    except BaseException as error:  # noqa: BLE001 (whatever it was, it is told)
-        # The program's own streams lead to the host, which is not there.
-        sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
-        raise RuntimeError(f"lockgate: {type(error).__name__}: {error}") from None
+    for name in modules:
+        _preload(name)
+    for number, program in enumerate(programs):
+        _practise(number, program)
     wit_world.log, wit_world.submit, wit_world.wait = host
+
+
+def _preload(name: str) -> None:
+    try:
+        preload.load([name])
+    except BaseException as error:  # noqa: BLE001 (whatever it was, it is told)
+        _fail(f"preload: {name} does not import: {type(error).__name__}: {error}")
 
 
 def _practise(number: int, program: str) -> None:
@@ -38,7 +40,13 @@ def _practise(number: int, program: str) -> None:
         outcome = execution.run(request)
         if outcome[0] == "0":
             error = json.loads(outcome[1:])
-            raise RuntimeError(f"practice[{number}]: {error['name']}: {error['message']} (line {error['line']})")
+            _fail(f"practice[{number}], line {error['line']}: {error['name']}: {error['message']}")
+
+
+def _fail(reason: str) -> NoReturn:
+    # The streams of programs lead to the host, which is not there.
+    sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
+    raise RuntimeError(f"declaration: {reason}") from None
 
 
 def _drop(*_: object) -> None:

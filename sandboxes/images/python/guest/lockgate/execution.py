@@ -16,7 +16,7 @@ from lockgate.failure import ResultTooLargeError, error_json, forget
 from lockgate.host import calls
 from lockgate.limits import limits
 from lockgate.loop import finish, loop
-from lockgate.memory import OUT_OF_MEMORY, release_for_telling
+from lockgate.memory import OUT_OF_MEMORY, fit, release_for_leaving, release_for_telling
 from lockgate.program import FILE, FUNCTION, IMPORT_STAR, RESULT, compile_program
 
 # What nearly every program does. Run often before the snapshot, so that the interpreter has specialised its code
@@ -58,6 +58,7 @@ def run(request: str) -> str:
         return _outcome(request)
     except MemoryError:  # while an error was told
         release_for_telling()
+        release_for_leaving()
         return _OUT_OF_MEMORY
 
 
@@ -80,7 +81,10 @@ def _outcome(request: str) -> str:
         outcome = "0" + error_json(error, source)
     except BaseException as error:  # noqa: BLE001 (nothing may leave but an outcome)
         outcome = "0" + error_json(error, source)
-    return _end(outcome, source)
+    outcome = _end(outcome, source)
+    release_for_leaving()
+    fit(outcome)
+    return outcome
 
 
 def practise() -> None:

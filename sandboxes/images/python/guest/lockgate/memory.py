@@ -10,8 +10,14 @@ OUT_OF_MEMORY = (
 _FOR_TELLING = 640 << 10
 _FOR_LEAVING = 128 << 10
 _SMALL = 32 << 10
-_telling = [bytearray(_FOR_TELLING)]
-_leaving = [bytearray(_FOR_LEAVING)]
+_telling: list[bytearray] = []
+_leaving: list[bytearray] = []
+
+
+def keep() -> None:
+    """Keep back what there will be to release; once, before the snapshot."""
+    _telling.append(bytearray(_FOR_TELLING))
+    _leaving.append(bytearray(_FOR_LEAVING))
 
 
 def release_for_telling() -> None:
