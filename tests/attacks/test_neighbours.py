@@ -66,9 +66,6 @@ async def test_a_signal_while_a_host_call_blocks_disturbs_nobody(target: Target,
     assert event.finished.result_json == '"TimeoutError"'
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the guest answers BrokenInterpreter when memory is short while it tells the error"
-)
 async def test_python_without_memory_for_an_error_is_still_out_of_memory(target: Target, client: Client):
     def attack(size: int) -> Attack:
         return python(

@@ -126,10 +126,42 @@ def test_tampering_does_not_hide_an_error(run: RunJavaScript, tampering: str) ->
     assert (error["name"], error["message"]) == ("ReferenceError", "end")
 
 
-def test_engine_calls_setters_on_array_prototype_and_the_program_alone_suffers(run: RunJavaScript) -> None:
-    """QuickJS's JSON.stringify pushes onto an ordinary array. The outcome is an error, the host's protocol stands."""
-    guest = run("Object.defineProperty(Array.prototype, 0, { set() { throw 1 } }); ({ a: 1 })")
-    assert "cannot be described" in guest.error["message"]
+def test_the_engines_own_lists_ignore_setters_on_array_prototype(run: RunJavaScript) -> None:
+    setter = "Object.defineProperty(Array.prototype, 0, { set() { throw 1 } });"
+    assert run(f"{setter} ({{ a: [{{ b: [1] }}] }})").value == {"a": [{"b": [1]}]}
+    assert run(f"{setter} Object.groupBy([1, 2, 3], (x) => x % 2)").value == {"0": [2], "1": [1, 3]}
+    assert run(f"{setter} await codemode.x.y({{ a: 1 }}); 1", answer=lambda _: Answer(1)).value == 1
+    assert "refers back" in run(f"{setter} const a = {{}}; a.a = a; a").error["message"]
+    # What the program itself does by assignment still calls it.
+    assert run(f"{setter} try {{ [].push(2) }} catch (e) {{ e }}").value == 1
+
+
+STACKS = {
+    "codemode()": "codemode()",
+    "set": "codemode.x = 1",
+    "arguments": "await codemode.a.b(1)",
+    "headers": "new Headers({ 'a b': 1 })",
+    "clone": "structuredClone(() => {})",
+    "getter": "structuredClone({ get a() { throw new Error('x') } })",
+    "timer": "setTimeout(1)",
+    "dom": "crypto.getRandomValues(new Uint8Array(1e6))",
+}
+
+
+@pytest.mark.parametrize("program", STACKS.values(), ids=STACKS.keys())
+def test_a_stack_has_the_programs_frames_only(run: RunJavaScript, program: str) -> None:
+    stack = run(f"let s; try {{ {program} }} catch (e) {{ s = e.stack }} s").value
+    frames = stack.splitlines()
+    assert frames
+    assert all("(program.js:1:" in frame for frame in frames)
+
+
+def test_an_own_function_called_by_the_prelude_is_a_frame(run: RunJavaScript) -> None:
+    program = (
+        "let s; const c = new AbortController(); c.signal.onabort = function mine() { s = new Error().stack };\n"
+        "c.abort(); s"
+    )
+    assert [frame.split()[1] for frame in run(program).value.splitlines()] == ["mine", "<eval>"]
 
 
 def test_no_internal_function_shows_itself(run: RunJavaScript) -> None:
@@ -276,6 +308,26 @@ def test_a_request_that_does_not_fit_traps_after_telling(javascript_module: wasm
     with pytest.raises((wasmtime.Trap, wasmtime.WasmtimeError)):
         guest.run("x" * (64 * MIB))
     assert guest.error["limit"] == "memory"
+
+
+def test_a_url_that_does_not_fit_traps_after_telling(javascript_module: wasmtime.Module) -> None:
+    guest = Guest(javascript_module, memory_bytes=32 * MIB)
+    with pytest.raises((wasmtime.Trap, wasmtime.WasmtimeError)):
+        guest.run("new URL('http://a/' + '\\u20ac'.repeat(1e6)).href")
+    assert guest.error["limit"] == "memory"
+
+
+def test_a_url_is_bounded(run: RunJavaScript) -> None:
+    long = "'x'.repeat(2 ** 20)"
+    for program in (
+        f"new URL('http://a/' + {long})",
+        f"await fetch('http://a/' + {long})",
+        f"new URL('/', 'http://a/' + {long})",
+    ):
+        error = run(program).error
+        assert (error["name"], "at most 1048576 characters" in error["message"]) == ("TypeError", True)
+    assert "at most 1048576" in run(f"const u = new URL('http://a/'); u.search = {long} + 'x'").error["message"]
+    assert run(f"[URL.canParse('http://a/' + {long}), URL.parse('http://a/' + {long})]").value == [False, None]
 
 
 def test_malformed_request_traps(javascript_module: wasmtime.Module) -> None:

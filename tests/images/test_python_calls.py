@@ -1,6 +1,6 @@
 """Calls of tools, the event loop over the host's events, and time."""
 
-# ruff: noqa: E501, ISC004 (programs in tables are one line each)
+# ruff: noqa: E501 (programs in tables are one line each)
 
 import json
 from typing import Any

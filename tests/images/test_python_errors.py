@@ -122,6 +122,36 @@ def test_exhausted_memory_can_be_caught(python: Image) -> None:
     assert python.run("try:\n    bytearray(10 ** 9)\nexcept MemoryError:\n    x = 'caught'\nx").value == "caught"
 
 
+FULL = """
+a = []
+for size in (10 ** 6, 10 ** 4, 10):
+    try:
+        while True: a.append(bytes(size))
+    except MemoryError: pass
+"""
+TEXTS = "a = []\ntry:\n  while True: a.append('x' * 60 + str(len(a)))\nexcept MemoryError: "
+SHORT = {
+    "errors kept": "a = []\nwhile True:\n  try: 1 / 0\n  except Exception as e: a.append((e, [0] * 136))",
+    "told by exit": TEXTS + "raise SystemExit(a)",
+    "told by error": TEXTS + "raise ValueError(a)",
+    "logged": FULL + "while True:\n  print('x' * 4000)\n  a.append(bytes(10))",
+    "called": FULL + "while True: await codemode.x.y(b='x' * 4000)",
+}
+
+
+@pytest.mark.parametrize("warm", [True, False], ids=["warm", "cold"])
+@pytest.mark.parametrize("code", SHORT.values(), ids=SHORT.keys())
+def test_out_of_memory_while_an_error_is_told(python: Image, code: str, warm: bool) -> None:
+    outcome = python.run(code, memory=64 << 20, warm=warm)
+    assert outcome.trap is None
+    assert outcome.error is not None
+    assert (outcome.error["name"], outcome.error["limit"]) == ("MemoryError", "memory")
+
+
+def test_a_result_is_given_without_memory(python: Image) -> None:
+    assert python.run(FULL + "None", memory=64 << 20).raw == "1null"
+
+
 DEADLOCKS = {
     "an event": "import asyncio\nawait asyncio.Event().wait()",
     "a future": "import asyncio\nawait asyncio.get_running_loop().create_future()",

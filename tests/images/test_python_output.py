@@ -1,6 +1,6 @@
 """print, standard error, logging and warnings as log lines."""
 
-# ruff: noqa: E501, ISC004 (programs in tables are one line each)
+# ruff: noqa: E501 (programs in tables are one line each)
 
 import pytest
 

@@ -177,7 +177,11 @@ async def test_cancelling_the_request_cancels_the_program(mode: str) -> None:
         ("search", {"query": "x", "cursor": "bad"}, "cursor: this is not a cursor of a search"),
         ("search", {"querry": "x"}, "querry: is not an argument; there are query, describe, language, limit, cursor"),
         ("execute", {}, "code: is required (a string)"),
-        ("execute", {"code": "x", "language": "ruby"}, 'language: expected "javascript" or "typescript" or "python", not "ruby"'),
+        (
+            "execute",
+            {"code": "x", "language": "ruby"},
+            'language: expected "javascript" or "typescript" or "python", not "ruby"',
+        ),
         ("execute", {"code": "refuse"}, 'there is no profile "x"'),
         ("github.issuesGet", {"owner": "a"}, "github.issuesGet is called inside a program. Call execute with code like:"
          "\nreturn await codemode.github.issuesGet({owner: string, issue_number: number});"),

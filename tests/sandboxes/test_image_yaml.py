@@ -3,6 +3,7 @@
 # ruff: noqa: E501 (messages in tables are one line each)
 
 import hashlib
+import re
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -60,8 +61,8 @@ BROKEN = {
         'Exactly one version such as "3.1.6"; in quotes.',
     ),
     "an option for a name": (
-        GOOD.replace("name: six", "name: '--index-url'"),
-        'mine.yaml:3:12: packages[0].name: must match ^[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?$, not "--index-url": '
+        GOOD.replace("name: six", "name: '--pre'"),
+        'mine.yaml:3:12: packages[0].name: must match ^[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?$, not "--pre": '
         "Its name in the package index.",
     ),
     "listed twice": (
@@ -327,6 +328,14 @@ def test_a_package_that_nobody_has_is_told(tmp_path: Path, index: Path) -> None:
     wanted = Package(name="lockgate-no-such-package", version="1.0", sha256=HASH)
     with pytest.raises(RuntimeError, match=r"No matching distribution found for lockgate-no-such-package==1\.0"):
         fetch.fetch_wheels([wanted], tmp_path / "cache")
+
+
+def test_the_image_of_the_page_loads(tmp_path: Path) -> None:
+    page = (SHIPPED.parents[1] / "docs" / "images.md").read_text(encoding="utf-8")
+    path = tmp_path / "reports.yaml"
+    path.write_text(page.split("```yaml\n")[1].split("```")[0], encoding="utf-8")
+    assert load_image(path).preload == ("tabulate",)
+    assert set(re.findall(r"^\| `(\w+)` \|[^|]*\|[^|]*\|$", page, re.MULTILINE)) == set(Image.model_fields)
 
 
 def test_the_example_is_readable_to_other_yaml_readers() -> None:

@@ -110,7 +110,8 @@
 
   const limitOf = (error, name, message, shortOfMemory) => {
     if (name === "ResultTooLarge") return "result";
-    if (shortOfMemory && (error === null || message === "out of memory")) return "memory";
+    // The last is what QuickJS says when there is no room for its message.
+    if (shortOfMemory && (error === null || message === "out of memory" || message === "Invalid error message")) return "memory";
     if (name === "RangeError" && startsWith(message, "Maximum call stack size exceeded")) return "stack";
     return hostCallOf(error)?.code === "limit" && hostCallOf(error).local === true ? "call_bytes" : null;
   };

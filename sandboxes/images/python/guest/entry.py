@@ -49,6 +49,8 @@ BROKEN = (
     '"column":null,"source_line":null,"limit":null,"call":null}'
 )
 OUT_OF_MEMORY = "0" + memory.OUT_OF_MEMORY
+# Bound here: a program may have emptied `builtins`.
+Short = MemoryError
 
 
 class WitWorld(wit_world.WitWorld):
@@ -58,7 +60,7 @@ class WitWorld(wit_world.WitWorld):
         """Run one program; see `lockgate.execution`."""
         try:
             return execution.run(request)
-        except MemoryError:
+        except Short:
             return OUT_OF_MEMORY
         except:  # noqa: E722 (a program may have broken every name in here, even BaseException)
             return BROKEN

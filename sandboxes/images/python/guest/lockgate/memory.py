@@ -32,7 +32,10 @@ def release_for_leaving() -> None:
 
 def fit(text: str) -> None:
     """MemoryError if there is no room for the copies componentize-py makes of a text, and aborts over."""
-    if len(text) > _SMALL:
-        bytearray(2 * len(encoded(text)))
-    else:
+    if len(text) <= _SMALL:
         bytearray(8 * len(text) + 1024)
+    elif text.isascii():
+        bytearray(len(text))
+    else:
+        data = encoded(text)
+        bytearray(len(data))
