@@ -177,12 +177,16 @@ def finished(execution: pb.Execution) -> pb.Execution:
     return execution
 
 
+def recorded(events: Path) -> list[str]:
+    return events.read_text().splitlines() if events.exists() else []
+
+
 async def show_egress(events: Path, since: int, expected: int) -> None:
     """What met the egress proxy, from its own record, which is written a moment behind."""
     async with asyncio.timeout(10):
-        while len(events.read_text().splitlines()) < since + expected:
+        while len(lines := recorded(events)) < since + expected:
             await asyncio.sleep(0.02)
-    for line in events.read_text().splitlines()[since:]:
+    for line in lines[since:]:
         event = json.loads(line)
         verdict = "allowed" if event["allowed"] else "REFUSED"
         credential = event.get("credential") or "no credential"
@@ -224,7 +228,7 @@ async def demo(directory: Path) -> int:
 async def job(client: Client, site: str) -> int:
     events = HOME / "egress.jsonl"
     await upstreams_ready(client)
-    seen = len(events.read_text().splitlines()) if events.exists() else 0
+    seen = len(recorded(events))
     heading("The catalog, by the gRPC API")
     await search(client)
     heading("A JavaScript program")
