@@ -7,6 +7,7 @@ MAKEFLAGS += --no-print-directory
 VERSION := $(shell cat .python-version)
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+BENCH_PARTS := bench/__init__.py bench/report.py bench/cell.py bench/flood.py
 IMAGES := sandboxes/images/built/.current
 IMAGE_SOURCES := $(shell find sandboxes/images -type f ! -path '*/built/*' ! -path '*/__pycache__/*')
 
@@ -50,7 +51,7 @@ generate: $(INSTALLED)
 
 bench: setup
 	@mkdir -p build/bench
-	@set -e; for module in $(patsubst bench/%.py,%,$(filter-out bench/_%,$(wildcard bench/*.py))); do \
+	@set -e; for module in $(patsubst bench/%.py,%,$(filter-out $(BENCH_PARTS),$(wildcard bench/*.py))); do \
 		echo "==> bench.$$module"; $(BIN)/python -m bench.$$module --json build/bench/$$module.json; done
 
 clean:

@@ -1,13 +1,13 @@
 """A quiet tenant beside a flooding one: `python -m bench.fairness`. Latency of the quiet one's calls, with and without.
 
-The flooding tenant keeps a thousand executions waiting or running; each computes for about a millisecond.
+The flooding tenant (bench/flood.py) keeps a thousand executions waiting or running; each computes for a millisecond.
 """
 
 import argparse
 import asyncio
-import threading
+import subprocess
+import sys
 import time
-from typing import Self
 
 import grpc
 
@@ -16,44 +16,8 @@ from bench.report import median_of, percentile, report
 from runtime.rpc import runtime_pb2_grpc
 from runtime.service.cell import Cell
 
-FLOOD = 1_000
-FLOOD_PROGRAM = "let x = 0; for (let i = 0; i < 20000; i++) x += i; x"
 PAUSE_S = 0.01
 OWN_CONNECTION = [("grpc.use_local_subchannel_pool", 1)]
-
-
-class Flood:
-    """Keeps FLOOD executions of one owner under way until it is told to stop."""
-
-    def __init__(self, cell: Cell) -> None:
-        self._channel = grpc.insecure_channel(cell.grpc_address, OWN_CONNECTION)
-        self._execute = runtime_pb2_grpc.RuntimeStub(self._channel).Execute
-        self._metadata = (("authorization", f"Bearer {cell.token}"),)
-        self._request = bench_request(FLOOD_PROGRAM, "javascript", profile_name="fair", owner="flooding")
-        self._places = threading.Semaphore(FLOOD)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._send)
-        self.sent = 0
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._stop.set()
-        self._thread.join()
-        for _ in range(FLOOD):
-            self._places.acquire()
-        self._channel.close()
-
-    def _send(self) -> None:
-        while not self._stop.is_set():
-            self._places.acquire()
-            self._execute.future(self._request, metadata=self._metadata).add_done_callback(self._done)
-            self.sent += 1
-
-    def _done(self, _: object) -> None:
-        self._places.release()
 
 
 def quiet_calls(cell: Cell, count: int) -> list[float]:
@@ -71,17 +35,24 @@ def quiet_calls(cell: Cell, count: int) -> list[float]:
 
 def one_round(cell: Cell, count: int) -> dict[str, float]:
     alone = quiet_calls(cell, count)
-    begun = time.perf_counter()
-    with Flood(cell) as flood:
+    command = [sys.executable, "-m", "bench.flood", cell.grpc_address]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as flood:
+        assert flood.stdin is not None
+        assert flood.stdout is not None
+        begun = time.perf_counter()
+        print(cell.token, file=flood.stdin, flush=True)
+        flood.stdout.readline()
         beside = quiet_calls(cell, count)
-        sent, seconds = flood.sent, time.perf_counter() - begun
+        flood.stdin.close()
+        sent = int(flood.stdout.readline())
+        seconds = time.perf_counter() - begun
     return {
         "quiet_alone_p50_ms": percentile(alone, 0.50),
         "quiet_alone_p95_ms": percentile(alone, 0.95),
         "quiet_beside_flood_p50_ms": percentile(beside, 0.50),
         "quiet_beside_flood_p95_ms": percentile(beside, 0.95),
         "quiet_p95_ratio": percentile(beside, 0.95) / percentile(alone, 0.95),
-        "flood_per_s": (sent - FLOOD) / seconds,
+        "flood_per_s": sent / seconds,
     }
 
 

@@ -30,8 +30,8 @@ PROFILES: list[dict[str, Any]] = [
         "environments": ["dev", "stage"],
         "limits": {
             "cpu_ms": 400,
-            "active_ms": 1_500,
-            "wall_ms": 3_000,
+            "active_ms": 8_000,
+            "wall_ms": 10_000,
             "memory_bytes": "96MiB",
             "log_lines": 50,
             "log_bytes": "16KiB",

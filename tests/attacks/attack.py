@@ -7,8 +7,8 @@ from runtime.client import Language
 
 LIMITS: dict[str, int] = {
     "cpu_ms": 200,
-    "active_ms": 1_500,
-    "wall_ms": 3_000,
+    "active_ms": 8_000,
+    "wall_ms": 10_000,
     "memory_bytes": 64 << 20,
     "log_lines": 50,
     "log_bytes": 16 << 10,
