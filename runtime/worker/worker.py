@@ -24,6 +24,7 @@ from runtime.worker.spares import Spares
 log = logging.getLogger(__name__)
 
 _MOST_READERS = 16
+_IDLE_S = 0.02
 _RECEIVE_BYTES = 1 << 18
 
 
@@ -54,6 +55,9 @@ class Worker:
         self._jobs: deque[tuple[int, Run]] = deque()
         self._guests: dict[int, Guest] = {}
         self._readers = 0
+        self._begun = 0
+        self._missing = threading.Event()
+        self._missing.set()
         self._counting = threading.Lock()
 
     def serve(self) -> NoReturn:
@@ -61,8 +65,19 @@ class Worker:
         threading.stack_size(THREAD_STACK_BYTES)
         self.send(frames.encode_hello(self._walls))
         self._add_reader()
-        threading.Event().wait()
-        os._exit(0)
+        self._refill_when_idle()
+
+    def _refill_when_idle(self) -> NoReturn:
+        """Prepare costly spares when nothing has run for a moment; under load programs make their own isolates."""
+        while True:
+            self._missing.wait()
+            self._missing.clear()
+            for spares in self._spares:
+                while spares.costly:
+                    seen = self._begun
+                    time.sleep(_IDLE_S)
+                    if seen == self._begun and not self._guests and not spares.refill_one():
+                        break
 
     def _add_reader(self) -> None:
         with self._counting:
@@ -117,6 +132,7 @@ class Worker:
             guest.end(Status.CANCELLED)
 
     def _start(self, number: int, run: Run, received: float) -> None:
+        self._begun += 1
         self._guests[number] = Guest(
             limits=run.limits,
             seed=run.seed,
@@ -146,8 +162,11 @@ class Worker:
         self._done(number, outcome)
         for isolate in taken:
             isolate.close()
-        while not self._jobs and spares.refill_one():
-            pass
+        if spares.costly:
+            self._missing.set()
+        else:
+            while not self._jobs and spares.refill_one():
+                pass
         if run.types is not Types.KEEP:
             self._eraser.prepare()
 

@@ -20,7 +20,6 @@ from typing import Any
 from runtime.isolate.compiled import CompiledImage
 from runtime.isolate.engine import make_engine
 from runtime.isolate.images import Image, load_eraser, load_image
-from runtime.isolate.isolate import Isolate
 from runtime.isolate.typescript import TypeEraser
 from runtime.worker.lockdown import lock_down, lock_down_zygote
 from runtime.worker.spares import Spares
@@ -46,7 +45,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     images, eraser = _load([_compiled(entry) for entry in settings["images"]], _compiled(settings["eraser"]))
     eraser.prepare()
-    spares = [Spares(image, _warmed(image)) for image in images]
+    spares = [Spares(image) for image in images]
     for wall, state in lock_down_zygote().items():
         if state != UP:
             log.warning("zygote: %s %s", wall, state)
@@ -85,13 +84,6 @@ def _receive(control: socket.socket) -> tuple[bytes, list[int]]:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             descriptors.frombytes(data)
     return message, list(descriptors)
-
-
-def _warmed(image: Image) -> Isolate:
-    """Every worker inherits it, copy on write, and so needs no time for its first."""
-    spare = image.isolate()
-    spare.warm()
-    return spare
 
 
 def _become_worker(spares: list[Spares], eraser: TypeEraser, descriptor: int, stderr: int, slots: int) -> None:
