@@ -14,6 +14,7 @@ from .addresses import Allowance, refuse_address
 from .authority import Authority, parse_authority
 from .decision import Decision, RequestFacts, decide, decide_tunnel
 from .injection import Credentialed, Headers, inject
+from .outgoing import HELD_BODY, BodyStep, Outgoing
 from .request import CanonicalRequest, Denial
 from .secrets import Missing, SecretStore
 
@@ -44,6 +45,21 @@ class Admission:
     query: str | None
     credential: str | None = None
     needles: tuple[tuple[str, bytes], ...] = ()
+    # With steps the request is held until its body is whole, and they run on it in order before it leaves.
+    steps: tuple[BodyStep, ...] = ()
+    body_limit: int = HELD_BODY
+
+    def outgoing(self, request: CanonicalRequest, body: bytes = b"") -> Outgoing:
+        """The request as it will be sent."""
+        return Outgoing(
+            method=request.method,
+            scheme=request.scheme,
+            authority=request.authority,
+            path=request.target.path,
+            query=self.query,
+            headers=tuple(self.headers),
+            body=body,
+        )
 
 
 class Admitter:

@@ -9,6 +9,7 @@ from sandboxes.token import TokenClaims
 
 from .answers import Answer, refusal, upstream_fault
 from .dialer import Destination
+from .held import Held
 from .redaction import Redactor, StreamRedactor
 from .request import Denial
 
@@ -32,6 +33,7 @@ class Exchange:
     credential: str | None = None
     hint: dict[str, Any] | None = None
     destination: Destination | None = None
+    held: Held | None = None
     last: bool = False  # the client wants its connection closed afterwards
     redactor: Redactor | None = None
     body_redactor: StreamRedactor | None = None

@@ -16,12 +16,14 @@ from sandboxes.hostname import canonical_host, is_address
 from sandboxes.token import TokenClaims
 
 from .admission import Admission, Admitter, bearer, connect_authority
-from .answers import NOTE_HEADER, NOTE_PREFIX, Answer, note
+from .answers import NOTE_HEADER, NOTE_PREFIX, note
 from .authority import Authority
 from .dialer import DIAL, Destination, Dial
 from .events import EventLog
 from .exchange import Exchange
-from .layers import EXCHANGE, RAW_TARGET, closed, exchange_of, limits
+from .held import Held, HeldMemory
+from .layers import EXCHANGE, RAW_TARGET, closed, exchange_of, limits, response_of
+from .outgoing import Outgoing
 from .redaction import Redactor, StreamRedactor
 from .request import CanonicalRequest, Denial, RawRequest, read_request
 
@@ -45,6 +47,7 @@ class Gate:
         self._log = log
         self._own_ports = own_ports
         self._hosts = hosts
+        self._memory = HeldMemory()
         self._tunnels: dict[str, Tunnel] = {}
         self._barred: set[str] = set()
         self._unused: set[str] = set()
@@ -85,7 +88,7 @@ class Gate:
         exchange = self._begin(flow)
         opened = self._open_tunnel(flow, exchange)
         if isinstance(opened, Denial):
-            flow.response = _response(exchange.deny(opened))
+            flow.response = response_of(exchange.deny(opened))
             return
         self._tunnels[flow.client_conn.id] = opened
 
@@ -119,15 +122,29 @@ class Gate:
     # Requests
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
-        """Decide, and put the request into the form it leaves in. Its body streams behind."""
+        """Decide, and put the request into the form it leaves in. Its body streams behind, or is held for steps."""
         self._unused.discard(flow.client_conn.id)
         exchange = self._begin(flow)
         admitted = self._admit(flow, exchange)
         if isinstance(admitted, Denial):
             answer = exchange.deny(admitted)
-            flow.response = None if flow.error else _response(answer)
+            flow.response = None if flow.error else response_of(answer)
             return
-        flow.request.stream = exchange.sending
+        flow.request.stream = exchange.sending if exchange.held is None else False
+
+    def request(self, flow: http.HTTPFlow) -> None:
+        """The request is complete. If it was held, its steps run now, and nothing of it has left before."""
+        flow.request.trailers = None  # nothing was decided about them
+        exchange = _required(flow)
+        if exchange.held is None or exchange.answer is not None:
+            return
+        outgoing = self._finish(exchange.held, flow.request.raw_content or b"")
+        if isinstance(outgoing, Denial):
+            flow.response = response_of(exchange.deny(outgoing))
+            return
+        rewrite(flow.request, outgoing)
+        flow.request.raw_content = outgoing.body
+        exchange.bytes_out = len(outgoing.body)
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         """Add the note, take out what must not come back. The body streams behind."""
@@ -193,6 +210,8 @@ class Gate:
         if exchange.recorded:
             return
         exchange.recorded = True
+        if exchange.held is not None:
+            exchange.held.release()
         self._log.put(exchange.event())
 
     def clients_of(self, executions: frozenset[str]) -> list[str]:
@@ -242,15 +261,26 @@ class Gate:
         if not isinstance(request, Denial):
             exchange.scheme, exchange.path = request.scheme, request.target.shown()
             exchange.host, exchange.port = request.authority.host, request.authority.port
-        claims = self._identify(exchange, tunnel.token if tunnel else bearer(flow.request.headers.fields))
+        asked = flow.request.headers.fields
+        token = tunnel.token if tunnel else bearer(asked)
+        claims = self._identify(exchange, token)
         if isinstance(claims, Denial):
             return claims
         if isinstance(request, Denial):
             return request
-        admission = self._admitter.admit(claims, request, flow.request.headers.fields)
-        if not isinstance(admission, Denial):
-            self._apply(flow, exchange, request, admission)
-        return admission
+        admission = self._admitter.admit(claims, request, asked)
+        if isinstance(admission, Denial):
+            return admission
+        self._apply(flow, exchange, request, admission)
+        if not admission.steps:
+            return admission
+        exchange.held = Held(self._memory, asked, request, admission, token)
+        return exchange.held.refused or admission
+
+    def _finish(self, held: Held, raw: bytes) -> Outgoing | Denial:
+        """The held request as it leaves; its token may have ended while the body came."""
+        claims = self._admitter.identify(held.token, time.time())
+        return claims if isinstance(claims, Denial) else held.finish(raw)
 
     def _apply(self, flow: http.HTTPFlow, exchange: Exchange, request: CanonicalRequest, admission: Admission) -> None:
         rule = admission.decision.rule
@@ -258,22 +288,21 @@ class Gate:
         exchange.rule, exchange.credential = rule.name if rule else None, admission.credential
         exchange.redactor = Redactor(admission.needles) if admission.needles else None
         asked = flow.request.headers
-        rewrite(flow.request, request, admission)
+        rewrite(flow.request, admission.outgoing(request))
         allowance = self._admitter.allowance(admission.decision)
         exchange.last = not flow.request.is_http2 and connection_close(flow.request.http_version, asked)
         exchange.destination = Destination.of(request.authority.host, request.authority.port, allowance)
 
 
-def rewrite(sent: http.Request, request: CanonicalRequest, admission: Admission) -> None:
+def rewrite(sent: http.Request, outgoing: Outgoing) -> None:
     """Give mitmproxy's request the canonical form: origin-form target, one Host, admitted headers."""
-    host = request.authority.header(request.scheme)
-    sent.data.scheme = request.scheme.encode()
-    sent.data.host, sent.data.port = request.authority.host, request.authority.port
-    path = request.target.path if admission.query is None else f"{request.target.path}?{admission.query}"
-    sent.data.path = path.encode()
+    host = outgoing.authority.header(outgoing.scheme)
+    sent.data.scheme = outgoing.scheme.encode()
+    sent.data.host, sent.data.port = outgoing.authority.host, outgoing.authority.port
+    sent.data.path = outgoing.target.encode()
     sent.data.authority = host.encode() if sent.is_http2 else b""
     own = () if sent.is_http2 else ((b"Host", host.encode()),)
-    sent.headers = http.Headers((*own, *admission.headers))
+    sent.headers = http.Headers((*own, *outgoing.headers))
 
 
 def _raw(flow: http.HTTPFlow, tunnel: Tunnel | None) -> RawRequest:
@@ -322,10 +351,6 @@ def _required(flow: http.HTTPFlow) -> Exchange:
     if exchange is None:
         raise LookupError("a flow without an exchange")
     return exchange
-
-
-def _response(answer: Answer) -> http.Response:
-    return http.Response.make(answer.status, answer.body, http.Headers(answer.headers))
 
 
 def _response_fault(exchange: Exchange, response: http.Response) -> str | None:

@@ -119,14 +119,26 @@ class GateStream(HttpStream):
 
     def state_consume_request_body(self, event: events.Event) -> Commands:
         """A refused request's body is thrown away, and its sender cut off beyond MAX_DISCARDED bytes."""
+        if isinstance(event, RequestData) and self.flow.response is None:
+            self._hold(len(event.data))
         if not isinstance(event, RequestData) or self.flow.response is None:
             yield from super().state_consume_request_body(event)
             return
+        self.request_body_buf.clear()
         self.discarded += len(event.data)
         if self.discarded > MAX_DISCARDED:
             error = ResponseProtocolError(self.stream_id, "refused", ErrorCode.REQUEST_TOO_LARGE)
             yield from self.handle_protocol_error(error)
             self.client_state = self.state_errored
+
+    def _hold(self, size: int) -> None:
+        """Count a held body; one that grows too long is refused, and nothing of it has left."""
+        exchange = exchange_of(self.flow)
+        if exchange is None or exchange.held is None:
+            raise LookupError("a body is held for no request")
+        refused = exchange.held.take(size)
+        if refused is not None:
+            self.flow.response = response_of(exchange.deny(refused))
 
     def make_server_connection(self) -> Commands:
         """A connection to the decided destination; without one there is none."""
@@ -180,6 +192,11 @@ def note_failure(exchange: Exchange, event: RequestProtocolError | ResponseProto
     elif exchange.allowed:
         # The message may quote what the upstream sent.
         exchange.fail("upstream_error", "the upstream's answer was broken off or is not valid HTTP")
+
+
+def response_of(answer: Answer) -> http.Response:
+    """An answer of the proxy's own in mitmproxy's form."""
+    return http.Response.make(answer.status, answer.body, http.Headers(answer.headers))
 
 
 def closed() -> Denial:

@@ -71,6 +71,13 @@ class Wire:
     def close(self) -> None:
         self.socket.close()
 
+    def received(self) -> bytes:
+        """What arrives next; empty at the end."""
+        try:
+            return self.socket.recv(65536)
+        except ConnectionError:
+            return b""
+
     def eof(self) -> bool:
         """Whether the proxy closes without another byte."""
         try:

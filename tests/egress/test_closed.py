@@ -3,7 +3,6 @@
 import asyncio
 import ipaddress
 import socket
-import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,20 +13,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from egress import lean
 from egress.addresses import Allowance
-from sandboxes.egress import EgressSettings
-from tests.egress import lab
+from tests.egress.in_process import InProcess, everything, layers
 from tests.egress.lab import Wire, render, rule, rule_set
 from tests.egress.origin import Origin, answer
 
-lean.install()
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # mitmproxy uses a deprecated name of pyparsing's when it is imported
-    from egress import layers
-    from egress.closed import ClosedAddons
     from egress.dialer import DIAL, AddressRefusedError, Destination, Dial, GuardedLoop
-    from egress.proxy import Proxy
 
 RULES = rule_set(rule(hosts=["api.example.test"]))
 # The hooks a request's way out passes through, in order.
@@ -63,46 +56,17 @@ for _name in [*DECIDING, *ON_THE_WAY_BACK, *TUNNEL, "error", "client_disconnecte
     setattr(Saboteur, _name, _raising(_name))
 
 
-class InProcess:
-    """A proxy in a thread of this process, so that its addons can be reached."""
+class Sabotaged(InProcess):
+    """A proxy with a saboteur."""
 
     def __init__(self, state: Path, **more: Any) -> None:
         self.saboteur = Saboteur()
-        self._started = threading.Event()
-        self._settings = EgressSettings.model_validate(
-            lab.settings(state, RULES, hosts={"api.example.test": "127.0.0.1"}, **more)
-        )
-        self._thread = threading.Thread(target=self._main, daemon=True)
-        self._thread.start()
-        assert self._started.wait(20)
-
-    def _main(self) -> None:
-        with asyncio.Runner(loop_factory=GuardedLoop) as runner:
-            runner.run(self._serve())
-
-    async def _serve(self) -> None:
-        self.proxy = Proxy(self._settings)
-        self.manager: ClosedAddons = self.proxy.addons
-        self.manager.add(self.saboteur, self)
-        await self.proxy.run()
-
-    def running(self) -> None:
-        self.port = self.proxy.ready()
-        self.ca_file = str(self.proxy.ca_file)
-        self._started.set()
-
-    def close(self) -> None:
-        self.proxy.stop()
-        self._thread.join(20)
-
-    def lab(self) -> lab.Lab:
-        ready = {"port": self.port, "ca_file": self.ca_file}
-        return lab.Lab(None, ready, Path(), Path())  # type: ignore[arg-type]
+        super().__init__(state, RULES, addons=[self.saboteur], **more)
 
 
 @pytest.fixture(scope="module")
-def proxy(tmp_path_factory: pytest.TempPathFactory, authority) -> Iterator[InProcess]:
-    made = InProcess(tmp_path_factory.mktemp("state"), extra_ca_file=str(authority.file))
+def proxy(tmp_path_factory: pytest.TempPathFactory, authority) -> Iterator[Sabotaged]:
+    made = Sabotaged(tmp_path_factory.mktemp("state"), extra_ca_file=str(authority.file))
     yield made
     made.close()
 
@@ -115,7 +79,7 @@ def origin(authority) -> Iterator[Origin]:
 
 
 @contextmanager
-def sabotaged(proxy: InProcess, hook: str, error: BaseException, *, first: bool) -> Iterator[None]:
+def sabotaged(proxy: Sabotaged, hook: str, error: BaseException, *, first: bool) -> Iterator[None]:
     chain = proxy.manager.chain
     chain.remove(proxy.saboteur)
     chain.insert(0 if first else len(chain), proxy.saboteur)
@@ -127,34 +91,22 @@ def sabotaged(proxy: InProcess, hook: str, error: BaseException, *, first: bool)
         proxy.saboteur.hook = None
 
 
-def ask(proxy: InProcess, origin: Origin, body: bytes = b"") -> bytes:
+def ask(proxy: Sabotaged, origin: Origin, body: bytes = b"") -> bytes:
     """Everything that comes back for one request in absolute form."""
     rules = _rules(proxy, origin)
     token = proxy.lab().token(rules)
     authority = f"api.example.test:{origin.port}"
     head = f"POST https://{authority}/ HTTP/1.1\nHost: {authority}\nConnection: close\nContent-Length: {len(body)}"
-    return _everything(proxy, render(head, token) + body)
+    return everything(proxy, render(head, token) + body)
 
 
-def _rules(proxy: InProcess, origin: Origin):
+def _rules(proxy: Sabotaged, origin: Origin):
     rules = rule_set(rule(hosts=["api.example.test"], ports=[origin.port]))
     proxy.proxy.admitter.add_rule_sets({rules.digest(): rules})
     return rules
 
 
-def _everything(proxy: InProcess, data: bytes) -> bytes:
-    with socket.create_connection(("127.0.0.1", proxy.port), timeout=15) as connection:
-        got = b""
-        try:
-            connection.sendall(data)
-            while part := connection.recv(65536):
-                got += part
-        except ConnectionError:
-            pass
-        return got
-
-
-def test_unharmed_it_lets_pass(proxy: InProcess, origin: Origin) -> None:
+def test_unharmed_it_lets_pass(proxy: Sabotaged, origin: Origin) -> None:
     assert ask(proxy, origin).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
@@ -165,7 +117,7 @@ ERRORS = [RuntimeError("x"), KeyError("x"), TimeoutError(), RecursionError(), Me
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(error=st.sampled_from(ERRORS), first=st.booleans(), body=st.sampled_from([b"", b"body"]))
 def test_a_hook_that_raises_denies(
-    proxy: InProcess, origin: Origin, hook: str, error: BaseException, first: bool, body: bytes
+    proxy: Sabotaged, origin: Origin, hook: str, error: BaseException, first: bool, body: bytes
 ) -> None:
     if hook == "request" and body:
         return  # the body has left when this hook runs; what was decided before it stands
@@ -182,7 +134,7 @@ def test_a_hook_that_raises_denies(
 
 @pytest.mark.parametrize("hook", ON_THE_WAY_BACK)
 @pytest.mark.parametrize("first", [True, False])
-def test_a_hook_that_raises_on_the_way_back_closes(proxy: InProcess, origin: Origin, hook: str, first: bool) -> None:
+def test_a_hook_that_raises_on_the_way_back_closes(proxy: Sabotaged, origin: Origin, hook: str, first: bool) -> None:
     with sabotaged(proxy, hook, RuntimeError("x"), first=first):
         got = ask(proxy, origin)
     complete = got.startswith(b"HTTP/1.1 200 OK\r\n") and got.endswith(b"out")
@@ -191,7 +143,7 @@ def test_a_hook_that_raises_on_the_way_back_closes(proxy: InProcess, origin: Ori
 
 
 @pytest.mark.parametrize("hook", TUNNEL)
-def test_a_hook_that_raises_for_a_tunnel_closes_it(proxy: InProcess, origin: Origin, hook: str) -> None:
+def test_a_hook_that_raises_for_a_tunnel_closes_it(proxy: Sabotaged, origin: Origin, hook: str) -> None:
     origin.received.clear()
     client = proxy.lab()
     token = client.token(_rules(proxy, origin))
@@ -210,10 +162,10 @@ def test_a_hook_that_raises_for_a_tunnel_closes_it(proxy: InProcess, origin: Ori
 
 
 def test_faults_are_recorded_by_kind_only(tmp_path: Path) -> None:
-    made = InProcess(tmp_path)
+    made = Sabotaged(tmp_path)
     made.saboteur.hook, made.saboteur.raises = "requestheaders", ValueError("a secret, perhaps")
     head = "GET http://api.example.test/ HTTP/1.1\nHost: api.example.test"
-    assert b"403 Forbidden" in _everything(made, render(head, made.lab().token(RULES)))
+    assert b"403 Forbidden" in everything(made, render(head, made.lab().token(RULES)))
     made.close()
     text = (tmp_path / "egress.jsonl").read_text()
     assert '"event":"fault","hook":"requestheaders","error":"ValueError"' in text
@@ -222,7 +174,7 @@ def test_faults_are_recorded_by_kind_only(tmp_path: Path) -> None:
 
 
 def test_a_layer_that_raises_closes_the_connection(
-    proxy: InProcess, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    proxy: Sabotaged, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def crash(*_: Any) -> Any:
         raise RuntimeError("in a layer")
