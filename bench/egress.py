@@ -26,7 +26,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from bench.report import median_of, percentile, report
-from sandboxes.egress import EgressRule, Injection, RuleSet
+from sandboxes.egress_rule import EgressRule
+from sandboxes.injection import Injection
+from sandboxes.rule_set import RuleSet
 from sandboxes.token import TokenClaims, sign_token
 
 ROUNDS = 5

@@ -6,13 +6,13 @@ import ipaddress
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from sandboxes.egress import RuleSet
+from sandboxes.authority import Authority, parse_authority
+from sandboxes.egress_decision import Decision, RequestFacts, decide, decide_tunnel
 from sandboxes.hostname import is_address
+from sandboxes.rule_set import RuleSet
 from sandboxes.token import TokenClaims, TokenRefused, verify_token
 
 from .addresses import Allowance, refuse_address
-from .authority import Authority, parse_authority
-from .decision import Decision, RequestFacts, decide, decide_tunnel
 from .injection import Credentialed, Headers, inject
 from .outgoing import HELD_BODY, BodyStep, Outgoing
 from .request import CanonicalRequest, Denial

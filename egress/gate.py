@@ -12,12 +12,12 @@ from mitmproxy.connection import Client
 from mitmproxy.net.http.http1 import connection_close
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
+from sandboxes.authority import Authority
 from sandboxes.hostname import canonical_host, is_address
 from sandboxes.token import TokenClaims
 
 from .admission import Admission, Admitter, bearer, connect_authority
 from .answers import NOTE_HEADER, NOTE_PREFIX, note
-from .authority import Authority
 from .dialer import DIAL, Destination, Dial
 from .events import EventLog
 from .exchange import Exchange

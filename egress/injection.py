@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from sandboxes.egress import Injection
+from sandboxes.injection import Injection
 
 from .secrets import Secret
 

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from .authority import Authority
+from sandboxes.authority import Authority
+
 from .request import Denial
 
 HELD_BODY = 1024 * 1024  # bytes a held body may have, unless a rule says otherwise

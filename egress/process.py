@@ -19,7 +19,8 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from sandboxes.egress import EgressSettings, RuleSet
+from sandboxes.egress import EgressSettings
+from sandboxes.rule_set import RuleSet
 
 from .dialer import GuardedLoop
 from .proxy import Proxy

@@ -4,10 +4,9 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from sandboxes.authority import Authority, agree, parse_authority
 from sandboxes.hostname import canonical_host
-
-from .authority import Authority, agree, parse_authority
-from .paths import Target, parse_target
+from sandboxes.target import Target, parse_target
 
 _METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}")
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")

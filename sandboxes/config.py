@@ -9,8 +9,9 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from sandboxes.document import Document, read_document
-from sandboxes.egress import SecretName, SecretSource
+from sandboxes.egress import SecretSource
 from sandboxes.hostname import canonical_host, is_address
+from sandboxes.injection import SecretName
 from sandboxes.problem import DocumentError, Problem
 from sandboxes.profile import Profile
 from sandboxes.upstream import McpStdioUpstream, OpenApiUpstream, UpstreamConfig, UpstreamName

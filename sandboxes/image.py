@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from sandboxes.egress import canonical_json
+from sandboxes.canonical_json import canonical_json
 
 BASE_IMAGES: Final = ("javascript", "python", "typescript")
 """Built from sources of their own; no declaration may take their names."""

@@ -6,10 +6,11 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 
+from sandboxes.canonical_json import canonical_json
 from sandboxes.decision import Decision
-from sandboxes.egress import RuleSet, canonical_json
 from sandboxes.image import IMAGE_NAME
 from sandboxes.limits import Limits
+from sandboxes.rule_set import RuleSet
 from sandboxes.tools import ToolRules, decide_tool
 from sandboxes.walls import Wall
 

@@ -6,7 +6,10 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from sandboxes.egress import EgressRule, Injection, Network, RuleSet, rules_for_base_url
+from sandboxes.egress_rule import EgressRule
+from sandboxes.injection import Injection
+from sandboxes.network import Network
+from sandboxes.rule_set import RuleSet, rules_for_base_url
 
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

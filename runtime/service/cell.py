@@ -20,8 +20,9 @@ from runtime.service.child import Child, Ready
 from runtime.service.settings import EgressAddress, GatewaySettings
 from runtime.worker.pool import usable_cores
 from sandboxes.config import Config, load_config, split_endpoint, undeclared_secrets
-from sandboxes.egress import EgressSettings, RuleSet
+from sandboxes.egress import EgressSettings
 from sandboxes.profile_file import load_profiles
+from sandboxes.rule_set import RuleSet
 from sandboxes.state import StateDirectory
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from runtime.service.errors import ApiError, bad_fields
 from runtime.service.handlers import ServicerContext
 from runtime.service.readiness import Readiness
 from runtime.service.requests import MOST_REASON, program_of
-from sandboxes.egress import canonical_json
+from sandboxes.canonical_json import canonical_json
 from sandboxes.profile import Profile
 
 MOST_PAGE = 500

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from egress import lean
-from sandboxes.egress import EgressSettings, RuleSet
+from sandboxes.egress import EgressSettings
+from sandboxes.rule_set import RuleSet
 from tests.egress import lab
 
 lean.install()

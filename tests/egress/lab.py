@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sandboxes.egress import EgressRule, RuleSet
+from sandboxes.egress_rule import EgressRule
+from sandboxes.rule_set import RuleSet
 from sandboxes.token import TokenClaims, sign_token
 from tests.egress.origin import Origin
 

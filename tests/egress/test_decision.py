@@ -6,12 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from egress.addresses import Allowance, refuse_address, special_kind
-from egress.authority import Authority, agree, parse_authority
-from egress.decision import RequestFacts, decide, decide_tunnel, host_matches, path_matches
-from egress.paths import normalise_path, parse_target
+from egress.addresses import Allowance, refuse_address
 from egress.request import CanonicalRequest, Denial, RawRequest, read_request
-from sandboxes.egress import EgressRule, RuleSet
+from sandboxes.address import special_kind
+from sandboxes.authority import Authority, agree, parse_authority
+from sandboxes.egress_decision import RequestFacts, decide, decide_tunnel
+from sandboxes.egress_rule import EgressRule
+from sandboxes.host_pattern import host_matches
+from sandboxes.path_pattern import path_matches
+from sandboxes.rule_set import RuleSet
+from sandboxes.target import normalise_path, parse_target
 
 
 def rules(**fields: object) -> RuleSet:

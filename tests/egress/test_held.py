@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from egress.admission import Admission
-from egress.authority import Authority
 from egress.body_coding import decode_body
 from egress.outgoing import BodyStep, Outgoing, run_steps
 from egress.request import Denial
+from sandboxes.authority import Authority
 from tests.egress import http2
 from tests.egress.conftest import echo
 from tests.egress.in_process import InProcess, everything

@@ -5,8 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from sandboxes.egress import EgressRule, EgressSettings, Injection, RuleSet, SecretSource, rules_for_base_url
+from sandboxes.egress import EgressSettings, SecretSource
+from sandboxes.egress_rule import EgressRule
 from sandboxes.hostname import canonical_host, is_address
+from sandboxes.injection import Injection
+from sandboxes.rule_set import RuleSet, rules_for_base_url
 
 RULE = {"name": "r", "hosts": ["api.example.com"], "paths": ["/**"]}
 

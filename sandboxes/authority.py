@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sandboxes.egress import DEFAULT_PORTS
-from sandboxes.hostname import canonical_host
+from .egress_rule import DEFAULT_PORTS
+from .hostname import canonical_host
 
 _AUTHORITY = re.compile(r"(\[[^\[\]@]*\]|[^\[\]@:/?#\\]*)(?::([0-9]{1,5}))?")
 

@@ -1,12 +1,12 @@
 """Whether a rule set lets a request leave. Pure: values in, a decision with its reason out."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Literal
 
-from sandboxes.egress import EgressRule, RuleSet
-from sandboxes.hostname import is_address
+from .egress_rule import EgressRule
+from .host_pattern import host_matches
+from .path_pattern import path_matches
+from .rule_set import RuleSet
 
 Code = Literal["allowed", "host", "scheme", "port", "method", "path"]
 _STEPS: tuple[Code, ...] = ("host", "scheme", "port", "method", "path")
@@ -97,41 +97,3 @@ def smallest_rule(request: RequestFacts) -> dict[str, Any]:
 
 def _host_matches(rule: EgressRule, host: str) -> bool:
     return any(host_matches(pattern, host) for pattern in rule.hosts)
-
-
-def host_matches(pattern: str, host: str) -> bool:
-    """A canonical host against `name`, `*.name` (one label more), `**.name` (one or more), `**` (any name)."""
-    if pattern == host:
-        return True
-    if not pattern.startswith("*") or is_address(host):
-        return False
-    if pattern == "**":
-        return True
-    stars, _, base = pattern.partition(".")
-    head = host.removesuffix(f".{base}")
-    return head not in {host, ""} and (stars == "**" or "." not in head)
-
-
-def path_matches(pattern: str, path: str) -> bool:
-    """A canonical path against `/a`, `/a/*` (one segment), `/a/**` (everything below `/a/`)."""
-    if pattern in {path, "/**"}:
-        return True
-    if "*" not in pattern:
-        return False
-    return _segments_match(_segments(pattern), path.split("/")[1:])
-
-
-@lru_cache(4096)
-def _segments(pattern: str) -> tuple[str, ...]:
-    return tuple(pattern.split("/")[1:])
-
-
-def _segments_match(pattern: tuple[str, ...], path: list[str]) -> bool:
-    if pattern[-1] == "**":
-        pattern = pattern[:-1]
-        return len(path) > len(pattern) and _each_matches(pattern, path)
-    return len(pattern) == len(path) and _each_matches(pattern, path)
-
-
-def _each_matches(pattern: Iterable[str], path: Iterable[str]) -> bool:
-    return all(want == got or (want == "*" and got != "") for want, got in zip(pattern, path, strict=False))

@@ -1,0 +1,23 @@
+"""Networks beyond the public one that a rule may name, in CIDR form."""
+
+import ipaddress
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+
+def check_network(text: str) -> str:
+    """A network in CIDR form: `10.1.0.0/16`, `127.0.0.1/32`, `::1/128`."""
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError:
+        pass
+    try:
+        wider = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError(f'"{text}" is not a network; write one like "10.1.0.0/16" or "127.0.0.1/32"') from None
+    exact = f"{text.partition('/')[0]}/{wider.max_prefixlen}"
+    raise ValueError(f'"{text}" has bits below its mask; write "{wider}" for the network or "{exact}" for one address')
+
+
+Network = Annotated[str, AfterValidator(check_network)]
