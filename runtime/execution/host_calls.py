@@ -10,7 +10,9 @@ from typing import Any, Literal, Protocol
 
 from runtime.execution.execution import CallEnded, CallStarted, Execution, HostCallRecord
 from runtime.execution.hostcall import CallContext, HostCallError
-from runtime.worker.frames import Call
+from runtime.execution.window import Window
+from runtime.isolate.guest import fits
+from runtime.worker.frames import MOST_PAYLOAD, Call
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +65,7 @@ class HostCalls:
         self._fetcher = fetcher
         limits = execution.program.limits
         self._turns = asyncio.Semaphore(limits.parallel_host_calls)
+        self.window = Window()
         self._waiting = 0
         self._most_waiting = max(LEAST_WAITING_BYTES, 2 * limits.call_bytes)
 
@@ -115,7 +118,7 @@ class HostCalls:
         answer = await self._in_turn(call, record)
         record.http_status, record.bytes_in = answer.http_status, answer.bytes_in or len(answer.payload)
         record.egress, record.credential, record.outcome = answer.egress, answer.credential, "ok"
-        if len(answer.payload) > _MOST_TIMES_LARGER * limits.response_bytes:
+        if not fits(answer.payload, min(_MOST_TIMES_LARGER * limits.response_bytes, _MOST_ANSWER)):
             raise _over("response_bytes", limits.response_bytes, "bytes in one answer")
         return True, answer.payload
 
@@ -128,9 +131,10 @@ class HostCalls:
         self._waiting += len(call.payload)
         try:
             async with self._turns:
-                arguments = _parse(call)
                 left = self._context.deadline - time.monotonic()
                 async with asyncio.timeout(max(0.0, left)):
+                    await self.window.wait_open()
+                    arguments = _parse(call)
                     return await self._route(call, arguments)
         except TimeoutError:
             raise HostCallError("timeout", "the execution's time was over before the answer came") from None
@@ -148,6 +152,7 @@ class HostCalls:
 
 # JSON and base64 make an answer longer than the body that response_bytes bounds.
 _MOST_TIMES_LARGER = 8
+_MOST_ANSWER = MOST_PAYLOAD - 64
 
 
 def _over(limit: str, value: int, what: str) -> HostCallError:

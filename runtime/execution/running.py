@@ -125,7 +125,11 @@ class RunningExecution:
 
     async def _answer(self, call: Call) -> None:
         ok, payload = await self._calls.perform(call)
+        self._calls.window.sent(len(payload))
         self.link.result(self._number, call.call_id, ok=ok, payload=payload)
+
+    def on_taken(self, size: int) -> None:  # noqa: D102
+        self._calls.window.taken(size)
 
     def on_done(self, outcome: Outcome) -> None:  # noqa: D102
         ending = outcome.ending

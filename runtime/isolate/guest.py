@@ -15,7 +15,12 @@ FOREVER_NS = 2**63
 CLOCK_MS = 1
 """The usual step of a guest's clock."""
 
-_LINES_BEFORE_FLUSH = 64
+LINES_IN_A_FRAME = 64
+"""So many log lines are passed on at once."""
+MOST_ERROR_BYTES = 1 << 20
+"""Of a guest's error object; an honest one is shorter unless an upstream's details are large."""
+TAKEN_STEP = 1 << 20
+"""Whenever a program has taken so many characters of answers more, the gateway is told."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,6 +55,8 @@ class Event(NamedTuple):
     call_id: int
     ok: bool
     payload: str
+    refused: bool = False
+    """Made here, in place of a call that was not passed on."""
 
 
 class Channel(Protocol):
@@ -60,6 +67,9 @@ class Channel(Protocol):
 
     def log(self, lines: list[LogLine]) -> None:
         """Pass log lines on, in order."""
+
+    def taken(self, size: int) -> None:
+        """Tell that the program has taken `size` characters of answers in all: there is room for more."""
 
 
 class Guest:
@@ -101,6 +111,9 @@ class Guest:
         self._log_bytes = 0
         self._lines: list[LogLine] = []
         self._events: deque[Event] = deque()
+        self._refusals = 0
+        self._taken = 0
+        self._told_taken = 0
         self._condition = threading.Condition(threading.Lock())
         self._random_block = 0
 
@@ -147,16 +160,16 @@ class Guest:
 
     def _refuse(self, call_id: int, error: str) -> None:
         """Answer at once. A program that makes such calls and takes no answers would fill the host's memory."""
-        if len(self._events) < self.limits.host_calls + _MOST_REFUSALS:
-            self.deliver(Event(call_id, ok=False, payload=error))
+        if self._refusals < _MOST_REFUSALS:
+            self._refusals += 1
+            self.deliver(Event(call_id, ok=False, payload=error, refused=True))
         else:
             self.end(Status.LIMIT_HOST_CALLS, "host_calls", self.limits.host_calls)
 
     def _broken_call_limit(self, name: str, payload: str) -> str | None:
         if self.host_calls >= self.limits.host_calls:
             return _limit_error("host_calls", self.limits.host_calls, "host calls in one execution", name)
-        # Characters are at most bytes, so this is a lower bound; the guest has checked the bytes themselves.
-        if len(name) > _MAX_NAME or len(payload) > self.limits.call_bytes:
+        if len(name) > _MAX_NAME or not fits(payload, self.limits.call_bytes):
             return _limit_error("call_bytes", self.limits.call_bytes, "bytes in one host call", name[:_MAX_NAME])
         return None
 
@@ -176,7 +189,7 @@ class Guest:
             return
         self.log_count += 1
         self._lines.append(LogLine(self.log_count, level if level in _LEVELS else _INFO, time.time_ns(), text))
-        if len(self._lines) >= _LINES_BEFORE_FLUSH:
+        if len(self._lines) >= LINES_IN_A_FRAME:
             self._flush()
 
     def wait(self, timeout_ns: int) -> Event | None:
@@ -189,7 +202,7 @@ class Guest:
         step = self.clock_step_ns
         if timeout_ns < FOREVER_NS:
             timeout_ns += -timeout_ns % step
-        event = self._events.popleft() if self._events else self._block(before, timeout_ns)
+        event = self._take() if self._events else self._block(before, timeout_ns)
         moved = int((time.monotonic() - self.began) * 1e9)
         due = self.now_ns + timeout_ns if event is None and timeout_ns < FOREVER_NS else 0
         self.now_ns = max(self.now_ns, self.start_ns + moved - moved % step, due)
@@ -212,7 +225,19 @@ class Guest:
         if not self._has_slot:
             self.end(Status.LIMIT_WALL, "wall_ms", self.limits.wall_ms)
             return None
-        return self._events.popleft() if self._events else None
+        return self._take() if self._events else None
+
+    def _take(self) -> Event:
+        """The next answer. What a program does not take stays here, so the gateway is told when it may send more."""
+        event = self._events.popleft()
+        if event.refused:
+            self._refusals -= 1
+            return event
+        self._taken += len(event.payload)
+        if self._taken - self._told_taken >= TAKEN_STEP:
+            self._told_taken = self._taken
+            self._channel.taken(self._taken)
+        return event
 
     def random(self, count: int) -> bytes:
         """The next bytes of this execution's own stream."""
@@ -271,6 +296,13 @@ _MOST_REFUSALS = 2_000
 _NO_KIND = 255
 _INFO = 2
 _LEVELS = frozenset({1, 2, 3, 4})
+
+
+def fits(text: str, most: int) -> bool:
+    """Whether a text has at most so many bytes in UTF-8, told without encoding it where it can be."""
+    if len(text) * 4 <= most:
+        return True
+    return len(text) <= most and (text.isascii() or len(text.encode(errors="replace")) <= most)
 
 
 def _limit_error(limit: str, value: int, what: str, tool: str) -> str:

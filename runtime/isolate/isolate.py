@@ -5,7 +5,7 @@ import threading
 import time
 from typing import Any, Protocol
 
-from runtime.isolate.guest import Guest, GuestLimits, LogLine
+from runtime.isolate.guest import MOST_ERROR_BYTES, Guest, GuestLimits, LogLine, fits
 from runtime.isolate.outcome import Ending, Outcome, Status, Usage
 from runtime.isolate.slots import RunSlots
 
@@ -38,6 +38,9 @@ class _Nowhere:
 
     def log(self, lines: list[LogLine]) -> None:
         """Drop them."""
+
+    def taken(self, size: int) -> None:
+        """Nothing was sent."""
 
 
 _WARM_MS = 5_000
@@ -97,7 +100,7 @@ def settle(
         return Outcome(ending=ending, result=text, usage=usage)
     if not text and guest.reached:
         text = _own_error("InterpreterEnded", f"the program ended its interpreter, which reached for {guest.reached}")
-    elif len(text) > MOST_ERROR:
+    elif not fits(text, MOST_ERROR_BYTES):
         text = _own_error("Error", "the program's error is too large to be passed on")
     return Outcome(ending=ending, error="" if ok else text, usage=usage)
 
@@ -105,8 +108,6 @@ def settle(
 _PAGES_SHORT_OF_LIMIT = 4 << 20
 # How Rust's runtime inside a component begins when an allocation failed.
 _OUT_OF_MEMORY = "memory allocation of "
-MOST_ERROR = 1 << 20
-"""Characters of a guest's error object; an honest one is shorter unless an upstream's details are large."""
 
 
 def _ending(guest: Guest, trapped: bool, stack_overflow: bool, memory_bytes: int) -> Ending:  # noqa: FBT001
@@ -119,7 +120,7 @@ def _ending(guest: Guest, trapped: bool, stack_overflow: bool, memory_bytes: int
             return Ending(Status.LIMIT_MEMORY, "memory_bytes", limits.memory_bytes)
         return Ending(Status.PROGRAM_ERROR if guest.reached else Status.TRAPPED)
     ok, text = guest.answer
-    if ok and len(text) <= limits.result_bytes:
+    if ok and fits(text, limits.result_bytes):
         return Ending(Status.SUCCEEDED)
     claimed = None if ok else _claimed_limit(text)
     if ok or claimed == "result":

@@ -5,8 +5,8 @@ from typing import Any
 
 import wasmtime
 
-from runtime.isolate.guest import FOREVER_NS, Event, Guest
-from runtime.isolate.isolate import MOST_ERROR, WARM_FUEL, Current, Isolate, settle, warming_guest
+from runtime.isolate.guest import FOREVER_NS, MOST_ERROR_BYTES, Event, Guest
+from runtime.isolate.isolate import WARM_FUEL, Current, Isolate, settle, warming_guest
 from runtime.isolate.native import CoreFunction, CoreMemory, GuestStopped, define_core, unwatch, watch_epochs
 from runtime.isolate.outcome import Outcome
 
@@ -46,30 +46,32 @@ class JavaScriptImage:
 
     def _submit(self, args: Any) -> None:
         guest, memory, isolate = self._memory()
-        length = args[5].of.i32
-        if length > guest.limits.call_bytes + _SLACK or args[3].of.i32 > _SLACK:
+        name_length, length = args[3].of.i32 & _U32, args[5].of.i32 & _U32
+        if length > guest.limits.call_bytes + _SLACK or name_length > _SLACK:
             payload, name = "x" * (guest.limits.call_bytes + 1), ""
         else:
-            name = memory.read(args[2].of.i32, args[3].of.i32).decode(errors="replace")
+            name = memory.read(args[2].of.i32, name_length).decode(errors="replace")
             payload = memory.read(args[4].of.i32, length).decode(errors="replace")
         guest.submit(args[0].of.i32, args[1].of.i32, name, payload)
         isolate.stop_if_ended()
 
     def _log(self, args: Any) -> None:
         guest, memory, isolate = self._memory()
-        length = min(args[2].of.i32, guest.limits.log_line_bytes)
+        length = min(args[2].of.i32 & _U32, guest.limits.log_line_bytes)
         guest.log(args[0].of.i32, memory.read(args[1].of.i32, length).decode(errors="replace"))
         isolate.stop_if_ended()
 
     def _done(self, args: Any) -> None:
         guest, memory, _ = self._memory()
-        most = max(guest.limits.result_bytes, MOST_ERROR) + _SLACK
+        most = max(guest.limits.result_bytes, MOST_ERROR_BYTES) + _SLACK
         if guest.answer is None:
-            text = memory.read(args[1].of.i32, min(args[2].of.i32, most)).decode(errors="replace")
+            text = memory.read(args[1].of.i32, min(args[2].of.i32 & _U32, most)).decode(errors="replace")
             guest.answer = (args[0].of.i32 == 1, text)
 
 
 _SLACK = 64 << 10
+# Wasm's integers come signed; lengths and pointers are not.
+_U32 = 0xFFFFFFFF
 
 
 class _JavaScriptIsolate:

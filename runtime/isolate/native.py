@@ -148,13 +148,17 @@ def contained(call: Callable[..., Any]) -> Callable[..., Any]:
 def define_core(
     linker: wasmtime.Linker, module: str, name: str, params: list[wasmtime.ValType], call: Callable[[Any], None]
 ) -> object:
-    """Define a host function without results; `call` gets the raw argument array. Keep what is returned alive."""
+    """Define a host function without results; `call` gets the raw argument array. Keep what is returned alive.
+
+    Whatever `call` raises, for a pointer outside the memory say, ends the guest with a trap, and goes no further.
+    """
 
     def raw(_env: Any, _caller: Any, args: Any, _nargs: int, _results: Any, _nresults: int) -> int:
         try:
             call(args)
         except BaseException:
-            log.exception("host function %s failed", name)
+            log.warning("host function %s stopped its guest", name, exc_info=True)
+            return _refusal()
         return 0
 
     callback = ffi.wasmtime_func_callback_t(raw)
@@ -175,6 +179,11 @@ def define_core(
     return callback
 
 
+def _refusal() -> int:
+    """The address of a trap; whom it is returned to frees it."""
+    return ctypes.cast(ffi.wasmtime_trap_new(b"refused by the host", 19), ctypes.c_void_p).value or 0
+
+
 def define_values(
     linker: wasmtime.Linker, module: str, name: str, kind: wasmtime.FuncType, call: Callable[..., float | None]
 ) -> object:
@@ -193,7 +202,7 @@ def define_values(
             log.info("host function %s ended its caller", name, exc_info=True)
         else:
             return 0
-        return ctypes.cast(ffi.wasmtime_trap_new(b"refused by the host", 19), ctypes.c_void_p).value or 0
+        return _refusal()
 
     callback = ffi.wasmtime_func_unchecked_callback_t(raw)
     error = ffi.wasmtime_linker_define_func_unchecked(

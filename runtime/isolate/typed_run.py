@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from runtime.isolate.erasure import Erased, Problem, Types, lines_of
-from runtime.isolate.guest import Guest
+from runtime.isolate.guest import MOST_ERROR_BYTES, Guest, fits
 from runtime.isolate.isolate import Isolate, settle
 from runtime.isolate.outcome import Outcome, Status
 from runtime.isolate.typescript import TypeEraser
@@ -63,7 +63,8 @@ def _in_source(outcome: Outcome, source: str) -> Outcome:
     lines, number = lines_of(source), error.get("line")
     if not isinstance(number, int) or not 1 <= number <= len(lines) or "source_line" not in error:
         return outcome
-    return dataclasses.replace(outcome, error=json.dumps({**error, "source_line": lines[number - 1]}))
+    text = json.dumps({**error, "source_line": lines[number - 1]}, ensure_ascii=False)
+    return dataclasses.replace(outcome, error=text) if fits(text, MOST_ERROR_BYTES) else outcome
 
 
 def _error(outcome: Outcome) -> dict[str, Any]:

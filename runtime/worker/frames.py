@@ -5,6 +5,7 @@ A frame is a header (payload length, kind, execution number) and a payload. Text
 
 import json
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, NamedTuple
@@ -14,12 +15,17 @@ from runtime.isolate.erasure import Types
 
 HEADER = struct.Struct("<IBQ")
 MOST_PAYLOAD = 160 << 20
+"""Of frames to a worker: nothing honest is longer. `frame_bounds` has those of frames from one."""
 MOST_CALL_NAME = 512
+CALL_HEAD = struct.Struct("<IBHI")
+LINE_HEAD = struct.Struct("<IBqI")
 
 _RUN = struct.Struct("<BB32sqH11qI")
-_CALL = struct.Struct("<IBHI")
 _RESULT = struct.Struct("<IB")
 _LENGTH = struct.Struct("<I")
+_TAKEN = struct.Struct("<Q")
+# Not worth asking for a bound.
+_SURELY_SHORT = 64
 _LIMIT_NAMES = tuple(GuestLimits.__dataclass_fields__)
 
 
@@ -35,6 +41,7 @@ class Kind(IntEnum):
     CALL = 18
     DONE = 19
     PONG = 20
+    TAKEN = 21
 
 
 class FrameError(ValueError):
@@ -80,12 +87,16 @@ def encode(kind: Kind, number: int, payload: bytes = b"") -> bytes:
     return HEADER.pack(len(payload), kind, number) + payload
 
 
-class Decoder:
-    """Cuts a byte stream into frames. Raises FrameError for a length out of bounds."""
+type Bound = Callable[[int, int], int]
+"""The most bytes a frame of a kind, about an execution, may have."""
 
-    def __init__(self, most_payload: int = MOST_PAYLOAD) -> None:
+
+class Decoder:
+    """Cuts a byte stream into frames. Raises FrameError for a length out of bounds, before it is buffered."""
+
+    def __init__(self, most: Bound = lambda _kind, _number: MOST_PAYLOAD) -> None:
         self._buffer = bytearray()
-        self._most = most_payload
+        self._most = most
 
     def feed(self, data: bytes) -> list[Frame]:
         """The frames that are complete now."""
@@ -95,9 +106,9 @@ class Decoder:
         offset, size = 0, len(buffer)
         while size - offset >= HEADER.size:
             length, kind, number = HEADER.unpack_from(buffer, offset)
-            if length > self._most:
-                raise FrameError(f"a frame of {length} bytes; at most {self._most} are allowed")
             end = offset + HEADER.size + length
+            if length > _SURELY_SHORT and length > (most := self._most(kind, number)):
+                raise FrameError(f"a frame of kind {kind} and {length} bytes; at most {most} are allowed")
             if end > size:
                 break
             frames.append(Frame(kind, number, bytes(buffer[offset + HEADER.size : end])))
@@ -163,17 +174,17 @@ def encode_call(number: int, call: Call) -> bytes:
     """CALL: a host call. A name too long is cut; the gateway refuses it by the name that is left."""
     name = call.name.encode(errors="replace")[:MOST_CALL_NAME]
     payload = call.payload.encode(errors="replace")
-    head = _CALL.pack(call.call_id & 0xFFFFFFFF, call.kind & 0xFF, len(name), len(payload))
+    head = CALL_HEAD.pack(call.call_id & 0xFFFFFFFF, call.kind & 0xFF, len(name), len(payload))
     return encode(Kind.CALL, number, head + name + payload)
 
 
 def decode_call(payload: bytes) -> Call:
     """The inverse of encode_call. Raises FrameError when lengths do not add up."""
     try:
-        call_id, kind, name_length, length = _CALL.unpack_from(payload)
+        call_id, kind, name_length, length = CALL_HEAD.unpack_from(payload)
     except struct.error as error:
         raise FrameError("a CALL frame without its head") from error
-    body = payload[_CALL.size :]
+    body = payload[CALL_HEAD.size :]
     if len(body) != name_length + length:
         raise FrameError("a CALL frame whose lengths do not add up")
     name = body[:name_length].decode(errors="replace")
@@ -181,24 +192,44 @@ def decode_call(payload: bytes) -> Call:
 
 
 def encode_log(number: int, lines: list[LogLine]) -> bytes:
-    """LOG: a JSON array of [number, level, time, text]."""
-    return encode(Kind.LOG, number, json.dumps(lines).encode())
+    """LOG: for each line its number, level, time, length and text."""
+    parts: list[bytes] = []
+    for line in lines:
+        text = line.text.encode(errors="replace")
+        parts += (LINE_HEAD.pack(line.number, line.level, line.time_ns, len(text)), text)
+    return encode(Kind.LOG, number, b"".join(parts))
 
 
 def decode_log(payload: bytes) -> list[LogLine]:
     """The inverse of encode_log. Raises FrameError for anything else."""
+    lines = []
+    offset = 0
+    while offset < len(payload):
+        if len(payload) - offset < LINE_HEAD.size:
+            raise FrameError("a log line without its head")
+        number, level, time_ns, length = LINE_HEAD.unpack_from(payload, offset)
+        offset += LINE_HEAD.size
+        if length > len(payload) - offset:
+            raise FrameError("a log line that ends beyond its frame")
+        if not (0 < number < 2**31 and 1 <= level <= 4 and time_ns >= 0):  # noqa: PLR2004 - the four levels
+            raise FrameError("a log line out of range")
+        lines.append(LogLine(number, level, time_ns, payload[offset : offset + length].decode(errors="replace")))
+        offset += length
+    return lines
+
+
+def encode_taken(number: int, size: int) -> bytes:
+    """TAKEN: how many characters of answers the program has taken in all."""
+    return encode(Kind.TAKEN, number, _TAKEN.pack(size))
+
+
+def decode_taken(payload: bytes) -> int:
+    """The inverse of encode_taken. Raises FrameError for anything else."""
     try:
-        return [_log_line(*entry) for entry in json.loads(payload)]
-    except (ValueError, TypeError, RecursionError) as error:
-        raise FrameError("a LOG frame that is not an array of lines") from error
-
-
-def _log_line(number: int, level: int, time_ns: int, text: str) -> LogLine:
-    if not (type(number) is type(level) is type(time_ns) is int and type(text) is str):
-        raise TypeError("a log line of the wrong types")
-    if not (0 < number < 2**31 and 1 <= level <= 4 and 0 <= time_ns < 2**63):  # noqa: PLR2004 - the four levels
-        raise ValueError("a log line out of range")
-    return LogLine(number, level, time_ns, text.encode(errors="replace").decode())
+        (size,) = _TAKEN.unpack(payload)
+    except struct.error as error:
+        raise FrameError("a TAKEN frame that is not a number") from error
+    return int(size)
 
 
 def encode_done(number: int, outcome: Outcome) -> bytes:

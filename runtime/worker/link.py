@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from runtime.isolate import LogLine, Outcome
+from runtime.isolate import GuestLimits, LogLine, Outcome
 from runtime.worker import frames
+from runtime.worker.frame_bounds import most_payload
 from runtime.worker.frames import Call, Decoder, Frame, FrameError, Kind, Run
 from runtime.worker.process import Process
 
@@ -22,6 +23,9 @@ class Listener(Protocol):
 
     def on_call(self, call: Call) -> None:
         """The program made a host call; answer with `Link.result`."""
+
+    def on_taken(self, size: int) -> None:
+        """The program has taken so many characters of answers in all."""
 
     def on_done(self, outcome: Outcome) -> None:
         """The program ended; nothing follows."""
@@ -39,8 +43,9 @@ class Link(asyncio.Protocol):
         self.walls: dict[str, str] = {}
         self._on_ready = on_ready
         self._on_gone = on_gone
-        self._decoder = Decoder()
+        self._decoder = Decoder(self._most)
         self._listeners: dict[int, Listener] = {}
+        self._limits: dict[int, GuestLimits] = {}
         self._transport: asyncio.Transport | None = None
         self._reason = ""
         self._closing = False
@@ -58,6 +63,7 @@ class Link(asyncio.Protocol):
     def run(self, number: int, run: Run, listener: Listener) -> None:
         """Send a program; `listener` hears of it until on_done or on_lost."""
         self._listeners[number] = listener
+        self._limits[number] = run.limits
         self.served += 1
         self._write(frames.encode_run(number, run))
 
@@ -117,6 +123,9 @@ class Link(asyncio.Protocol):
             log.error("worker %d sent %s; it is killed", self.process.pid, error)
             self.kill(f"the worker broke the frame protocol: {error}")
 
+    def _most(self, kind: int, number: int) -> int:
+        return most_payload(kind, self._limits.get(number))
+
     def _dispatch(self, frame: Frame) -> None:
         if frame.kind == Kind.PONG:
             self._pinged = 0.0
@@ -131,7 +140,7 @@ class Link(asyncio.Protocol):
             return
         if frame.kind == Kind.DONE:
             outcome = frames.decode_done(frame.payload)
-            del self._listeners[frame.number]
+            del self._listeners[frame.number], self._limits[frame.number]
             listener.on_done(outcome)
             if self._closing and not self._listeners:
                 self.close()
@@ -139,6 +148,8 @@ class Link(asyncio.Protocol):
             listener.on_call(frames.decode_call(frame.payload))
         elif frame.kind == Kind.LOG:
             listener.on_log(frames.decode_log(frame.payload))
+        elif frame.kind == Kind.TAKEN:
+            listener.on_taken(frames.decode_taken(frame.payload))
         else:
             raise FrameError(f"a frame of kind {frame.kind}")
 

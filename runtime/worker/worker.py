@@ -192,3 +192,6 @@ class _GuestChannel:
 
     def log(self, lines: list[LogLine]) -> None:
         self._worker.send(frames.encode_log(self._number, lines))
+
+    def taken(self, size: int) -> None:
+        self._worker.send(frames.encode_taken(self._number, size))

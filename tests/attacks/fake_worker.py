@@ -9,7 +9,7 @@ from typing import Any
 
 from runtime.isolate import GuestLimits, LogLine, Outcome
 from runtime.worker import frames
-from runtime.worker.frames import Call, Run
+from runtime.worker.frames import Call, Decoder, Kind, Run
 from runtime.worker.link import Link
 
 RUN = Run(
@@ -46,6 +46,7 @@ class Heard:
 
     logs: list[LogLine] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
+    taken: list[int] = field(default_factory=list)
     endings: list[Outcome | str] = field(default_factory=list)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -54,6 +55,9 @@ class Heard:
 
     def on_call(self, call: Call) -> None:
         self.calls.append(call)
+
+    def on_taken(self, size: int) -> None:
+        self.taken.append(size)
 
     def on_done(self, outcome: Outcome) -> None:
         self._end(outcome)
@@ -79,6 +83,8 @@ class FakeWorker:
         self.gone = asyncio.Event()
         self.link = Link(self.process, lambda _: self.ready.set(), lambda _: self.gone.set())  # type: ignore[arg-type]
         self.raised: list[dict[str, Any]] = []
+        self._decoder = Decoder()
+        self._answers: list[bytes] = []
 
     async def connect(self) -> None:
         loop = asyncio.get_running_loop()
@@ -95,6 +101,14 @@ class FakeWorker:
     async def say(self, data: bytes) -> None:
         with contextlib.suppress(OSError):  # killed while it was still talking
             await asyncio.get_running_loop().sock_sendall(self._end, data)
+
+    async def answer(self) -> tuple[int, bool, str]:
+        """The next answer to a host call."""
+        while not self._answers:
+            data = await asyncio.get_running_loop().sock_recv(self._end, 1 << 20)
+            assert data, "the gateway closed the link"
+            self._answers += [f.payload for f in self._decoder.feed(data) if f.kind == Kind.RESULT]
+        return frames.decode_result(self._answers.pop(0))
 
     def close(self) -> None:
         self._end.close()

@@ -169,6 +169,8 @@ class _Nowhere:
 
     def log(self, lines: list[Any]) -> None: ...
 
+    def taken(self, size: int) -> None: ...
+
 
 def isolate(program: str) -> list[str]:
     """A guest runs, and is stopped when it spins."""

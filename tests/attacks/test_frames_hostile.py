@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.isolate import Ending, LogLine, Outcome, Status, Usage
+from runtime.isolate.guest import MOST_ERROR_BYTES
 from runtime.worker import frames
+from runtime.worker.frame_bounds import MOST_HELLO, MOST_SMALL
 from runtime.worker.frames import HEADER, MOST_PAYLOAD, Call, Kind
 from runtime.worker.link import Link
 from tests.attacks.fake_worker import RUN, FakeProcess, Heard, fake_worker
@@ -37,8 +39,9 @@ def head(index: int, value: object) -> list[object]:
     return [*HONEST[:index], value, *HONEST[index + 1 :]]
 
 
-def log(payload: object) -> bytes:
-    return frames.encode(Kind.LOG, 1, payload if isinstance(payload, bytes) else json.dumps(payload).encode())
+def log(number: int = 1, level: int = 2, time_ns: int = 3, text: bytes = b"x", *, length: int | None = None) -> bytes:
+    size = len(text) if length is None else length
+    return frames.encode(Kind.LOG, 1, frames.LINE_HEAD.pack(number, level, time_ns, size) + text)
 
 
 MALFORMED = {
@@ -50,18 +53,14 @@ MALFORMED = {
     "a cancellation from a worker": frames.encode(Kind.CANCEL, 1),
     "a call without its head": frames.encode(Kind.CALL, 1, b"x"),
     "a call of the wrong lengths": frames.encode(Kind.CALL, 1, struct.pack("<IBHI", 1, 1, 9, 2**32 - 1) + b"x"),
-    "a log that is not JSON": log(b"\xff\xfe"),
-    "a log that is no array": log({"a": 1}),
-    "a log of numbers": log([1, 2]),
-    "a log of short lines": log([[1, 2]]),
-    "a log of the wrong types": log([["1", 2, 3, "x"]]),
-    "a log of true": log([[True, 2, 3, "x"]]),
-    "a log line of number 0": log([[0, 2, 3, "x"]]),
-    "a log line of level 9": log([[1, 9, 3, "x"]]),
-    "a log line before time": log([[1, 2, -1, "x"]]),
-    "a log line after time": log([[1, 2, 2**63, "x"]]),
-    "a log of huge numbers": log(b"[[" + b"9" * 100_000 + b',2,3,"x"]]'),
-    "a log nested too deeply": log(b"[" * 100_000),
+    "a log line without a head": frames.encode(Kind.LOG, 1, b"\xff\xfe"),
+    "a log line of number 0": log(0),
+    "a log line numbered beyond every limit": log(2**31),
+    "a log line of level 9": log(1, 9),
+    "a log line before time": log(1, 2, -1),
+    "a log line that ends beyond its frame": log(length=2),
+    "a log line of the longest length": log(length=2**32 - 1),
+    "answers taken that are no number": frames.encode(Kind.TAKEN, 1, b"x"),
     "an end without a head": frames.encode(Kind.DONE, 1, b""),
     "an end with a head beyond it": frames.encode(Kind.DONE, 1, struct.pack("<I", 2**32 - 1)),
     "an end that is not JSON": done(b"{"),
@@ -97,12 +96,41 @@ async def test_a_malformed_frame_ends_its_worker_and_only_that(data: bytes):
         assert not honest.raised
 
 
+# By the limits of tests/attacks/fake_worker.py, which are all 1,000.
+MOST = {
+    Kind.HELLO: MOST_HELLO,
+    Kind.LOG: 64 * frames.LINE_HEAD.size + 1_000,
+    Kind.CALL: frames.CALL_HEAD.size + 512 + 1_000,
+    Kind.DONE: MOST_SMALL + MOST_ERROR_BYTES,
+    Kind.PONG: MOST_SMALL,
+    Kind.TAKEN: MOST_SMALL,
+}
+
+
+@pytest.mark.parametrize("kind", MOST)
+def test_a_frame_longer_than_its_kind_may_be_ends_the_worker_before_it_is_kept(kind: Kind):
+    link, _ = _unconnected()
+    link.data_received(HEADER.pack(MOST[kind], kind, 1))
+    assert not link.process.kills  # type: ignore[attr-defined]
+    link, _ = _unconnected()
+    link.data_received(HEADER.pack(MOST[kind] + 1, kind, 1))
+    assert link.process.kills == 1  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("kind", [Kind.LOG, Kind.CALL, Kind.DONE])
+def test_a_long_frame_about_no_execution_ends_the_worker(kind: Kind):
+    link, _ = _unconnected()
+    link.data_received(HEADER.pack(MOST_SMALL + 1, kind, 2))
+    assert link.process.kills == 1  # type: ignore[attr-defined]
+
+
 HARMLESS = {
     "an execution unknown": frames.encode_done(99, Outcome(ending=Ending(Status.TRAPPED), usage=USAGE)),
     "a call of an execution unknown": frames.encode_call(99, Call(1, 1, "x.y", "{}")),
     "another hello": frames.encode_hello({"walls": "all of them"}),
     "answers to no ping": frames.encode(Kind.PONG, 7) * 10_000,
     "empty logs": frames.encode_log(1, []) * 1_000,
+    "answers taken that were never sent": frames.encode_taken(1, 2**64 - 1),
     "ill-formed text": frames.encode(Kind.CALL, 2, struct.pack("<IBHI", 1, 1, 1, 1) + b"\xff\xff"),
 }
 

@@ -6,7 +6,8 @@ import time
 import pytest
 
 from runtime.isolate import Event, Guest, GuestLimits, LogLine, RunSlots, Status
-from runtime.isolate.isolate import MOST_ERROR, checked_answer, settle
+from runtime.isolate.guest import MOST_ERROR_BYTES, TAKEN_STEP
+from runtime.isolate.isolate import checked_answer, settle
 
 LIMITS = GuestLimits(
     cpu_ms=60_000,
@@ -28,12 +29,16 @@ class Channel:
     def __init__(self) -> None:
         self.calls: list[tuple[int, int, str, str]] = []
         self.lines: list[LogLine] = []
+        self.sizes: list[int] = []
 
     def submit(self, call_id: int, kind: int, name: str, payload: str) -> None:
         self.calls.append((call_id, kind, name, payload))
 
     def log(self, lines: list[LogLine]) -> None:
         self.lines += lines
+
+    def taken(self, size: int) -> None:
+        self.sizes.append(size)
 
 
 @pytest.fixture
@@ -79,6 +84,33 @@ def test_refusals_nobody_takes_end_the_guest_before_they_pile_up(guest: Guest, p
     assert guest.ending is not None
     assert (guest.ending.status, guest.ending.limit) == (Status.LIMIT_HOST_CALLS, "host_calls")
     assert len(guest._events) < 3_000
+
+
+def test_refusals_that_are_taken_never_end_the_guest(guest: Guest):
+    for number in range(10_000):
+        guest.submit(number, 1, "n", "p" * 10_000)
+        assert refusal(guest.wait(0)) == "call_bytes"
+    assert guest.ending is None
+
+
+def test_the_gateway_is_told_of_answers_taken_and_of_no_others(guest: Guest, channel: Channel):
+    for number in range(5):
+        guest.deliver(Event(number, ok=True, payload="x" * (TAKEN_STEP // 2)))
+    guest.submit(1, 1, "x.y", "p" * 10_000)
+    assert channel.sizes == []
+    while guest.wait(0) is not None:
+        pass
+    assert channel.sizes == [TAKEN_STEP, 2 * TAKEN_STEP]
+
+
+@pytest.mark.parametrize("letter", ["\u20ac", "\U0001f600", "\ud800"])
+def test_a_call_and_a_result_are_measured_in_bytes(guest: Guest, channel: Channel, letter: str):
+    size = len(letter.encode(errors="replace"))
+    guest.submit(1, 1, "x.y", letter * (LIMITS.call_bytes // size))
+    guest.submit(2, 1, "x.y", letter * (LIMITS.call_bytes // size + 1))
+    assert [call[0] for call in channel.calls] == [1]
+    guest.answer = (True, letter * (LIMITS.result_bytes // size + 1))
+    assert settle(guest, trapped=False).ending.status is Status.LIMIT_RESULT
 
 
 @pytest.mark.parametrize("kind", [-(2**31), -255, -1, 256, 257, 258, 2**31, 2**32 - 1])
@@ -135,7 +167,7 @@ def test_only_json_is_a_result(guest: Guest, text: str, ok: bool):
 
 
 def test_an_error_too_large_is_not_passed_on(guest: Guest):
-    guest.answer = (False, "x" * (MOST_ERROR + 1))
+    guest.answer = (False, "x" * (MOST_ERROR_BYTES + 1))
     outcome = settle(guest, trapped=False)
     assert outcome.ending.status is Status.PROGRAM_ERROR
     assert len(outcome.error) < 1_000

@@ -3,6 +3,7 @@
 # ruff: noqa: ARG002 (protocols have more parameters than these doubles use)
 
 import asyncio
+import json
 import time
 from typing import Any
 
@@ -13,6 +14,7 @@ from runtime.execution.execution import Execution, Failure, Program
 from runtime.execution.host_calls import Answer, HostCalls
 from runtime.execution.hostcall import CallContext
 from runtime.execution.running import RunningExecution
+from runtime.execution.window import WINDOW
 from runtime.isolate import Ending, LogLine, Outcome, Status, Usage
 from runtime.service.convert import execution_message
 from runtime.worker import frames
@@ -27,13 +29,18 @@ MOST = 2**63 - 1
 
 
 class NoTools:
-    """Tools and fetcher; every call succeeds."""
+    """Tools and fetcher; every call succeeds, with `payload`."""
+
+    def __init__(self, payload: str = "1") -> None:
+        self.payload = payload
+        self.calls = 0
 
     def read_only(self, name: str) -> bool:
         return False
 
     async def call(self, name: str, arguments: dict[str, Any], context: CallContext) -> Answer:
-        return Answer(payload="1")
+        self.calls += 1
+        return Answer(payload=self.payload)
 
     async def fetch(self, request: dict[str, Any], context: CallContext, rules: str) -> Answer:
         return Answer(payload="1")
@@ -42,10 +49,12 @@ class NoTools:
 class Run:
     """An execution in a fake worker."""
 
-    def __init__(self, worker: FakeWorker, inputs: str = "null") -> None:
+    def __init__(
+        self, worker: FakeWorker, inputs: str = "null", limits: Limits = LIMITS, tools: NoTools | None = None
+    ) -> None:
         self.worker = worker
         self.over = asyncio.Event()
-        self.execution = Execution(program=_program(inputs), image_digest="sha256:0")
+        self.execution = Execution(program=_program(inputs, limits), image_digest="sha256:0")
         self.execution.started = time.monotonic()
         context = CallContext(
             execution_id=self.execution.id,
@@ -53,9 +62,9 @@ class Run:
             environment="dev",
             token=lambda _: "token",
             deadline=self.execution.started + 5,
-            max_response_bytes=1_000,
+            max_response_bytes=limits.response_bytes,
         )
-        calls = HostCalls(self.execution, context, NoTools(), NoTools())
+        calls = HostCalls(self.execution, context, tools or NoTools(), NoTools())
         RunningExecution(self._finished, self.execution, worker.link, NUMBER, calls).begin(0)
 
     def _finished(self, execution: Execution, status: str, failure: Failure | None) -> None:
@@ -68,11 +77,11 @@ class Run:
         return self.execution
 
 
-def _program(inputs: str) -> Program:
-    profile = Profile(name="p", version=1, languages=("python",), environments=("dev",), limits=LIMITS)
+def _program(inputs: str, limits: Limits) -> Program:
+    profile = Profile(name="p", version=1, languages=("python",), environments=("dev",), limits=limits)
     caller = Caller(principal="p", actor="a", owner="o", environment="dev", reason="r", expires_at=time.time() + 60)
     return Program(
-        code="1", language="python", inputs=inputs, profile=profile, limits=LIMITS, limit_sources={}, caller=caller
+        code="1", language="python", inputs=inputs, profile=profile, limits=limits, limit_sources={}, caller=caller
     )
 
 
@@ -112,17 +121,20 @@ async def test_more_calls_than_allowed_leave_no_record():
 async def test_more_log_lines_than_allowed_are_dropped():
     async with fake_worker() as worker:
         run = Run(worker)
-        await worker.say(frames.encode_log(NUMBER, [LogLine(n, 2, 3, "x") for n in range(1, 200)]))
+        for first in range(1, 200, 10):
+            await worker.say(frames.encode_log(NUMBER, [LogLine(first + n, 2, 3, "x") for n in range(10)]))
         await run.end(outcome(result="1"))
         assert len(run.execution.logs) == LIMITS.log_lines
 
 
 async def test_more_log_bytes_than_allowed_are_dropped():
     async with fake_worker() as worker:
-        run = Run(worker)
-        await worker.say(frames.encode_log(NUMBER, [LogLine(n, 2, 3, "x" * 100_000) for n in range(1, 9)]))
+        run = Run(worker, limits=LIMITS.model_copy(update={"log_lines": 100}))
+        for n in range(1, 99):
+            await worker.say(frames.encode_log(NUMBER, [LogLine(n, 2, 3, "x" * 500)]))
         await run.end(outcome(result="1"))
         assert sum(len(line.text) for line in run.execution.logs) <= LIMITS.log_bytes
+        assert {len(line.text) for line in run.execution.logs} == {LIMITS.log_line_bytes}
 
 
 async def test_a_longer_result_than_allowed_is_not_kept():
@@ -144,3 +156,24 @@ async def test_what_an_execution_keeps_is_counted():
         run = Run(worker, inputs='"' + "x" * 1_000_000 + '"')
         await run.end(outcome(result="1"))
         assert run.execution.size > 1_000_000
+
+
+async def test_answers_a_program_does_not_take_stop_its_calls():
+    """A program that asks for much and spins would fill its worker with what it never looks at."""
+    answer = json.dumps("x" * (1 << 20))
+    tools = NoTools(answer)
+    limits = LIMITS.model_copy(update={"host_calls": 100, "parallel_host_calls": 3, "response_bytes": 2 << 20})
+    async with fake_worker() as worker:
+        run = Run(worker, limits=limits, tools=tools)
+        for number in range(100):
+            await worker.say(frames.encode_call(NUMBER, Call(number, 1, "x.y", "{}")))
+        most = WINDOW // len(answer) + limits.parallel_host_calls
+        answered = [await worker.answer() for _ in range(WINDOW // len(answer))]
+        async with asyncio.timeout(60):
+            while len(run.execution.calls) < 100:
+                await asyncio.sleep(0)
+        assert tools.calls <= most
+        await worker.say(frames.encode_taken(NUMBER, len(answered) * len(answer)))
+        answered += [await worker.answer() for _ in range(WINDOW // len(answer))]
+        assert len(answered) <= tools.calls <= 2 * most
+        await run.end(outcome(result="1"))

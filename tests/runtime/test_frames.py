@@ -80,7 +80,7 @@ def test_done_round_trip(status, limit, value, text, usage):
     assert frames.decode_done(only(frames.encode_done(1, outcome)).payload) == outcome
 
 
-@pytest.mark.parametrize("decode", [frames.decode_call, frames.decode_log, frames.decode_done])
+@pytest.mark.parametrize("decode", [frames.decode_call, frames.decode_log, frames.decode_done, frames.decode_taken])
 @given(payload=st.binary(max_size=400))
 def test_any_bytes_decode_or_are_a_frame_error(decode, payload):
     with contextlib.suppress(FrameError):
@@ -94,13 +94,26 @@ json_values = st.recursive(
 )
 
 
-@given(json_values)
-def test_any_json_in_a_log_frame_gives_lines_or_a_frame_error(value):
+@given(st.lists(st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 9), st.integers(-5, 2**63 - 1), st.binary())))
+def test_any_lines_in_a_log_frame_are_in_range_or_a_frame_error(entries):
+    head = frames.LINE_HEAD
+    payload = b"".join(head.pack(*numbers, len(text)) + text for *numbers, text in entries)
     try:
-        lines = frames.decode_log(json.dumps(value).encode())
+        lines = frames.decode_log(payload)
     except FrameError:
         return
-    assert all(isinstance(line.text, str) and 1 <= line.level <= 4 for line in lines)
+    assert all(1 <= line.level <= 4 and line.number > 0 and line.time_ns >= 0 for line in lines)
+    assert [line.text for line in lines] == [text.decode(errors="replace") for *_, text in entries]
+
+
+def test_a_control_character_in_a_log_line_takes_one_byte():
+    line = LogLine(1, 2, 3, "\0" * 1_000)
+    assert len(only(frames.encode_log(1, [line])).payload) == frames.LINE_HEAD.size + 1_000
+
+
+@given(st.integers(0, 2**64 - 1))
+def test_taken_round_trip(size):
+    assert frames.decode_taken(only(frames.encode_taken(1, size)).payload) == size
 
 
 @given(json_values)
@@ -115,12 +128,12 @@ def test_any_json_in_a_done_frame_gives_an_outcome_or_a_frame_error(value):
 
 def test_deeply_nested_json_is_a_frame_error():
     with pytest.raises(FrameError):
-        frames.decode_log(b"[" * 100_000)
+        frames.decode_done(struct.pack("<I", 100_000) + b"[" * 100_000)
 
 
 def test_a_frame_longer_than_allowed_is_refused_before_it_is_buffered():
     with pytest.raises(FrameError, match="1001 bytes; at most 1000"):
-        Decoder(most_payload=1000).feed(frames.HEADER.pack(1001, Kind.DONE, 1))
+        Decoder(lambda _kind, _number: 1000).feed(frames.HEADER.pack(1001, Kind.DONE, 1))
 
 
 def test_a_call_whose_lengths_do_not_add_up_is_refused():
