@@ -26,10 +26,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from bench.report import median_of, percentile, report
+from sandboxes.budgets import SERVICE_TERMS
 from sandboxes.egress_rule import EgressRule
 from sandboxes.injection import Injection
 from sandboxes.rule_set import RuleSet
-from sandboxes.token import TokenClaims, sign_token
+from sandboxes.token import SERVICE, TokenClaims, sign_token
 
 ROUNDS = 5
 SEQUENTIAL = 1_000
@@ -231,6 +232,7 @@ def start_proxy(state: Path, authority: str, origin_port: int) -> Bench:
         "event_file": str(state / "egress.jsonl"),
         "rule_sets": {rules.digest(): rules.model_dump(mode="json", by_alias=True) for rules in (plain, credentialed)},
         "secrets": {"token": {"env": "BENCH_TOKEN"}},
+        "terms": {SERVICE: SERVICE_TERMS.model_dump(mode="json")},
         "hosts": {NAME: "127.0.0.1"},
         "extra_ca_file": authority,
     }
@@ -250,7 +252,14 @@ def start_proxy(state: Path, authority: str, origin_port: int) -> Bench:
 
     def token(rules: RuleSet) -> str:
         expires = int(time.time()) + 600
-        claims = TokenClaims(execution="bench", rules=rules.digest(), actor="bench", environment="dev", expires=expires)
+        claims = TokenClaims(
+            execution="bench",
+            profile=SERVICE,
+            rules=rules.digest(),
+            actor="bench",
+            environment=SERVICE,
+            expires=expires,
+        )
         return sign_token(claims, key)
 
     return Bench(

@@ -4,18 +4,21 @@ import base64
 import binascii
 import ipaddress
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sandboxes.authority import Authority, parse_authority
 from sandboxes.egress_decision import Decision, RequestFacts, decide, decide_tunnel
+from sandboxes.generation import Generation
 from sandboxes.hostname import is_address
 from sandboxes.rule_set import RuleSet
 from sandboxes.token import TokenClaims, TokenRefused, verify_token
 
 from .addresses import Allowance, refuse_address
+from .generations import Generations
 from .injection import Credentialed, Headers, inject
 from .outgoing import HELD_BODY, BodyStep, Outgoing
 from .request import CanonicalRequest, Denial
+from .revocations import Revocations
 from .secrets import Missing, SecretStore
 
 _PROXY_AUTHENTICATION = 407
@@ -65,24 +68,27 @@ class Admission:
 class Admitter:
     """Holds what admission is decided by. Its answers depend on nothing else but their arguments and the time."""
 
-    def __init__(
-        self, *, key: bytes, rule_sets: Mapping[str, RuleSet], secrets: SecretStore, own_ports: Collection[int]
-    ) -> None:
+    def __init__(self, *, key: bytes, generation: Generation, secrets: SecretStore, own_ports: Collection[int]) -> None:
         self._key = key
-        self._rule_sets = dict(rule_sets)
-        self._allowances = {rule.networks: _allowance(rule.networks) for s in rule_sets.values() for rule in s.rules}
+        self._generations = Generations(generation)
+        self._allowances: dict[tuple[str, ...], Allowance] = {}
         self._secrets = secrets
         self._own_ports = own_ports
-        self._revoked: set[str] = set()
+        self.revocations = Revocations()
+
+    @property
+    def generation(self) -> int:
+        """The number of the present generation."""
+        return self._generations.number
 
     def add_rule_sets(self, rule_sets: Mapping[str, RuleSet]) -> None:
-        """Learn further rule sets."""
-        self._allowances |= {rule.networks: _allowance(rule.networks) for s in rule_sets.values() for rule in s.rules}
-        self._rule_sets |= rule_sets
+        """Learn further rule sets, owned by nobody."""
+        self._generations.add(dict(rule_sets))
 
-    def revoke(self, executions: Iterable[str]) -> None:
-        """Refuse these executions' tokens from now on."""
-        self._revoked.update(executions)
+    def load(self, following: Generation, now: float) -> None:
+        """Decide by a new generation from now on. Raises ValueError if it is not newer."""
+        self._generations.load(following, now)
+        self._allowances.clear()
 
     def identify(self, token: str | Denial, now: float) -> TokenClaims | Denial:
         """Who a token speaks for, if it still does."""
@@ -91,24 +97,42 @@ class Admitter:
         claims = verify_token(token, self._key, now)
         if isinstance(claims, TokenRefused):
             return Denial(code="token", reason=claims.reason, status=_PROXY_AUTHENTICATION)
-        if claims.execution in self._revoked:
+        if self.revocations.covers(claims):
             return Denial(code="token", reason="the execution token was revoked", status=_PROXY_AUTHENTICATION)
-        if claims.rules not in self._rule_sets:
-            return Denial(code="token", reason="the execution token names rules that are not loaded")
-        return claims
+        fault = self._token_fault(claims)
+        return Denial(code="token", reason=fault) if fault else claims
+
+    def still_admits(self, claims: TokenClaims, rule: str | None) -> bool:
+        """Whether the rule of that name still stands for this token."""
+        return self._generations.knows(claims.rules) and any(
+            standing.name == rule for standing in self._generations.rules(claims).rules
+        )
+
+    def _token_fault(self, claims: TokenClaims) -> str | None:
+        """Why a genuine token is of no use here, or None."""
+        terms = self._generations.terms(claims.profile)
+        if not self._generations.knows(claims.rules):
+            return "the execution token names rules that are not loaded"
+        if terms is None:
+            return "the execution token names a profile that is not loaded"
+        if claims.environment not in terms.environments:
+            return f"profile {terms.name} is not for the environment {claims.environment}"
+        if claims.generation > self._generations.number:
+            return f"the execution token is of generation {claims.generation}, which is not loaded"
+        return None
 
     def admit_tunnel(self, claims: TokenClaims, authority: Authority) -> Denial | None:
         """Why no request could leave through a tunnel to this authority, or None."""
-        decision = decide_tunnel(self._rule_sets[claims.rules], authority.host, authority.port)
-        return None if decision.allowed else _denial(decision)
+        decision = decide_tunnel(self._generations.rules(claims), authority.host, authority.port)
+        return None if decision.allowed else self._denial(decision, claims)
 
     def admit(
         self, claims: TokenClaims, request: CanonicalRequest, headers: Iterable[tuple[bytes, bytes]]
     ) -> Admission | Denial:
         """The request with its credential, or why it does not leave."""
-        decision = decide(self._rule_sets[claims.rules], _facts(request))
+        decision = decide(self._generations.rules(claims), _facts(request))
         if not decision.allowed or decision.rule is None:
-            return _denial(decision)
+            return self._denial(decision, claims)
         unreachable = self._refuse_literal(decision, request.authority)
         if unreachable:
             return Denial(code="address", reason=unreachable, rule=decision.rule.name)
@@ -119,7 +143,19 @@ class Admitter:
 
     def allowance(self, decision: Decision) -> Allowance:
         """Where connections of the deciding rule may go."""
-        return self._allowances[decision.rule.networks] if decision.rule else Allowance()
+        if decision.rule is None:
+            return Allowance()
+        networks = decision.rule.networks
+        if networks not in self._allowances:
+            self._allowances[networks] = _allowance(networks)
+        return self._allowances[networks]
+
+    def _denial(self, decision: Decision, claims: TokenClaims) -> Denial:
+        denial = _denial(decision)
+        if not self._generations.withdrawn(claims):
+            return denial
+        reason = f"{denial.reason}; rules this execution began with were withdrawn by a reload, so start it again"
+        return replace(denial, reason=reason)
 
     def _with_credential(self, decision: Decision, headers: Headers, query: str | None) -> Admission | Denial:
         rule = decision.rule

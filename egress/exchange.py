@@ -44,6 +44,7 @@ class Exchange:
     bytes_out: int = 0
     bytes_in: int = 0
     redactions: int = 0
+    cut: bool = False  # broken off by the proxy itself, and recorded as such whatever else is noticed
     recorded: bool = False
 
     def deny(self, denial: Denial) -> Answer:
@@ -57,6 +58,11 @@ class Exchange:
             host=self.host, hint=denial.hint,
         )  # fmt: skip
         return self.answer
+
+    def cut_off(self, code: str, reason: str) -> None:
+        """Note that the proxy itself breaks it off."""
+        if not self.cut:
+            self.cut, self.code, self.reason = True, code, reason
 
     def fail(self, error: str, reason: str) -> Answer:
         """Note that the upstream failed an allowed request and give the answer to it."""

@@ -21,6 +21,7 @@ from .answers import NOTE_HEADER, NOTE_PREFIX, note
 from .dialer import DIAL, Destination, Dial
 from .events import EventLog
 from .exchange import Exchange
+from .expiry import ExpiryTimers
 from .held import Held, HeldMemory
 from .layers import EXCHANGE, RAW_TARGET, closed, exchange_of, limits, response_of
 from .outgoing import Outgoing
@@ -36,7 +37,7 @@ class Tunnel:
 
     authority: Authority
     token: str
-    execution: str
+    claims: TokenClaims
 
 
 class Gate:
@@ -49,6 +50,7 @@ class Gate:
         self._hosts = hosts
         self._memory = HeldMemory()
         self._tunnels: dict[str, Tunnel] = {}
+        self._expiry = ExpiryTimers(self._expired)
         self._barred: set[str] = set()
         self._unused: set[str] = set()
         self.on_stale: Callable[[str], None] = lambda _: None
@@ -214,15 +216,41 @@ class Gate:
             exchange.held.release()
         self._log.put(exchange.event())
 
-    def clients_of(self, executions: frozenset[str]) -> list[str]:
-        """Connections that an exchange or a tunnel of these executions is open on."""
-        busy = {
-            client_id
-            for client_id, exchanges in self._open.items()
-            if any(exchange.claims and exchange.claims.execution in executions for exchange in exchanges)
-        }
-        tunnels = {client_id for client_id, tunnel in self._tunnels.items() if tunnel.execution in executions}
-        return sorted(busy | tunnels)
+    def end(self, which: Callable[[TokenClaims], bool], code: str, reason: str) -> None:
+        """Close every connection on which a tunnel or an exchange goes on under a token that `which` is true of."""
+        tunnels = [client for client, tunnel in self._tunnels.items() if which(tunnel.claims)]
+        self._end_relays(tunnels, lambda claims, _: which(claims), code, reason)
+
+    def end_withdrawn(self) -> None:
+        """Close what was let in by rules that are gone."""
+        admits, admits_tunnel = self._admitter.still_admits, self._admitter.admit_tunnel
+        tunnels = [client for client, t in self._tunnels.items() if admits_tunnel(t.claims, t.authority) is not None]
+        reason = "the rule that let it pass was withdrawn by a reload"
+        self._end_relays(tunnels, lambda claims, rule: not admits(claims, rule), "withdrawn", reason)
+
+    def _end_relays(
+        self, tunnels: list[str], which: Callable[[TokenClaims, str | None], bool], code: str, reason: str
+    ) -> None:
+        ended = set(tunnels)
+        for client_id in tunnels:
+            self._note_tunnel_closed(self._tunnels[client_id], code, reason)
+        for client_id, exchanges in self._open.items():
+            for exchange in exchanges:
+                if exchange.claims is None or not (client_id in ended or which(exchange.claims, exchange.rule)):
+                    continue
+                exchange.cut_off(code, reason)
+                ended.add(client_id)
+        for client_id in ended:
+            self.on_stale(client_id)
+
+    def _note_tunnel_closed(self, tunnel: Tunnel, code: str, reason: str) -> None:
+        exchange = Exchange(method="CONNECT", host=tunnel.authority.host, port=tunnel.authority.port)
+        exchange.claims, exchange.allowed = tunnel.claims, True
+        exchange.cut_off(code, reason)
+        self._record(exchange)
+
+    def _expired(self, now: float) -> None:
+        self.end(lambda claims: claims.expires <= now, "expired", "the execution token expired")
 
     def fault(self, hook: str, error: BaseException) -> None:
         """Record that a hook failed; the kind of the error only, because its text may quote a request."""
@@ -242,12 +270,13 @@ class Gate:
         if refused or isinstance(token, Denial):
             return refused or closed()
         exchange.allowed, exchange.code, exchange.reason = True, "allowed", "a tunnel; each request in it is decided"
-        return Tunnel(authority, token, claims.execution)
+        return Tunnel(authority, token, claims)
 
     def _identify(self, exchange: Exchange, token: str | Denial) -> TokenClaims | Denial:
         claims = self._admitter.identify(token, time.time())
         if not isinstance(claims, Denial):
             exchange.claims = claims
+            self._expiry.watch(claims.expires)
         return claims
 
     def _admit(self, flow: http.HTTPFlow, exchange: Exchange) -> Admission | Denial:

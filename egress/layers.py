@@ -178,7 +178,7 @@ class GateStream(HttpStream):
 
 def note_failure(exchange: Exchange, event: RequestProtocolError | ResponseProtocolError) -> None:
     """Put a protocol error into the terms of the exchange."""
-    if exchange.answer is not None:
+    if exchange.answer is not None or exchange.cut:
         return
     if isinstance(event, RequestProtocolError):
         exchange.code, exchange.reason = "client_disconnected", "the client went away or broke the protocol"

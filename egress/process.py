@@ -1,8 +1,8 @@
 """The egress process: settings in on standard input, one ready line out, then it serves until its input ends.
 
 After the settings, each further input line is a command, answered by one line:
-`{"rule_sets": {digest: RuleSet}}` adds rule sets, `{"revoke": [execution id, ...]}` refuses tokens and closes
-their connections.
+`{"rule_sets": {digest: RuleSet}}` adds rule sets, `{"revoke": {execution id: expiry of its tokens}}` refuses tokens
+and closes their connections, `{"generation": Generation}` replaces what is decided by.
 """
 
 import asyncio
@@ -15,13 +15,14 @@ import resource
 import signal
 import sys
 import threading
+import time
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from sandboxes.egress import EgressSettings
-from sandboxes.rule_set import RuleSet
 
+from .command import Command, obey
 from .dialer import GuardedLoop
 from .proxy import Proxy
 from .redaction import Redactor
@@ -29,7 +30,6 @@ from .secrets import SecretStore
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
-_RULE_SETS = TypeAdapter(dict[str, RuleSet])
 
 
 def main() -> None:
@@ -90,20 +90,14 @@ def _follow(proxy: Proxy, loop: asyncio.AbstractEventLoop) -> None:
 
 def _command(proxy: Proxy, line: bytes) -> None:
     try:
-        command = json.loads(line)
-        rule_sets = _RULE_SETS.validate_python(command.get("rule_sets", {}))
-        wrong = [digest for digest, rules in rule_sets.items() if rules.digest() != digest]
-        if wrong:
-            raise ValueError(f"rule set {wrong[0]} has another digest")  # noqa: TRY301
-        revoked = [str(execution) for execution in command.get("revoke", [])]
-    except (ValueError, AttributeError, TypeError) as error:
+        command = Command.model_validate_json(line)
+        obey(command, proxy, time.time())
+    except ValidationError as error:
+        _say({"done": False, "error": _messages(error)})
+    except ValueError as error:
         _say({"done": False, "error": str(error)})
-        return
-    proxy.admitter.add_rule_sets(rule_sets)
-    proxy.admitter.revoke(revoked)
-    for client_id in proxy.gate.clients_of(frozenset(revoked)):
-        proxy.addons.abort(client_id)
-    _say({"done": True})
+    else:
+        _say({"done": True})
 
 
 def _confine() -> None:

@@ -7,6 +7,7 @@ from mitmproxy import options
 from mitmproxy.addons.proxyserver import Proxyserver
 
 from sandboxes.egress import EgressSettings
+from sandboxes.generation import Generation
 
 from . import layers
 from .admission import Admitter
@@ -31,7 +32,7 @@ class Proxy:
         self.log = EventLog(settings.event_file)
         self._own_ports = set(settings.own_ports)
         self.admitter = Admitter(
-            key=settings.key(), rule_sets=settings.rule_sets, secrets=self.secrets, own_ports=self._own_ports
+            key=settings.key(), generation=_generation(settings), secrets=self.secrets, own_ports=self._own_ports
         )
         self.gate = Gate(admitter=self.admitter, log=self.log, own_ports=self._own_ports, hosts=dict(settings.hosts))
         self.master = GateMaster(_options(settings, trust_file(state, settings.extra_ca_file)))
@@ -70,6 +71,12 @@ class Proxy:
         """End `run`. May be called from any thread."""
         with contextlib.suppress(RuntimeError):  # the loop is closed already
             self.master.shutdown()  # type: ignore[no-untyped-call]
+
+
+def _generation(settings: EgressSettings) -> Generation:
+    return Generation(
+        number=settings.generation, rule_sets=settings.rule_sets, owners=settings.owners, terms=settings.terms
+    )
 
 
 def _options(settings: EgressSettings, trusted: str) -> options.Options:

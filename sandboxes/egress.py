@@ -7,6 +7,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from .budgets import Terms
 from .egress_rule import Port
 from .hostname import canonical_host, is_address
 from .injection import SecretName
@@ -36,6 +37,9 @@ class EgressSettings(FrozenModel):
     state_dir: str = Field(description="Holds ca/, made on first use with mode 0700.")
     event_file: str | None = Field(description="JSON lines, one per request, mode 0600; null for none.")
     rule_sets: dict[str, RuleSet] = Field(description="By digest.")
+    generation: int = Field(0, ge=0, description="Which generation of the configuration this is.")
+    owners: dict[str, str] = Field(default_factory=dict, description="Whose each rule set is, to its digest.")
+    terms: dict[str, Terms] = Field(default_factory=dict, description="By the digest of a profile; a token names one.")
     secrets: dict[SecretName, SecretSource] = Field(default_factory=dict)
     own_ports: tuple[Port, ...] = Field(
         (), description="Ports of this service on this machine: refused whatever a rule says."

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 
+from sandboxes.budgets import Budgets
 from sandboxes.canonical_json import canonical_json
 from sandboxes.decision import Decision
 from sandboxes.image import IMAGE_NAME
@@ -73,6 +74,9 @@ class Profile(BaseModel):
     )
     limits: Limits = Field(default_factory=Limits, description="What one execution may use; requests only narrow it.")
     egress: RuleSet = Field(default_factory=RuleSet, description="Where fetch may go. No rule, no network.")
+    budgets: Budgets = Field(
+        default_factory=Budgets, description="How much may go out and come in, by the egress proxy's counts."
+    )
     tools: ToolRules = Field(default_factory=ToolRules, description="Which tools a program may call.")
 
     def digest(self) -> str:

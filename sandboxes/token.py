@@ -11,28 +11,43 @@ import json
 from dataclasses import dataclass
 from typing import Literal
 
-_VERSION = 1
+_VERSION = 2
 _MAX_LENGTH = 4096
+_FIELDS = 9
 MIN_KEY_BYTES = 32
+MOST_LIFETIME_S = 86_400
+"""How far ahead a token may expire: after that long, no token can name what has been replaced."""
+
+AUDIENCE = "lockgate-egress"
+"""Whom these tokens are for. A token for anybody else, signed with the same key, opens nothing here."""
+
+SERVICE = "service"
+"""In place of a profile's digest: what the gateway does on its own behalf, such as loading an API's document."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TokenClaims:
-    """What a token says. `rules` is the digest of a RuleSet; `expires` is in Unix seconds."""
+    """What a token says. `expires` is in Unix seconds.
+
+    `profile` is the digest of the profile the execution runs under, or SERVICE; `rules` that of the rule set its
+    requests are decided by, the profile's own or an upstream's; `generation` that of the configuration when it began.
+    """
 
     execution: str
+    profile: str
     rules: str
     actor: str
     environment: str
     expires: int
     generation: int = 0
+    audience: str = AUDIENCE
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TokenRefused:
     """Why a token is not accepted. Says nothing of the token's content unless its signature held."""
 
-    code: Literal["malformed", "signature", "expired"]
+    code: Literal["malformed", "signature", "audience", "lifetime", "expired"]
     reason: str
 
 
@@ -41,10 +56,13 @@ def sign_token(claims: TokenClaims, key: bytes) -> str:
     if len(key) < MIN_KEY_BYTES:
         raise ValueError(f"the token key has {len(key)} bytes; it needs {MIN_KEY_BYTES}")
     fields = [
-        _VERSION, claims.execution, claims.rules, claims.actor, claims.environment, claims.expires, claims.generation,
+        _VERSION, claims.audience, claims.execution, claims.profile, claims.rules, claims.actor, claims.environment,
+        claims.expires, claims.generation,
     ]  # fmt: skip
     if not _well_formed(fields):
-        raise ValueError("a token needs execution, rules, actor and environment as text, and expires as whole seconds")
+        raise ValueError(
+            "a token needs execution, profile, rules, actor, environment and audience as text, and whole seconds"
+        )
     payload = _encode(json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode())
     token = f"{payload}.{_encode(_mac(payload.encode(), key))}"
     if len(token) > _MAX_LENGTH:
@@ -63,6 +81,10 @@ def verify_token(token: str, key: bytes, now: float) -> TokenClaims | TokenRefus
     claims = _claims(payload)
     if claims is None:
         return TokenRefused(code="malformed", reason="the execution token's claims are malformed")
+    if claims.audience != AUDIENCE:
+        return TokenRefused(code="audience", reason="the token is for somebody else than the egress proxy")
+    if claims.expires - now > MOST_LIFETIME_S:
+        return TokenRefused(code="lifetime", reason=f"the execution token lives longer than {MOST_LIFETIME_S} s")
     if now >= claims.expires:
         return TokenRefused(code="expired", reason="the execution token has expired")
     return claims
@@ -75,16 +97,17 @@ def _claims(payload: str) -> TokenClaims | None:
         return None
     if not isinstance(fields, list) or not _well_formed(fields):
         return None
-    _, execution, rules, actor, environment, expires, generation = fields
+    _, audience, execution, profile, rules, actor, environment, expires, generation = fields
     return TokenClaims(
-        execution=execution, rules=rules, actor=actor, environment=environment, expires=expires, generation=generation
-    )
+        execution=execution, profile=profile, rules=rules, actor=actor, environment=environment, expires=expires,
+        generation=generation, audience=audience,
+    )  # fmt: skip
 
 
 def _well_formed(fields: list[object]) -> bool:
-    if len(fields) != 7 or fields[0] != _VERSION:  # noqa: PLR2004 - the version and six claims
+    if len(fields) != _FIELDS or fields[0] != _VERSION:
         return False
-    texts, numbers = fields[1:5], fields[5:]
+    texts, numbers = fields[1:7], fields[7:]
     return all(isinstance(text, str) and text for text in texts) and all(type(number) is int for number in numbers)
 
 

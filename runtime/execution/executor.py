@@ -11,7 +11,7 @@ from runtime.execution.host_calls import Fetcher, HostCalls, Tools
 from runtime.execution.hostcall import CallContext
 from runtime.execution.registry import Registry
 from runtime.execution.running import AGAIN, RunningExecution
-from runtime.execution.tokens import TokenMint
+from runtime.execution.tokens import ExecutionTokens, TokenMint
 from runtime.isolate import Status
 from runtime.worker.link import Link
 from runtime.worker.pool import WorkerPool
@@ -62,6 +62,7 @@ class Executor:
         self._bounds = bounds or Bounds()
         self._digests = {image.name: f"sha256:{image.digest}" for image in pool.images}
         self._runs: dict[str, RunningExecution] = {}
+        self._tokens: dict[str, ExecutionTokens] = {}
         self._young: dict[str, float] = {}
         self._by_tenant: Counter[str] = Counter()
         self._queue = FairQueue()
@@ -132,11 +133,13 @@ class Executor:
         execution.happened("started")
         program = execution.program
         seconds = program.limits.wall_ms / 1e3
+        tokens = self._mint.for_execution(execution.id, program.caller, program.profile.digest(), seconds)
+        self._tokens[execution.id] = tokens
         context = CallContext(
             execution_id=execution.id,
             actor=program.caller.actor,
             environment=program.caller.environment,
-            token=self._mint.for_execution(execution.id, program.caller, seconds),
+            token=tokens,
             deadline=execution.started + seconds,
             max_response_bytes=program.limits.response_bytes,
             tools=program.profile.tools,
@@ -151,6 +154,7 @@ class Executor:
     def _finished(self, execution: Execution, status: str, failure: Failure | None) -> None:
         """Called by a run, once."""
         run = self._runs.pop(execution.id)
+        self._mint.revoke(execution.id, self._tokens.pop(execution.id))
         self._young.pop(execution.id, None)
         tenant = execution.program.caller.tenant
         self._by_tenant[tenant] -= 1

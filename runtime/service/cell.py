@@ -11,7 +11,6 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -19,10 +18,11 @@ from typing import Self
 from runtime.service.child import Child, Ready
 from runtime.service.settings import EgressAddress, GatewaySettings
 from runtime.worker.pool import usable_cores
+from sandboxes.budgets import Terms
 from sandboxes.config import Config, load_config, split_endpoint, undeclared_secrets
 from sandboxes.egress import EgressSettings
+from sandboxes.generation import Generation, make_generation
 from sandboxes.profile_file import load_profiles
-from sandboxes.rule_set import RuleSet
 from sandboxes.state import StateDirectory
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,12 @@ class Cell:
         self.ca_file = ""
         self._egress = Child("egress proxy", "egress", self._egress_settings, self._egress_ready, os.environ)
         self._gateway = Child(
-            "gateway", "runtime.service.gateway", self._gateway_settings, self._gateway_ready, _without_secrets()
+            "gateway",
+            "runtime.service.gateway",
+            self._gateway_settings,
+            self._gateway_ready,
+            _without_secrets(),
+            self._gateway_says,
         )
 
     def _address(self, endpoint: str) -> str:
@@ -98,12 +103,16 @@ class Cell:
 
     def _egress_settings(self) -> str:
         own = [split_endpoint(address)[1] for address in (self.grpc_address, self.mcp_address)]
+        generation = self._generation()
         settings = EgressSettings(
             listen_port=self._egress_port,
             token_key=self._key,
             state_dir=str(self._options.state.path),
             event_file=str(self._options.state.event_file),
-            rule_sets=self._rule_sets(),
+            rule_sets=generation.rule_sets,
+            generation=generation.number,
+            owners=generation.owners,
+            terms=generation.terms,
             secrets=self.config.secrets,
             own_ports=tuple(own),
             hosts=self.config.hosts,
@@ -111,10 +120,14 @@ class Cell:
         )
         return settings.model_dump_json(by_alias=True)
 
-    def _rule_sets(self) -> Mapping[str, RuleSet]:
-        sets = [profile.egress for profile in self._profiles.values()]
-        sets += [upstream.rule_set(name) for name, upstream in self.config.upstreams.items()]
-        return {rules.digest(): rules for rules in sets}
+    def _generation(self) -> Generation:
+        owned = {f"profile {profile.name}": profile.egress for profile in self._profiles.values()}
+        owned |= {f"upstream {name}": upstream.rule_set(name) for name, upstream in self.config.upstreams.items()}
+        terms = [
+            (profile.digest(), Terms(name=profile.name, environments=profile.environments, budgets=profile.budgets))
+            for profile in self._profiles.values()
+        ]
+        return make_generation(0, owned, terms)
 
     async def _egress_ready(self, ready: Ready) -> None:
         self._egress_port = int(ready["port"])
@@ -133,6 +146,11 @@ class Cell:
             workers=self._options.workers or usable_cores(),
             slots=SLOTS,
         ).model_dump_json()
+
+    async def _gateway_says(self, line: Ready) -> None:
+        """Executions that are over; a list of names and times, and nothing else is passed on."""
+        revoked = {str(execution): int(until) for execution, until in line.get("revoke", {}).items()}
+        await self._egress.tell(json.dumps({"revoke": revoked}))
 
     async def _gateway_ready(self, _: Ready) -> None:
         if self._egress_port:

@@ -12,7 +12,8 @@ log = logging.getLogger(__name__)
 
 _STOP_S = 5.0
 _DELAYS_S = (0.0, 0.2, 1.0, 5.0)
-_MOST_LINE = 1 << 20
+_ANSWER_S = 10.0
+_MOST_LINE = 16 << 20
 
 type Ready = Mapping[str, Any]
 
@@ -24,16 +25,18 @@ class ChildFailedError(RuntimeError):
 class Child:
     """`python -m MODULE` with a settings line on its standard input and a ready line on its output.
 
-    It ends when its standard input closes. `on_ready` is called with each ready line, the first included.
+    It ends when its standard input closes. `on_ready` is called with each ready line, the first included;
+    `on_line` with every line that answers nothing. Lines with `done` in them answer `ask`, in order.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what a process is started with, and who is told what it says
         self,
         name: str,
         module: str,
         settings: Callable[[], str],
         on_ready: Callable[[Ready], Awaitable[None]],
         env: Mapping[str, str],
+        on_line: Callable[[Ready], Awaitable[None]] | None = None,
     ) -> None:
         self.name = name
         self._module = module
@@ -43,6 +46,10 @@ class Child:
         self._process: asyncio.subprocess.Process | None = None
         self._watching: asyncio.Task[None] | None = None
         self._failures = 0
+        self._on_line = on_line
+        self._reading: asyncio.Task[None] | None = None
+        self._asking = asyncio.Lock()
+        self._answer: asyncio.Future[Ready] | None = None
 
     @property
     def pid(self) -> int | None:
@@ -75,7 +82,38 @@ class Child:
         if not ready.get("ready"):
             await self.stop()
             raise ChildFailedError(f"the {self.name} did not start: {ready.get('error', 'it said nothing')}")
+        self._reading = asyncio.create_task(self._read(process))
         await self._on_ready(ready)
+
+    async def ask(self, line: str, timeout_s: float = _ANSWER_S) -> Ready:
+        """Send one line and wait for its answer. Raises ChildFailedError if there is none in time."""
+        async with self._asking:
+            self._answer = asyncio.get_running_loop().create_future()
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await self.tell(line)
+                    return await self._answer
+            except TimeoutError:
+                raise ChildFailedError(f"the {self.name} did not answer within {timeout_s:g} s") from None
+            finally:
+                self._answer = None
+
+    async def _read(self, process: asyncio.subprocess.Process) -> None:
+        """What it says after its ready line, until its end."""
+        assert process.stdout is not None
+        async for line in process.stdout:
+            try:
+                said = json.loads(line)
+            except ValueError:
+                log.error("the %s said something that is no JSON", self.name)
+                continue
+            if "done" not in said:
+                if self._on_line is not None:
+                    await self._on_line(said)
+            elif self._answer is not None and not self._answer.done():
+                self._answer.set_result(said)
+            elif not said["done"]:
+                log.error("the %s refused what it was told: %s", self.name, said.get("error"))
 
     async def _ready_line(self, process: asyncio.subprocess.Process) -> Ready:
         assert process.stdout is not None

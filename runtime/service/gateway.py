@@ -13,6 +13,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from runtime.service.mcp_face import serve_mcp
 from runtime.service.needed_images import needed_images
 from runtime.service.portal_servicer import PortalServicer
 from runtime.service.readiness import Readiness
+from runtime.service.revoker import Revoker
 from runtime.service.runtime_servicer import RuntimeServicer
 from runtime.service.settings import EgressAddress, GatewaySettings
 from runtime.service.standard_services import add_standard_services
@@ -58,6 +60,7 @@ async def serve(settings: GatewaySettings, lines: asyncio.StreamReader) -> None:
     config = load_config(settings.config_file) if settings.config_file is not None else Config()
     profiles = load_profiles([Path(place) for place in config.profiles]).profiles
     mint = TokenMint(base64.b64decode(settings.token_key))
+    mint.on_revoked = Revoker(_say).revoke
     token = state.token().get_secret_value()
     authenticator = Authenticator(token)
     async with contextlib.AsyncExitStack() as stack:
@@ -125,7 +128,7 @@ async def _grpc_server(
     return server
 
 
-def _say(line: dict[str, Any]) -> None:
+def _say(line: Mapping[str, Any]) -> None:
     sys.stdout.write(json.dumps(line) + "\n")
     sys.stdout.flush()
 

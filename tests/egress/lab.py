@@ -10,7 +10,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from sandboxes.rule_set import RuleSet
 from sandboxes.token import TokenClaims, sign_token
 from tests.egress.origin import Origin
 
+PROFILE = "sha256:tests"
 KEY = secrets.token_bytes(32)
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 SECRET = "s3cr3t/Value+with=chars"
@@ -147,9 +148,20 @@ class Lab:
     def port(self) -> int:
         return self.ready["port"]
 
-    def token(self, rules: RuleSet, *, expires_in: float = 60, key: bytes = KEY, execution: str = "ex-1") -> str:
+    def token(
+        self,
+        rules: RuleSet,
+        *,
+        expires_in: float = 60,
+        key: bytes = KEY,
+        execution: str = "ex-1",
+        profile: str = PROFILE,
+        generation: int = 0,
+    ) -> str:
         claims = TokenClaims(
             execution=execution,
+            profile=profile,
+            generation=generation,
             rules=rules.digest(),
             actor="tester",
             environment="dev",
@@ -205,6 +217,15 @@ class Lab:
         deadline = time.monotonic() + 10
         while True:
             found = [record for record in self.records(1) if record.get("path") == path]
+            if found or time.monotonic() > deadline:
+                return found[-1]
+            time.sleep(0.01)
+
+    def event(self, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """The last event that is `wanted`, once there is one."""
+        deadline = time.monotonic() + 10
+        while True:
+            found = [event for event in self.records(1) if event["event"] == "egress" and wanted(event)]
             if found or time.monotonic() > deadline:
                 return found[-1]
             time.sleep(0.01)
@@ -268,6 +289,7 @@ def settings(state: Path, *rule_sets: RuleSet, **more: Any) -> dict[str, Any]:
         "state_dir": str(state),
         "event_file": str(state / "egress.jsonl"),
         "rule_sets": {rules.digest(): rules.model_dump(mode="json", by_alias=True) for rules in rule_sets},
+        "terms": {PROFILE: {"name": "tests", "environments": ["dev"]}},
     }
     return {**base, **more}
 

@@ -237,13 +237,13 @@ def test_a_client_that_goes_away_gives_its_memory_back(proxy: InProcess, origin:
 
 
 def test_a_token_revoked_while_the_body_came_refuses_it(proxy: InProcess, origin: Origin) -> None:
-    (rules,) = proxy.proxy.admitter._rule_sets.values()
+    (rules,) = proxy.proxy.admitter._generations.rule_sets()
     token = proxy.lab().token(rules, execution="ex-revoked")
     with steps(proxy, same):
         wire = proxy.lab().wire()
         wire.send(render(_head(proxy, "Content-Length: 5"), token) + b"hel")
         _until(lambda: proxy.proxy.gate._memory.used == 3)
-        proxy.proxy.admitter.revoke(["ex-revoked"])
+        proxy.proxy.admitter.revocations.add({"ex-revoked": int(time.time()) + 60}, time.time())
         wire.send(b"lo")
         assert wire.reply().status == 407
         wire.close()

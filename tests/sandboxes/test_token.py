@@ -4,11 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandboxes.token import TokenClaims, TokenRefused, sign_token, verify_token
+from sandboxes.token import MOST_LIFETIME_S, TokenClaims, TokenRefused, sign_token, verify_token
 
 KEY = b"k" * 32
 CLAIMS = TokenClaims(
-    execution="ex-1", rules="sha256:ab", actor="agent é", environment="prod", expires=1_000, generation=3
+    execution="ex-1",
+    profile="sha256:cd",
+    rules="sha256:ab",
+    actor="agent é",
+    environment="prod",
+    expires=1_000,
+    generation=3,
 )
 
 
@@ -54,11 +60,34 @@ def test_a_reason_says_nothing_of_the_content() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"execution": ""}, {"rules": ""}, {"actor": ""}, {"environment": ""}, {"expires": 1.5}, {"expires": True}],
+    [
+        {"execution": ""},
+        {"profile": ""},
+        {"audience": ""},
+        {"rules": ""},
+        {"actor": ""},
+        {"environment": ""},
+        {"expires": 1.5},
+        {"expires": True},
+    ],
 )
 def test_a_token_without_identity_environment_or_expiry_is_not_made(change: dict) -> None:
     with pytest.raises(ValueError, match="needs execution"):
         sign_token(dataclasses.replace(CLAIMS, **change), KEY)
+
+
+def test_a_token_for_another_audience_opens_nothing() -> None:
+    refused = verify_token(sign_token(dataclasses.replace(CLAIMS, audience="another service"), KEY), KEY, 0)
+    assert isinstance(refused, TokenRefused)
+    assert refused.code == "audience"
+
+
+def test_a_token_that_lives_too_long_is_refused() -> None:
+    token = sign_token(dataclasses.replace(CLAIMS, expires=MOST_LIFETIME_S + 1), KEY)
+    refused = verify_token(token, KEY, 0)
+    assert isinstance(refused, TokenRefused)
+    assert refused.code == "lifetime"
+    assert verify_token(token, KEY, 1) == dataclasses.replace(CLAIMS, expires=MOST_LIFETIME_S + 1)
 
 
 def test_short_keys_are_refused() -> None:

@@ -1,0 +1,47 @@
+"""What the supervisor tells a running proxy: one JSON line a command, each obeyed wholly or not at all."""
+
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from sandboxes.generation import Generation
+from sandboxes.rule_set import RuleSet
+from sandboxes.token import MOST_LIFETIME_S
+
+from .proxy import Proxy
+
+
+class Command(BaseModel):
+    """Everything in one line is done together. A list under `revoke`: their tokens' expiry is not known."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    rule_sets: dict[str, RuleSet] = Field(default_factory=dict)
+    revoke: dict[str, int] | tuple[str, ...] = ()
+    generation: Generation | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for digest, rules in self.rule_sets.items():
+            if rules.digest() != digest:
+                raise ValueError(f"rule set {digest} has another digest")
+        return self
+
+    def revoked(self, now: float) -> dict[str, int]:
+        """Executions to when their last token expires, in Unix seconds."""
+        if isinstance(self.revoke, dict):
+            return self.revoke
+        return dict.fromkeys(self.revoke, int(now) + MOST_LIFETIME_S)
+
+
+def obey(command: Command, proxy: Proxy, now: float) -> None:
+    """Do what a command says. Raises ValueError if it cannot be done; then nothing of it is."""
+    admitter, gate = proxy.admitter, proxy.gate
+    if command.generation is not None:
+        admitter.load(command.generation, now)
+    admitter.add_rule_sets(command.rule_sets)
+    if revoked := command.revoked(now):
+        admitter.revocations.add(revoked, now)
+        gate.end(lambda claims: claims.execution in revoked, "revoked", "the execution token was revoked")
+    if command.generation is not None:
+        gate.end_withdrawn()
