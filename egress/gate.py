@@ -254,7 +254,7 @@ class Gate:
 
     def fault(self, hook: str, error: BaseException) -> None:
         """Record that a hook failed; the kind of the error only, because its text may quote a request."""
-        self._log.put({"time": time.time(), "event": "fault", "hook": hook, "error": type(error).__name__})
+        self._log.fault(hook, type(error).__name__)
 
     def _open_tunnel(self, flow: http.HTTPFlow, exchange: Exchange) -> Tunnel | Denial:
         headers = flow.request.headers.fields

@@ -1,6 +1,7 @@
 """The proxy put together: a real mitmproxy master with as few parts as it runs with."""
 
 import contextlib
+import logging
 from pathlib import Path
 
 from mitmproxy import options
@@ -13,10 +14,13 @@ from . import layers
 from .admission import Admitter
 from .certificates import Certificates, load_authority, trust_file
 from .closed import ClosedAddons, GateMaster
+from .event_file import EventFile
 from .events import EventLog
 from .gate import Gate
+from .metrics import Metrics
 from .secrets import SecretStore
 
+_log = logging.getLogger(__name__)
 _IDLE_TIMEOUT_S = 600
 
 
@@ -29,7 +33,7 @@ class Proxy:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
         store, self.ca_file = load_authority(state)
         self.secrets = SecretStore(settings.secrets)
-        self.log = EventLog(settings.event_file)
+        self.log = _event_log(settings)
         self._own_ports = set(settings.own_ports)
         self.admitter = Admitter(
             key=settings.key(), generation=_generation(settings), secrets=self.secrets, own_ports=self._own_ports
@@ -65,7 +69,9 @@ class Proxy:
             await self._server.servers.update([])
             for client_id in list(self._server.connections):
                 self.addons.abort(client_id)
-            self.log.close()
+            lost = self.log.close()
+            if lost:
+                _log.error("%d events could not be written to the event file", lost)
 
     def stop(self) -> None:
         """End `run`. May be called from any thread."""
@@ -77,6 +83,12 @@ def _generation(settings: EgressSettings) -> Generation:
     return Generation(
         number=settings.generation, rule_sets=settings.rule_sets, owners=settings.owners, terms=settings.terms
     )
+
+
+def _event_log(settings: EgressSettings) -> EventLog:
+    kept = settings.events
+    file = settings.event_file and EventFile(settings.event_file, most_bytes=kept.file_bytes, most_files=kept.files)
+    return EventLog(file or None, Metrics(settings.metrics_file), sync_s=kept.sync_ms / 1_000)
 
 
 def _options(settings: EgressSettings, trusted: str) -> options.Options:

@@ -9,7 +9,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from sandboxes.document import Document, read_document
-from sandboxes.egress import SecretSource
+from sandboxes.egress import EventSettings, SecretSource
 from sandboxes.hostname import canonical_host, is_address
 from sandboxes.injection import SecretName
 from sandboxes.problem import DocumentError, Problem
@@ -97,6 +97,9 @@ class Config(_Model):
     )
     hosts: dict[HostName, Address] = Field(
         default_factory=dict, description="Private services: host name to address, instead of DNS."
+    )
+    egress_events: EventSettings = Field(
+        default_factory=EventSettings, description="How the record of what met the egress proxy is kept."
     )
     accept_vulnerable_versions: tuple[EngineVersion, ...] = Field(
         (), description='Engines below their floor to run on all the same, each as "wasmtime 49.0.0".'

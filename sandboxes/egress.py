@@ -28,6 +28,18 @@ class SecretSource(FrozenModel):
         return self
 
 
+class EventSettings(FrozenModel):
+    """How much of the event file is kept, and how soon it survives a crash of the machine."""
+
+    file_bytes: int = Field(
+        64 << 20, ge=1 << 20, le=1 << 40, description="The file is turned over before it grows larger."
+    )
+    files: int = Field(16, ge=1, le=1_000, description="Files kept, the present one included; the oldest goes.")
+    sync_ms: int = Field(
+        1_000, ge=0, le=60_000, description="An event is synced to the disk at most this long after it was written."
+    )
+
+
 class EgressSettings(FrozenModel):
     """Everything the egress proxy is started with: one JSON line on its standard input."""
 
@@ -36,6 +48,8 @@ class EgressSettings(FrozenModel):
     token_key: str = Field(repr=False, description="Base64 of the key execution tokens are signed with, 32 bytes up.")
     state_dir: str = Field(description="Holds ca/, made on first use with mode 0700.")
     event_file: str | None = Field(description="JSON lines, one per request, mode 0600; null for none.")
+    events: EventSettings = Field(default_factory=EventSettings, description="How the event file is kept.")
+    metrics_file: str | None = Field(None, description="Prometheus text, replaced every two seconds; null for none.")
     rule_sets: dict[str, RuleSet] = Field(description="By digest.")
     generation: int = Field(0, ge=0, description="Which generation of the configuration this is.")
     owners: dict[str, str] = Field(default_factory=dict, description="Whose each rule set is, to its digest.")

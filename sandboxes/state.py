@@ -41,8 +41,13 @@ class StateDirectory:
 
     @property
     def event_file(self) -> Path:
-        """One JSON line per request that met the egress proxy."""
+        """One JSON line per request that met the egress proxy; older ones in `.1` and so on."""
         return self.path / "egress.jsonl"
+
+    @property
+    def metrics_file(self) -> Path:
+        """What the egress proxy counted, as Prometheus text."""
+        return self.path / "egress.prom"
 
     @property
     def images(self) -> Path:

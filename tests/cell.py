@@ -17,6 +17,7 @@ import yaml
 
 from runtime.service.cell import Cell, CellOptions
 from sandboxes.state import StateDirectory, open_state
+from tests.egress.lab import events_in
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / ".lockgate" / "images"
@@ -105,7 +106,7 @@ class TestCell:
         return f"http://{self.cell.mcp_address}/mcp"
 
     def egress_events(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.state.event_file.read_text().splitlines()]
+        return events_in(self.state.event_file)
 
 
 @contextlib.contextmanager

@@ -109,6 +109,8 @@ class Cell:
             token_key=self._key,
             state_dir=str(self._options.state.path),
             event_file=str(self._options.state.event_file),
+            events=self.config.egress_events,
+            metrics_file=str(self._options.state.metrics_file),
             rule_sets=generation.rule_sets,
             generation=generation.number,
             owners=generation.owners,

@@ -11,6 +11,7 @@ from runtime.client import Client
 from runtime.portal.mcp_http import BearerCheck, portal_app, principal_of
 from runtime.portal.mcp_server import portal_server
 from runtime.service.client_face import ClientFace
+from runtime.service.metrics_route import metrics_route
 from runtime.service.settings import GatewaySettings
 from sandboxes.config import split_endpoint
 
@@ -34,6 +35,7 @@ async def serve_mcp(settings: GatewaySettings, token: str, check: BearerCheck) -
     async with Client(settings.grpc_address, token) as client:
         face = ClientFace(client, profile=DEFAULT_PROFILE, environment=DEFAULT_ENVIRONMENT, owner=DEFAULT_OWNER)
         app = portal_app(portal_server(face, version("lockgate"), principal_of), check, host)
+        app.router.routes.append(metrics_route(settings.state_dir))
         config = uvicorn.Config(
             app, host=host, port=port, log_level="warning", access_log=False, server_header=False, lifespan="on"
         )

@@ -19,6 +19,7 @@ import yaml
 from runtime.client import Client, Context, Language, execute_request
 from runtime.rpc import runtime_pb2 as pb
 from runtime.service.cell import Cell, CellOptions
+from sandboxes.egress_event import read_event
 from tests.cell import open_shared_state
 
 HOME = Path(".lockgate") / "demo"
@@ -187,7 +188,8 @@ async def show_egress(events: Path, since: int, expected: int) -> None:
         while len(lines := recorded(events)) < since + expected:
             await asyncio.sleep(0.02)
     for line in lines[since:]:
-        event = json.loads(line)
+        event = read_event(line)
+        assert event is not None
         verdict = "allowed" if event["allowed"] else "REFUSED"
         credential = event.get("credential") or "no credential"
         say(f"  {verdict}  {event['method']} {event['host']}{event['path']}  {event['reason']}  ({credential})")

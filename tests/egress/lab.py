@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sandboxes.egress_event import read_event
 from sandboxes.egress_rule import EgressRule
 from sandboxes.rule_set import RuleSet
 from sandboxes.token import TokenClaims, sign_token
@@ -40,6 +41,14 @@ def rule(**fields: Any) -> EgressRule:
 
 def rule_set(*rules: EgressRule) -> RuleSet:
     return RuleSet(rules=rules)
+
+
+def events_in(file: Path) -> list[dict[str, Any]]:
+    """The records in an event file, but for a line that is just being written."""
+    whole = file.read_bytes().rpartition(b"\n")[0]
+    records = [read_event(line) for line in whole.splitlines()]
+    assert None not in records
+    return records
 
 
 @dataclass
@@ -207,9 +216,9 @@ class Lab:
         """The events, once there are at least `count`."""
         deadline = time.monotonic() + 10
         while True:
-            lines = self.events.read_text().splitlines() if self.events.exists() else []
-            if len(lines) >= count or time.monotonic() > deadline:
-                return [json.loads(line) for line in lines]
+            found = events_in(self.events) if self.events.exists() else []
+            if len(found) >= count or time.monotonic() > deadline:
+                return found
             time.sleep(0.01)
 
     def record(self, path: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The pair over MCP, with the official SDK's client, over streamable HTTP and over `lockgate mcp`."""
 
+import asyncio
 import os
 import sys
 from contextlib import asynccontextmanager
@@ -88,3 +89,15 @@ async def test_http_needs_the_token(cell: TestCell):
         for headers in ({}, {"authorization": "Bearer wrong"}):
             answer = await http.post(cell.mcp_url, json={}, headers=headers)
             assert answer.status_code == 401
+
+
+async def test_what_the_egress_proxy_counted_is_told_to_who_has_the_token(cell: TestCell):
+    url = cell.mcp_url.removesuffix("/mcp") + "/metrics"
+    async with httpx2.AsyncClient(headers={"authorization": f"Bearer {cell.token}"}, timeout=30) as http:
+        async with asyncio.timeout(20):
+            while "lockgate_egress_requests_total{" not in (told := (await http.get(url)).text):
+                await asyncio.sleep(0.1)
+        assert "lockgate_egress_healthy 1.0" in told
+        nobody = await http.get(url, headers={"authorization": "Bearer lg_guessed"})
+    assert nobody.status_code == 401
+    assert "lockgate_egress" not in nobody.text
