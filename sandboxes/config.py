@@ -12,6 +12,7 @@ from sandboxes.document import Document, read_document
 from sandboxes.egress import EventSettings, SecretSource
 from sandboxes.hostname import canonical_host, is_address
 from sandboxes.injection import SecretName
+from sandboxes.limits import Size
 from sandboxes.problem import DocumentError, Problem
 from sandboxes.profile import Profile
 from sandboxes.upstream import McpStdioUpstream, OpenApiUpstream, UpstreamConfig, UpstreamName
@@ -100,6 +101,9 @@ class Config(_Model):
     )
     egress_events: EventSettings = Field(
         default_factory=EventSettings, description="How the record of what met the egress proxy is kept."
+    )
+    held_bytes: Size = Field(
+        512 << 20, ge=64 << 20, le=64 << 30, description="Bytes the gateway holds for executions under way, in all."
     )
     accept_vulnerable_versions: tuple[EngineVersion, ...] = Field(
         (), description='Engines below their floor to run on all the same, each as "wasmtime 49.0.0".'

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from runtime.execution.byte_budget import ByteBudget, Hold
 from runtime.execution.caller import Caller
 from runtime.execution.language import Language
 from runtime.isolate import LogLine, Usage
@@ -58,12 +59,19 @@ class HostCallRecord:
     egress: str = ""
     credential: str = ""
     read_only: bool = False
+    began: bool = False
+    """Whether it was its turn: its arguments were within bounds, and the way to its upstream was taken."""
+    never_sent: bool = False
+    """Whether what failed is known to have failed before anything reached an upstream."""
 
     @property
     def may_have_changed(self) -> bool:
         """Whether it may have changed something outside: not if it only reads, and not if it never left."""
-        never_left = self.outcome == "denied" or (
-            self.outcome in {"not_found", "invalid_argument"} and not self.http_status
+        never_left = (
+            self.never_sent
+            or not self.began
+            or self.outcome == "denied"
+            or (self.outcome in {"not_found", "invalid_argument"} and not self.http_status)
         )
         return not self.read_only and not never_left
 
@@ -126,6 +134,7 @@ class Execution:
     calls: list[HostCallRecord] = field(default_factory=list)
     happenings: list[Happening] = field(default_factory=list)
     watchers: int = 0
+    hold: Hold = field(default_factory=lambda: Hold(ByteBudget()))
     attempts: int = 0
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     changed: asyncio.Event = field(default_factory=asyncio.Event)

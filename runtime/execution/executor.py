@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 
+from runtime.execution.byte_budget import MOST_HELD, ByteBudget, Hold
 from runtime.execution.execution import Execution, Failure, Program
 from runtime.execution.fair_queue import FairQueue
 from runtime.execution.host_calls import Fetcher, HostCalls, Tools
@@ -32,13 +33,14 @@ class Bounds:
     """How many executions may be under way, and how many may wait, in all and for one tenant.
 
     At most `young` are in their first 50 ms before any host call: more would only wait in the workers, out of
-    reach of the fair queue.
+    reach of the fair queue. `held_bytes`: of programs, inputs, host calls and their answers, logs and results.
     """
 
     running: int = 512
     queued: int = 2_000
     queued_per_tenant: int = 1_500
     young: int = 6
+    held_bytes: int = MOST_HELD
 
 
 class Executor:
@@ -60,6 +62,7 @@ class Executor:
         self._fetcher = fetcher
         self._mint = mint
         self._bounds = bounds or Bounds()
+        self._budget = ByteBudget(self._bounds.held_bytes)
         self._digests = {image.name: f"sha256:{image.digest}" for image in pool.images}
         self._runs: dict[str, RunningExecution] = {}
         self._tokens: dict[str, ExecutionTokens] = {}
@@ -77,7 +80,12 @@ class Executor:
             raise QueueFullError(f"{len(self._runs)} executions run and {len(self._queue)} wait, which is the most")
         if self._queue.waiting(program.caller.tenant) >= bounds.queued_per_tenant:
             raise QueueFullError(f"{bounds.queued_per_tenant} executions of {program.caller.owner} wait already")
-        execution = Execution(program=program, image_digest=self._digests[program.image])
+        hold = Hold(self._budget)
+        if not hold.take(len(program.code) + len(program.inputs)):
+            raise QueueFullError(
+                f"the service holds {self._budget.held} bytes for its executions, of held_bytes {self._budget.most}"
+            )
+        execution = Execution(program=program, image_digest=self._digests[program.image], hold=hold)
         self.registry.add(execution)
         self._queue.push(execution)
         self._start_next()
@@ -144,7 +152,7 @@ class Executor:
             max_response_bytes=program.limits.response_bytes,
             tools=program.profile.tools,
         )
-        calls = HostCalls(execution, context, self._tools, self._fetcher)
+        calls = HostCalls(execution, context, self._tools, self._fetcher, self._budget)
         run = RunningExecution(self._finished, execution, link, self._numbers, calls)
         self._runs[execution.id] = run
         self._young[execution.id] = execution.started
@@ -172,6 +180,7 @@ class Executor:
         execution.failure = failure
         execution.ended_ns = time.time_ns()
         execution.status, execution.state = status, "ended"
+        execution.hold.release()
         self.registry.note_ended(execution)
         execution.ended.set()
         execution.changed.set()

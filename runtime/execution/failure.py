@@ -1,11 +1,11 @@
 """Why an execution did not succeed, in words: from the host's record, and from what the program said of itself."""
 
-import json
 from dataclasses import replace
 from typing import Any
 
 from runtime.execution.execution import Execution, Failure
 from runtime.isolate import Ending, Status
+from runtime.isolate.bounded_json import loads
 from sandboxes.limits import Limits
 
 _ENDINGS: dict[Status, str] = {
@@ -75,8 +75,8 @@ def _limit_name(status: Status) -> str:
 
 def _object_of(text: str) -> dict[str, Any]:
     try:
-        return _object(json.loads(text))
-    except (ValueError, RecursionError):
+        return _object(loads(text))
+    except ValueError:
         return {}
 
 

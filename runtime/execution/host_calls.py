@@ -8,17 +8,17 @@ import time
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from runtime.execution.byte_budget import ByteBudget, Hold, current_hold
 from runtime.execution.execution import CallEnded, CallStarted, Execution, HostCallRecord
 from runtime.execution.hostcall import CallContext, HostCallError
 from runtime.execution.window import Window
+from runtime.isolate.bounded_json import JsonBoundError, loads
 from runtime.isolate.guest import fits
 from runtime.worker.frames import MOST_PAYLOAD, Call
 
 log = logging.getLogger(__name__)
 
 TOOL, FETCH = 1, 2
-MOST_VALUES = 100_000
-"""JSON values in one call's arguments: a megabyte of `[],[],...` would take a hundred in this process."""
 LEAST_WAITING_BYTES = 32 << 20
 """Bytes of payloads one execution may have waiting here; more if a single call may be larger."""
 
@@ -58,13 +58,21 @@ class Fetcher(Protocol):
 class HostCalls:
     """The host calls of one execution."""
 
-    def __init__(self, execution: Execution, context: CallContext, tools: Tools, fetcher: Fetcher) -> None:
+    def __init__(
+        self,
+        execution: Execution,
+        context: CallContext,
+        tools: Tools,
+        fetcher: Fetcher,
+        budget: ByteBudget | None = None,
+    ) -> None:
         self._execution = execution
         self._context = context
         self._tools = tools
         self._fetcher = fetcher
         limits = execution.program.limits
         self._turns = asyncio.Semaphore(limits.parallel_host_calls)
+        self._budget = budget or ByteBudget()
         self.window = Window()
         self._waiting = 0
         self._most_waiting = max(LEAST_WAITING_BYTES, 2 * limits.call_bytes)
@@ -128,17 +136,23 @@ class HostCalls:
             raise _over("call_bytes", self._most_waiting, "bytes of host calls waiting at once; await earlier ones")
         if call.kind == FETCH:
             record.target, record.read_only = _describe_fetch(_parse(call))
+        hold = Hold(self._budget)
+        hold.take_for_call(len(call.payload), sent=False)
         self._waiting += len(call.payload)
+        reset = current_hold.set(hold)
         try:
             async with self._turns:
                 left = self._context.deadline - time.monotonic()
                 async with asyncio.timeout(max(0.0, left)):
                     await self.window.wait_open()
                     arguments = _parse(call)
+                    record.began = True
                     return await self._route(call, arguments)
         except TimeoutError:
             raise HostCallError("timeout", "the execution's time was over before the answer came") from None
         finally:
+            current_hold.reset(reset)
+            hold.release()
             self._waiting -= len(call.payload)
 
     async def _route(self, call: Call, arguments: dict[str, Any]) -> Answer:
@@ -164,32 +178,22 @@ def _over(limit: str, value: int, what: str) -> HostCallError:
 _SURROGATES = re.compile(
     r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
 )
-# Without an end too, and possessive: whatever the text, one pass over it.
-_STRINGS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 
 
 def _parse(call: Call) -> dict[str, Any]:
     """The arguments; half a surrogate pair, which is no text outside, becomes U+FFFD."""
     payload = call.payload
-    if _values(payload) > MOST_VALUES:
-        raise HostCallError("invalid_argument", f"the arguments hold more than {MOST_VALUES} values")
     if "\\ud" in payload or "\\uD" in payload:
         payload = _SURROGATES.sub(lambda match: "\\ufffd" if match["half"] else match[0], payload)
     try:
-        arguments = json.loads(payload)
-    except (ValueError, RecursionError):
-        raise HostCallError("invalid_argument", "the arguments are not JSON, or nested too deeply") from None
+        arguments = loads(payload)
+    except JsonBoundError as error:
+        raise HostCallError("invalid_argument", f"the arguments are {error}") from None
+    except ValueError:
+        raise HostCallError("invalid_argument", "the arguments are not JSON") from None
     if not isinstance(arguments, dict):
         raise HostCallError("invalid_argument", "the arguments are not one JSON object")
     return arguments
-
-
-def _values(payload: str) -> int:
-    """About how many values JSON text holds, told without building them; text inside strings is no value."""
-    if len(payload) <= MOST_VALUES:
-        return 0
-    bare = _STRINGS.sub("", payload)
-    return bare.count(",") + bare.count("[") + bare.count("{")
 
 
 def _describe_fetch(request: dict[str, Any]) -> tuple[str, bool]:
@@ -206,6 +210,7 @@ def _failed(record: HostCallRecord, error: HostCallError) -> str:
     record.outcome = error.code
     record.http_status = record.http_status or error.status or 0
     record.egress = error.egress[:_MOST_TARGET]
+    record.never_sent = isinstance(error.details, dict) and error.details.get("sent") is False
     if error.code == "denied" and isinstance(error.details, dict) and "reason" in error.details:
         record.egress = f"denied: {error.details['reason']}"[:_MOST_TARGET]
     if error.tool is None and record.kind == "tool":

@@ -1,10 +1,10 @@
 """What is sent as code and is none: shell commands, tool calls as JSON, markup, text escaped once too often."""
 
-import json
 import re
 from typing import Any
 
 from runtime.execution.language import Family, unquoted
+from runtime.isolate.bounded_json import loads
 
 _MOST_JSON = 65_536
 _LANGUAGES = "JavaScript, TypeScript or Python"
@@ -48,8 +48,8 @@ def _call(code: str, family: Family | None) -> str | None:
     if not text.startswith(("{", "[")) or not text.endswith(("}", "]")) or len(text) > _MOST_JSON:
         return None
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
+        value = loads(text)
+    except ValueError:
         return None
     first = value[0] if isinstance(value, list) and value else value
     # For Python an object is an expression like any other.

@@ -1,7 +1,6 @@
 """The gateway's way out: HTTP requests through the egress proxy, each with the execution token it is made under."""
 
 import asyncio
-import json
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -12,8 +11,10 @@ from urllib.parse import quote, urlsplit
 
 import httpcore2
 
+from runtime.execution.byte_budget import current_hold
 from runtime.execution.content_coding import CodingError, decode
 from runtime.execution.hostcall import Code, HostCallError
+from runtime.isolate.bounded_json import loads
 
 Headers = tuple[tuple[str, str], ...]
 RawHeaders = Sequence[tuple[bytes, bytes]]
@@ -221,7 +222,7 @@ def raise_refusal(status: int, note: EgressNote | None, body: bytes) -> None:
         f"{said.get('host')}: {(note.error or '').replace('_', ' ')}: {note.reason}",
         status=status,
         retryable=note.error == "upstream_unreachable",
-        details=said,
+        details={**said, "sent": note.error != "upstream_unreachable"},
     )
 
 
@@ -297,10 +298,13 @@ def _field(text: str) -> bytes:
 async def _read(response: httpcore2.Response, limit: int) -> bytes:
     parts: list[bytes] = []
     size = 0
+    hold = current_hold.get()
     async for part in response.aiter_stream():
         size += len(part)
         if size > limit:
             raise _too_large(limit)
+        if hold is not None:
+            hold.take_for_call(len(part), sent=True)
         parts.append(part)
     return b"".join(parts)
 
@@ -342,7 +346,7 @@ def _decoded(headers: Sequence[tuple[bytes, bytes]]) -> Headers:
 
 def _json(text: bytes) -> dict[str, Any]:
     try:
-        said = json.loads(text)
+        said = loads(text.decode())
     except ValueError:
         return {}
     return said if isinstance(said, dict) else {}

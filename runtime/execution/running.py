@@ -110,6 +110,7 @@ class RunningExecution:
             self._log_bytes += len(kept.text.encode())
             if self._log_bytes > limits.log_bytes:
                 return  # an honest worker has ended the program by now
+            self._execution.hold.add(len(kept.text))
             logs.append(kept)
             self._execution.happened(kept)
 

@@ -5,6 +5,7 @@ import threading
 import time
 from typing import Any, Protocol
 
+from runtime.isolate.bounded_json import JsonBoundError, loads
 from runtime.isolate.guest import MOST_ERROR_BYTES, Guest, GuestLimits, LogLine, fits
 from runtime.isolate.outcome import Ending, Outcome, Status, Usage
 from runtime.isolate.slots import RunSlots
@@ -105,6 +106,9 @@ def settle(
     return Outcome(ending=ending, error="" if ok else text, usage=usage)
 
 
+MOST_RESULT_VALUES = 1_000_000
+MOST_RESULT_DEPTH = 5_000
+"""Of a result that is decoded to see that it is JSON; nothing walks it."""
 _PAGES_SHORT_OF_LIMIT = 4 << 20
 # How Rust's runtime inside a component begins when an allocation failed.
 _OUT_OF_MEMORY = "memory allocation of "
@@ -135,8 +139,8 @@ def _ending(guest: Guest, trapped: bool, stack_overflow: bool, memory_bytes: int
 def _claimed_limit(text: str) -> str | None:
     """The limit a guest names in its error: it alone knows of memory or stack it asked for in vain."""
     try:
-        error = json.loads(text)
-    except (ValueError, RecursionError):
+        error = loads(text)
+    except ValueError:
         return None
     limit = error.get("limit") if isinstance(error, dict) else None
     return limit if isinstance(limit, str) else None
@@ -147,8 +151,10 @@ def checked_answer(ok: bool, text: str, limits: GuestLimits) -> tuple[bool, str]
     if not ok or len(text) > limits.result_bytes:
         return ok, text
     try:
-        json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
+        loads(text, most_values=MOST_RESULT_VALUES, most_depth=MOST_RESULT_DEPTH, parse_constant=_refuse_constant)
+    except JsonBoundError as error:
+        return False, _own_error("ResultError", f"the result is {error}")
+    except ValueError:
         return False, _own_error("NotJson", "the program broke its interpreter: what it returned is not JSON")
     return True, text
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from runtime.isolate.bounded_json import loads
 from runtime.isolate.erasure import Erased, Problem, Types, lines_of
 from runtime.isolate.guest import MOST_ERROR_BYTES, Guest, fits
 from runtime.isolate.isolate import Isolate, settle
@@ -69,7 +70,7 @@ def _in_source(outcome: Outcome, source: str) -> Outcome:
 
 def _error(outcome: Outcome) -> dict[str, Any]:
     try:
-        error = json.loads(outcome.error)
-    except (ValueError, RecursionError):
+        error = loads(outcome.error)
+    except ValueError:
         return {}
     return error if isinstance(error, dict) else {}

@@ -32,7 +32,9 @@ class ToolCaller:
             raise HostCallError("denied", decision.reason, tool=tool.full_name, details={"rule": decision.rule})
         upstream = self._upstreams.find(tool.upstream)
         if upstream is None:
-            raise HostCallError("unavailable", f"upstream {tool.upstream} is gone", tool=tool.full_name)
+            raise HostCallError(
+                "unavailable", f"upstream {tool.upstream} is gone", tool=tool.full_name, details={"sent": False}
+            )
         return _answer(tool, await upstream.call(tool, arguments, context), context)
 
     def _find(self, name: str) -> Tool:
@@ -44,7 +46,9 @@ class ToolCaller:
         state = self._upstreams.states.get(upstream)
         if state is not None and state.phase != "ready" and upstream not in catalog.by_upstream:
             again = state.phase != "broken"
-            raise HostCallError("unavailable", f"upstream {upstream} is {state}", retryable=again, tool=name[:200])
+            message = f"upstream {upstream} is {state}; nothing was sent"
+            nothing = {"sent": False}
+            raise HostCallError("unavailable", message, retryable=again, tool=name[:200], details=nothing)
         raise HostCallError("not_found", self._unknown(name[:200]), tool=name[:200])
 
     def _unknown(self, name: str) -> str:

@@ -14,6 +14,7 @@ import mcp_types
 from mcp.shared.exceptions import MCPError
 
 from runtime.execution.hostcall import Code, HostCallError
+from runtime.isolate.bounded_json import MOST_ANSWER_VALUES, loads
 from runtime.portal.tool import Tool
 
 MAX_DETAIL_CHARACTERS: Final = 8 << 10
@@ -74,8 +75,8 @@ def _text_value(text: str) -> Any:
     if not stripped or stripped[0] not in "{[" or stripped[-1] not in "}]":
         return text
     try:
-        return json.loads(stripped, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
+        return loads(stripped, most_values=MOST_ANSWER_VALUES, parse_constant=_no_constant)
+    except ValueError:
         return text
 
 

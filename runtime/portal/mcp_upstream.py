@@ -87,7 +87,11 @@ class McpService:
         client = self._client
         if client is None:
             raise HostCallError(
-                "unavailable", f"upstream {self.name} is down: {self._why}", retryable=True, tool=tool.full_name
+                "unavailable",
+                f"upstream {self.name} is down: {self._why}; nothing was sent",
+                retryable=True,
+                tool=tool.full_name,
+                details={"sent": False},
             )
         reset = current_call.set(scope)
         try:

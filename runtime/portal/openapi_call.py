@@ -1,13 +1,13 @@
 """Calling an OpenAPI operation: arguments to a request, the answer to a value or an error. No I/O but the port."""
 
 import base64
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote, urljoin, urlsplit
 
 from runtime.execution.hostcall import Code, HostCallError
+from runtime.isolate.bounded_json import MOST_ANSWER_VALUES, loads
 from runtime.portal.arguments import checked_arguments
 from runtime.portal.http_call import RETRYABLE, HttpBounds, HttpReply, HttpRequest, HttpSend, blamed
 from runtime.portal.openapi_body import encode, is_json
@@ -163,8 +163,8 @@ def _value(reply: HttpReply) -> Any:
     if media_type and not is_json(media_type):
         return text
     try:
-        return json.loads(text, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
+        return loads(text, most_values=MOST_ANSWER_VALUES, parse_constant=_no_constant)
+    except ValueError:
         return text
 
 

@@ -1,12 +1,12 @@
 """The MCP server's functions over the gRPC API: over stdio from another process, over HTTP from the gateway itself."""
 
-import json
 from collections.abc import Sequence
 from typing import Any, cast
 
 import grpc
 
 from runtime.client import Client, Context, Language, execute_request
+from runtime.isolate.bounded_json import MOST_ANSWER_VALUES, JsonBoundError, loads
 from runtime.portal.face import (
     BadRequestError,
     CallLine,
@@ -115,12 +115,20 @@ class ClientFace:
         raise BadRequestError("the stream ended before the execution did; whether it finished is not known")
 
 
+def _value(result_json: str) -> Any:
+    """The program's value; the JSON as text where it has more values than are decoded here."""
+    try:
+        return loads(result_json, most_values=MOST_ANSWER_VALUES) if result_json else None
+    except JsonBoundError:
+        return result_json
+
+
 def _reply(execution: pb.Execution, logs: list[PortalLog]) -> ExecuteReply:
     error = execution.error
     return ExecuteReply(
         execution_id=execution.id,
         status=pb.Status.Name(execution.status).removeprefix("STATUS_").lower(),
-        result=json.loads(execution.result_json) if execution.result_json else None,
+        result=_value(execution.result_json),
         error=ProgramError(
             name=error.name,
             message=error.message,

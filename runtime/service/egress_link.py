@@ -76,4 +76,4 @@ class EgressLink:
                 return await self.ready()
         except TimeoutError:
             message = "the egress proxy was not ready in time; nothing was sent"
-            raise HostCallError("unavailable", message, retryable=True) from None
+            raise HostCallError("unavailable", message, retryable=True, details={"sent": False}) from None

@@ -20,7 +20,7 @@ from typing import Any
 import grpc
 from pydantic import ValidationError
 
-from runtime.execution.executor import Executor
+from runtime.execution.executor import Bounds, Executor
 from runtime.execution.tokens import TokenMint
 from runtime.isolate.compiled import compiled_image
 from runtime.isolate.shipped import TYPE_ERASER, wasm_path
@@ -75,7 +75,7 @@ async def serve(settings: GatewaySettings, lines: asyncio.StreamReader) -> None:
         pool = WorkerPool(images, eraser, PoolSettings(workers=settings.workers, slots=settings.slots))
         stack.push_async_callback(pool.close)
         await pool.start()
-        executor = Executor(pool, ToolCaller(upstreams), egress, mint)
+        executor = Executor(pool, ToolCaller(upstreams), egress, mint, bounds=Bounds(held_bytes=config.held_bytes))
         readiness = Readiness(judge(found_versions(), config.accept_vulnerable_versions), pool.walls)
         if readiness.refusals:
             log.error("no execution is started: %s", readiness.refusals)

@@ -1,6 +1,5 @@
 """ExecuteRequest to Program: every field checked, every fault named, nothing defaulted that identity needs."""
 
-import json
 import time
 from collections.abc import Mapping
 
@@ -9,6 +8,7 @@ import grpc
 from runtime.execution.caller import Caller
 from runtime.execution.execution import Program
 from runtime.execution.intake import Refused, take_in
+from runtime.isolate.bounded_json import JsonBoundError, loads
 from runtime.rpc import runtime_pb2 as pb
 from runtime.service.convert import ENVIRONMENTS, LANGUAGES, seconds
 from runtime.service.errors import ApiError, bad_fields
@@ -19,6 +19,7 @@ MOST_NAME = 256
 MOST_REASON = 2_000
 MOST_KEY = 128
 MOST_EXPIRY_S = 7 * 86_400
+MOST_INPUT_VALUES = 1_000_000
 
 type Faults = list[tuple[str, str]]
 
@@ -118,11 +119,11 @@ def _inputs(text: str) -> str:
     if not text:
         return "null"
     try:
-        json.loads(text)
+        loads(text, most_values=MOST_INPUT_VALUES)
+    except JsonBoundError as error:
+        raise bad_fields([("inputs_json", f"is {error}")]) from None
     except ValueError as error:
         raise bad_fields([("inputs_json", f"is not JSON: {error}")]) from None
-    except RecursionError:
-        raise bad_fields([("inputs_json", "is nested too deeply")]) from None
     return text
 
 

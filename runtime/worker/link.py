@@ -14,6 +14,9 @@ from runtime.worker.process import Process
 
 log = logging.getLogger(__name__)
 
+MOST_UNREAD = 256 << 20
+"""Bytes sent to a worker that it has not read. An honest one reads at once, whatever its programs do."""
+
 
 class Listener(Protocol):
     """What an execution hears from its worker. Called on the event loop; must not raise."""
@@ -106,6 +109,9 @@ class Link(asyncio.Protocol):
     def _write(self, data: bytes) -> None:
         if self._transport is not None:
             self._transport.write(data)
+            if self._transport.get_write_buffer_size() > MOST_UNREAD:
+                log.error("worker %d does not read; it is killed", self.process.pid)
+                self.kill("the worker does not read what it is sent")
 
     # asyncio.Protocol
 

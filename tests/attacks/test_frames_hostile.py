@@ -16,7 +16,7 @@ from runtime.isolate.guest import MOST_ERROR_BYTES
 from runtime.worker import frames
 from runtime.worker.frame_bounds import MOST_HELLO, MOST_SMALL
 from runtime.worker.frames import HEADER, MOST_PAYLOAD, Call, Kind
-from runtime.worker.link import Link
+from runtime.worker.link import MOST_UNREAD, Link
 from tests.attacks.fake_worker import RUN, FakeProcess, Heard, fake_worker
 
 USAGE = Usage(
@@ -203,3 +203,14 @@ def test_whatever_a_worker_says_the_link_does_not_raise(said, rest: bytes):
     assert len(heard.endings) == 1
     link.data_received(DONE)
     assert len(heard.endings) == 1
+
+
+async def test_a_worker_that_does_not_read_is_ended():
+    async with fake_worker() as worker:
+        heard = worker.execution(1)
+        answer = "x" * (16 << 20)
+        for number in range(MOST_UNREAD // len(answer) + 2):
+            worker.link.result(1, number, ok=True, payload=answer)
+        await worker.gone.wait()
+        (reason,) = heard.endings
+        assert reason == "the worker does not read what it is sent"

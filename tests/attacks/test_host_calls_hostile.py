@@ -11,8 +11,9 @@ import pytest
 
 from runtime.execution.caller import Caller
 from runtime.execution.execution import Execution, Program
-from runtime.execution.host_calls import FETCH, LEAST_WAITING_BYTES, MOST_VALUES, TOOL, Answer, HostCalls
-from runtime.execution.hostcall import CallContext
+from runtime.execution.host_calls import FETCH, LEAST_WAITING_BYTES, TOOL, Answer, HostCalls
+from runtime.execution.hostcall import CallContext, HostCallError
+from runtime.isolate.bounded_json import MOST_VALUES
 from runtime.service.convert import execution_message
 from runtime.worker.frames import Call
 from sandboxes.limits import Limits
@@ -28,9 +29,11 @@ class Recorder:
         self.seen: list[Any] = []
         self.go = asyncio.Event()
         self.go.set()
+        self.writes = False
+        self.error: HostCallError | None = None
 
     def read_only(self, name: str) -> bool:
-        return True
+        return not self.writes
 
     async def call(self, name: str, arguments: dict[str, Any], context: CallContext) -> Answer:
         return await self._take(arguments)
@@ -41,6 +44,8 @@ class Recorder:
     async def _take(self, value: dict[str, Any]) -> Answer:
         self.seen.append(value)
         await self.go.wait()
+        if self.error is not None:
+            raise self.error
         return Answer(payload="1")
 
 
@@ -146,3 +151,38 @@ async def test_payloads_that_wait_are_bounded(calls: HostCalls, recorder: Record
     recorder.go.set()
     codes = await asyncio.gather(*running)
     assert codes == ["ok"] * most + ["limit"] * (40 - most)
+
+
+SENT = {
+    "down before anything was sent": ("unavailable", {"sent": False}, False),
+    "down when it may have been": ("unavailable", {"sent": True}, True),
+    "down, and nobody knows": ("unavailable", None, True),
+    "in no time": ("timeout", {"sent": True}, True),
+    "denied": ("denied", None, False),
+    "an answer too large": ("limit", {"limit": "response_bytes"}, True),
+}
+
+
+@pytest.mark.parametrize(("code", "details", "possible"), SENT.values(), ids=SENT)
+async def test_side_effects_are_possible_only_of_what_was_sent(
+    calls: HostCalls, recorder: Recorder, execution: Execution, code: Any, details: Any, possible: bool
+):
+    recorder.writes, recorder.error = True, HostCallError(code, "no", details=details)
+    assert await code_of(calls, Call(1, TOOL, "x.y", "{}")) == code
+    assert execution.side_effects_possible() == possible
+
+
+async def test_a_call_whose_turn_has_not_come_has_no_side_effects(
+    calls: HostCalls, recorder: Recorder, execution: Execution
+):
+    recorder.writes = True
+    await code_of(calls, Call(1, TOOL, "x.y", "no JSON"))
+    await code_of(calls, Call(2, TOOL, "x.y", '{"a": "' + "x" * LIMITS.call_bytes + '"}'))
+    assert not execution.side_effects_possible()
+    recorder.go.clear()
+    task = asyncio.create_task(calls.perform(Call(3, TOOL, "x.y", "{}")))
+    while not recorder.seen:
+        await asyncio.sleep(0)
+    assert execution.side_effects_possible()
+    recorder.go.set()
+    await task

@@ -66,7 +66,7 @@ BAD = {
     "NUL": ({"code": "1\0"}, "code", "NUL"),
     "unknown profile": ({"profile": "nope"}, "profile", 'there is no profile "nope"; there are'),
     "inputs": ({"inputs_json": "{"}, "inputs_json", "is not JSON"),
-    "deep inputs": ({"inputs_json": "[" * 200_000}, "inputs_json", "nested too deeply"),
+    "deep inputs": ({"inputs_json": "[" * 200_000}, "inputs_json", "nested more than 500 deep"),
     "long key": ({"idempotency_key": "x" * 129}, "idempotency_key", "129 characters; at most 128"),
     "unknown limit": ({"limits": {"cpu": 1}}, "limits", 'no limit "cpu"'),
     "wider limit": ({"limits": {"cpu_ms": 401}}, "limits", "401 is more than the profile's 400"),
