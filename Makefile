@@ -7,7 +7,6 @@ MAKEFLAGS += --no-print-directory
 VERSION := $(shell cat .python-version)
 BIN := .venv/bin
 INSTALLED := .venv/.installed
-BENCH_PARTS := bench/__init__.py bench/report.py bench/cell.py bench/flood.py
 IMAGES := sandboxes/images/built/.current
 IMAGE_SOURCES := $(shell find sandboxes/images -type f ! -path '*/built/*' ! -path '*/__pycache__/*')
 
@@ -21,7 +20,7 @@ help:
 	@echo "make check     ruff, mypy, import directions"
 	@echo "make format    ruff's formatter and safe fixes"
 	@echo "make generate  what is made from other files and checked in: rpc code, JSON Schemas"
-	@echo "make bench     every benchmark, results in build/bench/"
+	@echo "make bench     every benchmark against its floors; results and plots in build/bench/"
 	@echo "make clean     removes all of the above"
 
 setup: $(IMAGES)
@@ -50,9 +49,7 @@ generate: $(INSTALLED)
 	@$(BIN)/python -m sandboxes.schema
 
 bench: setup
-	@mkdir -p build/bench
-	@set -e; for module in $(patsubst bench/%.py,%,$(filter-out $(BENCH_PARTS),$(wildcard bench/*.py))); do \
-		echo "==> bench.$$module"; $(BIN)/python -m bench.$$module --json build/bench/$$module.json; done
+	@$(BIN)/python -m bench
 
 clean:
 	rm -rf .venv build dist sandboxes/images/built .lockgate \

@@ -1,1 +1,1 @@
-"""Benchmarks: `python -m bench.NAME [--json FILE]` writes one JSON object with machine, commit and figures."""
+"""Benchmarks: `python -m bench` runs all of them, `python -m bench.NAME` one. See docs/benchmarks.md."""

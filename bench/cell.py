@@ -1,35 +1,42 @@
 """A cell for benchmarks, in a state directory that keeps compiled images between runs."""
 
-import asyncio
 import contextlib
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from bench.machine import ROOT
 from runtime.client import Context, Language, execute_request
 from runtime.rpc import runtime_pb2 as pb
 from runtime.service.cell import Cell, CellOptions
-from sandboxes.state import open_state
+from sandboxes.state import StateDirectory, open_state
 
-_IMAGES = Path(__file__).resolve().parent.parent / ".lockgate" / "images"
+IMAGES = ROOT / ".lockgate" / "images"
+
+
+@contextlib.contextmanager
+def scratch_state() -> Iterator[StateDirectory]:
+    """A state directory of its own, but for the compiled images."""
+    with tempfile.TemporaryDirectory(prefix="lockgate-bench-") as scratch:
+        state = open_state(Path(scratch) / "state")
+        IMAGES.mkdir(mode=0o700, parents=True, exist_ok=True)
+        state.images.symlink_to(IMAGES)
+        yield state
 
 
 @contextlib.asynccontextmanager
 async def running_cell(*profiles: dict[str, Any]) -> AsyncIterator[Cell]:
     """A whole cell, egress proxy included, with these profiles beside the shipped ones."""
-    with tempfile.TemporaryDirectory() as scratch:
-        directory = Path(scratch)
-        state = open_state(directory / "state")
-        _IMAGES.mkdir(mode=0o700, parents=True, exist_ok=True)
-        state.images.symlink_to(_IMAGES)
-        (directory / "profiles").mkdir()
-        for profile in profiles:
-            (directory / "profiles" / f"{profile['name']}.yaml").write_text(yaml.safe_dump(profile))
-        config = directory / "lockgate.yaml"
-        config.write_text(yaml.safe_dump({"profiles": ["profiles"]}))
+    with scratch_state() as state:
+        directory = state.path.parent / "profiles"
+        directory.mkdir()
+        for document in profiles:
+            (directory / f"{document['name']}.yaml").write_text(yaml.safe_dump(document))
+        config = state.path.parent / "lockgate.yaml"
+        config.write_text(yaml.safe_dump({"profiles": [directory.name]}))
         async with Cell(CellOptions(state=state, config_file=config, any_port=True)) as cell:
             yield cell
 
@@ -51,8 +58,3 @@ def bench_request(
     """A request as a benchmark sends it."""
     context = Context(actor="bench", owner=owner, environment="dev", reason="a benchmark")
     return execute_request(code, profile=profile_name, context=context, language=language, **options)
-
-
-async def rounds[T](count: int, one: Callable[[], T]) -> list[T]:
-    """Run a blocking round several times, beside the loop that supervises the cell."""
-    return [await asyncio.to_thread(one) for _ in range(count)]

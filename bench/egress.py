@@ -1,10 +1,9 @@
-"""What the egress proxy costs: added latency, throughput, memory. `python -m bench.egress [--json FILE]`.
+"""What the egress proxy costs: added latency, throughput, memory.
 
 Each round starts a proxy and an origin, and measures both ways against that origin in turn. Requests are
 HTTPS with keep-alive: through the proxy in absolute form, as the gateway sends them.
 """
 
-import argparse
 import base64
 import datetime as dt
 import json
@@ -25,15 +24,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from bench.report import median_of, percentile, report
+from bench.result import Chart, Round
+from bench.run import counted, finish, options, parse
 from sandboxes.budgets import SERVICE_TERMS
 from sandboxes.egress_rule import EgressRule
 from sandboxes.injection import Injection
 from sandboxes.rule_set import RuleSet
 from sandboxes.token import SERVICE, TokenClaims, sign_token
 
-ROUNDS = 5
-SEQUENTIAL = 1_000
 PARALLEL = 20
 PER_CONNECTION = 150
 STREAM_BYTES = 200 << 20
@@ -53,16 +51,7 @@ class Bench:
     credentialed: str
 
 
-def main() -> None:
-    """Run the rounds and print the report."""
-    parser = argparse.ArgumentParser(prog="bench.egress")
-    parser.add_argument("--json")
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
-    given = parser.parse_args()
-    report(median_of([one_round() for _ in range(given.rounds)]), given.json)
-
-
-def one_round() -> dict[str, float]:
+def one_round(count: int) -> Round:
     """Every figure once, each part against the same origin and proxy."""
     with tempfile.TemporaryDirectory() as directory:
         state = Path(directory)
@@ -73,28 +62,28 @@ def one_round() -> dict[str, float]:
         origin_port = ready.get(timeout=20)
         started = time.perf_counter()
         bench = start_proxy(state, str(certificate), origin_port)
-        figures = {"startup_ms": (time.perf_counter() - started) * 1000}
+        measured = Round(figures={"startup_ms": (time.perf_counter() - started) * 1000})
         try:
-            figures |= measure(bench)
+            measured.add(measure(bench, count))
         finally:
             assert bench.proxy.stdin is not None
             bench.proxy.stdin.close()
             bench.proxy.wait(10)
             origin.terminate()
             origin.join()
-    return figures
+    return measured
 
 
-def measure(bench: Bench) -> dict[str, float]:
+def measure(bench: Bench, count: int) -> Round:
     """Latency one by one, throughput in parallel, memory at rest and while streaming."""
-    figures = {"rest_pss_mb": pss(bench.proxy.pid)}
+    measured = Round(figures={"rest_pss_mb": pss(bench.proxy.pid)})
     context = ssl.create_default_context(cafile=bench.authority)
     direct = context.wrap_socket(connect(bench.origin_port), server_hostname=NAME)
     latencies: dict[str, list[float]] = {"direct": [], "proxied": [], "credentialed": []}
     lines = {"direct": request("/", bench), "proxied": proxied("/", bench.plain, bench)}
     lines["credentialed"] = proxied("/", bench.credentialed, bench)
     wires = {"direct": direct, "proxied": connect(bench.port), "credentialed": connect(bench.port)}
-    for turn in range(SEQUENTIAL + 50):
+    for turn in range(count + 50):
         for way, wire in wires.items():
             begun = time.perf_counter()
             exchange(wire, lines[way])
@@ -103,11 +92,12 @@ def measure(bench: Bench) -> dict[str, float]:
     for wire in wires.values():
         wire.close()
     for way, values in latencies.items():
-        figures[f"{way}_p50_ms"] = percentile(values, 0.50)
-        figures[f"{way}_p95_ms"] = percentile(values, 0.95)
+        measured.sample(f"{way}_ms", values)
+    figures = measured.figures
     figures["added_p50_ms"] = figures["proxied_p50_ms"] - figures["direct_p50_ms"]
     figures["added_credentialed_p50_ms"] = figures["credentialed_p50_ms"] - figures["direct_p50_ms"]
-    return figures | throughput(bench) | streaming(bench)
+    figures |= throughput(bench) | streaming(bench)
+    return measured
 
 
 def throughput(bench: Bench) -> dict[str, float]:
@@ -320,6 +310,35 @@ def cpu_seconds(pid: int) -> float:
     """Processor time a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+CHARTS = [
+    Chart(
+        kind="distribution",
+        title="A keep-alive HTTPS request: direct, through the proxy, with a secret added",
+        names=["direct_ms", "proxied_ms", "credentialed_ms"],
+        unit="ms",
+    ),
+    Chart(
+        kind="bars",
+        title="Throughput",
+        names=["throughput_per_s", "throughput_per_core_per_s"],
+        unit="requests per second",
+    ),
+    Chart(
+        kind="bars",
+        title="Streaming 200 MB",
+        names=["stream_mb_per_s", "credentialed_stream_mb_per_s"],
+        unit="MB per second",
+    ),
+    Chart(kind="bars", title="Memory of the proxy", names=["rest_pss_mb", "stream_200mb_peak_rss_mb"], unit="MB"),
+]
+
+
+def main() -> None:
+    """Run the rounds and print the table."""
+    arguments = parse(options(__doc__, rounds=5, n=1_000, n_means="requests one after another, each way"))
+    finish("egress", arguments, [one_round(arguments.n) for _ in counted("egress", arguments.rounds)], CHARTS)
 
 
 if __name__ == "__main__":

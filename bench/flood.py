@@ -7,10 +7,8 @@ as the first line of its input.
 import sys
 import threading
 
-import grpc
-
+from bench.caller import Caller
 from bench.cell import bench_request
-from runtime.rpc import runtime_pb2_grpc
 
 FLOOD = 1_000
 PROGRAM = "let x = 0; for (let i = 0; i < 20000; i++) x += i; x"
@@ -22,17 +20,16 @@ def stop_at_end_of_input(stop: threading.Event) -> None:
 
 
 def main() -> None:
-    metadata = (("authorization", f"Bearer {sys.stdin.readline().strip()}"),)
+    token = sys.stdin.readline().strip()
     request = bench_request(PROGRAM, "javascript", profile_name="fair", owner="flooding")
     places = threading.Semaphore(FLOOD)
     stop = threading.Event()
     threading.Thread(target=stop_at_end_of_input, args=(stop,), daemon=True).start()
     sent = 0
-    with grpc.insecure_channel(sys.argv[1]) as channel:
-        execute = runtime_pb2_grpc.RuntimeStub(channel).Execute
+    with Caller(sys.argv[1], token) as caller:
         while not stop.is_set():
             places.acquire()
-            execute.future(request, metadata=metadata).add_done_callback(lambda _: places.release())
+            caller.future(request).add_done_callback(lambda _: places.release())
             sent += 1
             if sent == FLOOD:
                 print("flooding", flush=True)

@@ -1,8 +1,8 @@
-"""Deadline overshoot: `python -m bench.limits`. How much later than its wall limit a program's reply arrives.
+"""Deadline overshoot: how much later than its wall limit a program's reply arrives.
 
-Four programs, in both languages where it matters: one that spins and one that floods host calls, alone and 16 at
-once. Overshoot is measured at the client: from the limit, counted from the request's sending and the time it queued
-(the wall clock starts with the program), to the reply.
+Four programs: in both languages one that spins and one that floods host calls; each alone, and 16 at once.
+Overshoot is measured at the client: from the limit, counted from the request's sending and the time it queued (the
+wall clock starts with the program), to the reply.
 """
 
 import argparse
@@ -10,21 +10,21 @@ import asyncio
 import time
 from functools import partial
 
-import grpc
-
-from bench.cell import bench_request, profile, rounds, running_cell
-from bench.report import median_of, percentile, report
+from bench.caller import Caller
+from bench.cell import bench_request, profile, running_cell
+from bench.result import Chart, Round
+from bench.run import counted, finish, options, parse, progress
 from runtime.client import Language
 from runtime.rpc import runtime_pb2 as pb
-from runtime.rpc import runtime_pb2_grpc
 from runtime.service.cell import Cell
 
 WALL_MS = 200
+AT_ONCE = 16
 PROGRAMS: dict[str, tuple[Language, str]] = {
-    "js_spin": ("javascript", "for (;;);"),
-    "py_spin": ("python", "while True: pass"),
-    "js_flood": ("javascript", "for (;;) await codemode.none.none({}).catch(() => 0)"),
-    "py_flood": ("python", "while True:\n  try: await codemode.none.none()\n  except ToolError: pass"),
+    "javascript_spin": ("javascript", "for (;;);"),
+    "python_spin": ("python", "while True: pass"),
+    "javascript_flood": ("javascript", "for (;;) await codemode.none.none({}).catch(() => 0)"),
+    "python_flood": ("python", "while True:\n  try: await codemode.none.none()\n  except ToolError: pass"),
 }
 PROFILE = profile(
     "limits",
@@ -36,49 +36,58 @@ def note_time(arrived: list[float], number: int, _: object) -> None:
     arrived[number] = time.perf_counter()
 
 
-def overshoots(cell: Cell, name: str, at_once: int, repeats: int) -> list[float]:
-    language, code = PROGRAMS[name]
-    request = bench_request(code, language, profile_name="limits")
-    metadata = (("authorization", f"Bearer {cell.token}"),)
-    found: list[float] = []
-    with grpc.insecure_channel(cell.grpc_address) as channel:
-        execute = runtime_pb2_grpc.RuntimeStub(channel).Execute
-        for _ in range(repeats):
-            sent = time.perf_counter()
-            arrived = [0.0] * at_once
-            replies = [execute.future(request, metadata=metadata) for _ in range(at_once)]
-            for number, reply in enumerate(replies):
-                reply.add_done_callback(partial(note_time, arrived, number))
-            executions = [reply.result().execution for reply in replies]
-            assert {execution.status for execution in executions} == {pb.STATUS_LIMIT_WALL}, executions
-            found += [
-                (arrived[number] - sent) * 1e3 - execution.timings.queued_us / 1e3 - WALL_MS
-                for number, execution in enumerate(executions)
-            ]
-    return found
+def overshoots(caller: Caller, request: pb.ExecuteRequest, at_once: int) -> list[float]:
+    """Of so many executions sent together."""
+    sent = time.perf_counter()
+    arrived = [0.0] * at_once
+    replies = [caller.future(request) for _ in range(at_once)]
+    for number, reply in enumerate(replies):
+        reply.add_done_callback(partial(note_time, arrived, number))
+    executions = [reply.result().execution for reply in replies]
+    wrong = [execution for execution in executions if execution.status != pb.STATUS_LIMIT_WALL]
+    if wrong:
+        raise RuntimeError(f"{pb.Status.Name(wrong[0].status)} instead of the wall limit: {wrong[0].error.message}")
+    while not all(arrived):  # result() may return before the callbacks have run
+        time.sleep(0.001)
+    return [
+        (arrived[number] - sent) * 1e3 - execution.timings.queued_us / 1e3 - WALL_MS
+        for number, execution in enumerate(executions)
+    ]
 
 
-def one_round(cell: Cell) -> dict[str, float]:
-    figures = {}
-    for name in PROGRAMS:
-        for at_once, repeats in ((1, 10), (16, 3)):
-            late = overshoots(cell, name, at_once, repeats)
-            figures[f"{name}_{at_once}_overshoot_p50_ms"] = percentile(late, 0.50)
-            figures[f"{name}_{at_once}_overshoot_p95_ms"] = percentile(late, 0.95)
-    return figures
+def one_round(cell: Cell, count: int) -> Round:
+    measured = Round()
+    with Caller(cell.grpc_address, cell.token) as caller:
+        for name, (language, code) in PROGRAMS.items():
+            request = bench_request(code, language, profile_name="limits")
+            for at_once in (1, AT_ONCE):
+                progress(f"limits: {name}, {at_once} at once")
+                times = count if at_once == 1 else max(2, count // 5)
+                late = [value for _ in range(times) for value in overshoots(caller, request, at_once)]
+                measured.sample(f"{name}_{at_once}_overshoot_ms", late)
+    return measured
 
 
-async def measure(count: int) -> dict[str, float]:
+async def measure(arguments: argparse.Namespace) -> list[Round]:
     async with running_cell(PROFILE) as cell:
-        return median_of(await rounds(count, lambda: one_round(cell)))
+        return [await asyncio.to_thread(one_round, cell, arguments.n) for _ in counted("limits", arguments.rounds)]
+
+
+CHARTS = [
+    Chart(
+        kind="distribution",
+        title=f"{name.replace('_', ', ')}: deadline overshoot",
+        names=[f"{name}_{at_once}_overshoot_ms" for at_once in (1, AT_ONCE)],
+        unit="ms",
+    )
+    for name in PROGRAMS
+]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json")
-    arguments = parser.parse_args()
-    report(asyncio.run(measure(arguments.rounds)), arguments.json)
+    n_means = "times each program runs alone; a fifth as often 16 at once"
+    arguments = parse(options(__doc__, rounds=5, n=20, n_means=n_means))
+    finish("limits", arguments, asyncio.run(measure(arguments)), CHARTS)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a declared image costs: `python -m bench.package_images`. The example image beside the Python image.
+"""What a declared image costs: the example image beside the Python image.
 
 Start-up and first uses are those of programs over a whole cell, each in a fresh warmed isolate; `first_use` is the
 run time that the reply gives for a program that imports a package and uses it once. Memory is the growth of PSS in a
@@ -20,8 +20,9 @@ from pathlib import Path
 
 import psutil
 
-from bench.cell import bench_request, profile, running_cell
-from bench.report import median_of, percentile, report
+from bench.cell import IMAGES, bench_request, profile, running_cell
+from bench.result import Chart, Round
+from bench.run import counted, finish, options, parse
 from runtime.client import Client
 from runtime.isolate.compiled import compiled_image
 from runtime.isolate.shipped import wasm_path
@@ -29,9 +30,9 @@ from sandboxes.images import image_path
 from sandboxes.images.build import build_image
 
 IMAGE = "data-basics"
+PROFILES = {"plain": "python", "packages": IMAGE}
 WARM_UP = 50
 FURTHER = 20
-CACHE = Path(__file__).resolve().parent.parent / ".lockgate" / "images"
 FIRST_USES = {
     "dateutil": "from dateutil import parser\nparser.parse('3 Mar 2026 14:05')",
     "yaml": "import yaml\nyaml.safe_load('a: [1, 2]')",
@@ -53,16 +54,15 @@ async def timed(client: Client, code: str, name: str, count: int) -> tuple[list[
     return calls, runs
 
 
-async def one_round(client: Client, count: int) -> dict[str, float]:
-    figures = {}
-    for name in ("plain", "packages"):
+async def one_round(client: Client, count: int, figures: dict[str, float]) -> Round:
+    measured = Round(figures=dict(figures))
+    for name in PROFILES:
         calls, _ = await timed(client, "1 + 1", name, count)
-        figures[f"{name}_call_p50_ms"] = percentile(calls, 0.50)
-        figures[f"{name}_call_p95_ms"] = percentile(calls, 0.95)
+        measured.sample(f"{name}_call_ms", calls)
     for package, code in FIRST_USES.items():
         _, runs = await timed(client, code, "packages", max(5, count // 20))
-        figures[f"{package}_first_use_ms"] = statistics.median(runs)
-    return figures
+        measured.figures[f"{package}_first_use_ms"] = statistics.median(runs)
+    return measured
 
 
 def memory(name: str) -> dict[str, float]:
@@ -70,7 +70,7 @@ def memory(name: str) -> dict[str, float]:
     from runtime.isolate.engine import make_engine  # noqa: PLC0415 - only the child loads Wasmtime
     from runtime.isolate.images import load_image  # noqa: PLC0415
 
-    compiled = asyncio.run(compiled_image(name, wasm_path(name), CACHE))
+    compiled = asyncio.run(compiled_image(name, wasm_path(name), IMAGES))
     with tempfile.TemporaryDirectory() as folder:
         # A copy: of a file that a running cell maps as well, PSS would count a share only.
         path = Path(shutil.copy(compiled.path, folder))
@@ -94,30 +94,51 @@ def child_memory(name: str) -> dict[str, float]:
     return {f"{name}_{key}": value for key, value in json.loads(subprocess.check_output(command)).items()}
 
 
-async def measure(count: int, repeats: int) -> dict[str, float]:
+async def measure(arguments: argparse.Namespace) -> list[Round]:
     await asyncio.to_thread(build_image, IMAGE)
-    plain = profile("plain", isolation="shared", languages=["python"])
-    packages = profile("packages", isolation="shared", languages=["python"], image=IMAGE)
-    spent = {**await asyncio.to_thread(child_memory, "python"), **await asyncio.to_thread(child_memory, IMAGE)}
-    async with running_cell(plain, packages) as cell, Client(cell.grpc_address, cell.token) as client:
-        for name in ("plain", "packages"):
+    profiles = [
+        profile(name, isolation="shared", languages=["python"], image=image) for name, image in PROFILES.items()
+    ]
+    figures = {"image_mb": image_path(IMAGE).stat().st_size / 1e6}
+    for image in PROFILES.values():
+        figures |= await asyncio.to_thread(child_memory, image)
+    async with running_cell(*profiles) as cell, Client(cell.grpc_address, cell.token) as client:
+        for name in PROFILES:
             await timed(client, "1 + 1", name, WARM_UP)
-        figures = [await one_round(client, count) for _ in range(repeats)]
-    size = image_path(IMAGE).stat().st_size / 1e6
-    return {"image_mb": size, **spent, **median_of(figures)}
+        numbers = counted("package_images", arguments.rounds)
+        return [await one_round(client, arguments.n, figures) for _ in numbers]
+
+
+CHARTS = [
+    Chart(
+        kind="distribution",
+        title="1 + 1, whole call",
+        names=[f"{name}_call_ms" for name in PROFILES],
+        unit="ms",
+    ),
+    Chart(
+        kind="bars",
+        title="First use of a package in a fresh isolate",
+        names=[f"{package}_first_use_ms" for package in FIRST_USES],
+        unit="ms",
+    ),
+    Chart(
+        kind="bars",
+        title="Memory",
+        names=[f"{image}_{what}_pss_mb" for what in ("once", "each_warmed") for image in PROFILES.values()],
+        unit="MB of PSS",
+    ),
+]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--n", type=int, default=300)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json")
+    parser = options(__doc__, rounds=3, n=300, n_means="calls under each profile in a round")
     parser.add_argument("--child", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    arguments = parse(parser)
     if arguments.child:
         print(json.dumps(memory(arguments.child)), flush=True)
         os._exit(0)  # the engine is not to be torn down
-    report(asyncio.run(measure(arguments.n, arguments.rounds)), arguments.json)
+    finish("package_images", arguments, asyncio.run(measure(arguments)), CHARTS)
 
 
 if __name__ == "__main__":

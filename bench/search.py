@@ -1,11 +1,11 @@
-"""Loading GitHub's OpenAPI document, and searching its tools and ten thousand: `python -m bench.search`.
+"""Loading GitHub's OpenAPI document, and searching its tools and ten thousand.
 
 The document comes from `tests/fixtures/fetch_documents.py`. Ten thousand tools are GitHub's under further names. A
-search is timed the first time its words are asked for; every figure is the median of the rounds.
+search is timed the first time its words are asked for.
 """
 
-import argparse
 import gc
+import itertools
 import json
 import subprocess
 import sys
@@ -15,14 +15,13 @@ from pathlib import Path
 
 import psutil
 
-from bench.report import median_of, percentile, report
+from bench.machine import ROOT
+from bench.result import Chart, Round
+from bench.run import counted, finish, options, parse
 from runtime.portal.catalog import Catalog
 from runtime.portal.openapi import load_openapi
 from runtime.portal.search import SearchIndex
 from runtime.portal.tool import Tool
-
-ROOT = Path(__file__).resolve().parent.parent
-MANY = 10_000
 
 
 def document() -> Path:
@@ -40,40 +39,48 @@ def loading(file: Path) -> tuple[tuple[Tool, ...], dict[str, float]]:
     return tools, {"github_load_s": took, "github_operations_count": len(tools), "github_rss_growth_mb": grown / 1e6}
 
 
-def searching(tools: tuple[Tool, ...], queries: list[str], prefix: str) -> dict[str, float]:
+def searching(tools: tuple[Tool, ...], queries: list[str], label: str) -> Round:
+    gc.collect()
     catalog = Catalog().with_upstream("github", tools)
     begun = time.perf_counter()
     index = SearchIndex(catalog)
-    built = time.perf_counter() - begun
+    measured = Round(figures={f"{label}_index_s": time.perf_counter() - begun})
     times: list[float] = []
     for query in queries:
         begun = time.perf_counter()
         index.search(query, 10)
         times.append((time.perf_counter() - begun) * 1e3)
     index.close()
-    return {
-        f"{prefix}_index_s": built,
-        f"{prefix}_query_p50_ms": percentile(times, 0.5),
-        f"{prefix}_query_p95_ms": percentile(times, 0.95),
-    }
+    measured.sample(f"{label}_query_ms", times)
+    return measured
+
+
+CHARTS = [
+    Chart(
+        kind="distribution",
+        title="A search, the first time its words are asked for",
+        names=["github_query_ms", "many_query_ms"],
+        unit="ms",
+    ),
+    Chart(
+        kind="bars", title="Loading and indexing", names=["github_load_s", "github_index_s", "many_index_s"], unit="s"
+    ),
+]
 
 
 def main() -> None:
-    """Run from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", metavar="FILE")
-    parser.add_argument("--rounds", type=int, default=5)
-    arguments = parser.parse_args()
+    arguments = parse(options(__doc__, rounds=5, n=10_000, n_means="tools of the larger catalog"))
     graded = json.loads((ROOT / "tests" / "portal" / "data" / "github_queries.json").read_text())
     queries = [case["query"] for case in graded]
     tools, loaded = loading(document())
-    copies = (replace(tool, name=f"{tool.name}{n}") for n in range(MANY // len(tools) + 1) for tool in tools)
-    many = tuple(tool for tool, _ in zip(copies, range(MANY), strict=False))
+    copies = (replace(tool, name=f"{tool.name}{n}") for n in range(arguments.n // len(tools) + 1) for tool in tools)
+    many = tuple(itertools.islice(copies, arguments.n))
     rounds = []
-    for _ in range(arguments.rounds):
-        gc.collect()
-        rounds.append({**searching(tools, queries, "github"), **searching(many, queries, "tools10k")})
-    report({**loaded, **median_of(rounds)}, arguments.json)
+    for _ in counted("search", arguments.rounds):
+        rounds.append(Round(figures=dict(loaded)))
+        rounds[-1].add(searching(tools, queries, "github"))
+        rounds[-1].add(searching(many, queries, "many"))
+    finish("search", arguments, rounds, CHARTS)
 
 
 if __name__ == "__main__":

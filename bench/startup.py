@@ -1,135 +1,123 @@
-"""A fresh isolate per execution over real gRPC: `python -m bench.startup --language javascript --n 1000`.
+"""A fresh isolate per execution over real gRPC: JavaScript and Python, workers shared and dedicated.
 
-A whole cell runs as its users run it, egress proxy included. One round is N calls one after another, then 4 N
-calls with 16 in flight; every figure is the median of the rounds. `startup` is what the reply says of the time
-between a request's arrival in the worker and the program's first instruction. Processor time is per execution, of
-the sequential and the parallel part together.
+A whole cell runs as its users run it, egress proxy included. One round is N calls one after another, then, where
+workers are shared, 4 N calls with 16 in flight; dedicated workers serve N/5 calls, with the pause in between that
+making the next one takes. `startup` is what the reply says of the time between a request's arrival in the worker and
+the program's first instruction. Processor time is per execution, of the sequential and the parallel part together.
 """
 
 import argparse
 import asyncio
-import contextlib
-import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from typing import get_args
 
-import grpc
 import psutil
 
-from bench.cell import bench_request, profile, rounds, running_cell
-from bench.report import median_of, percentile, report
-from runtime.client import Language
-from runtime.rpc import runtime_pb2, runtime_pb2_grpc
+from bench.caller import Caller
+from bench.cell import bench_request, profile, running_cell
+from bench.processes import CpuMeter, pss_mb
+from bench.result import Chart, Round
+from bench.run import counted, finish, options, parse
 from runtime.service.cell import Cell
+from sandboxes.profile import LANGUAGES, Isolation, Language
 
-IN_FLIGHT = 16
 WARM_UP = 100
 PROGRAM = "1 + 1"
+DEDICATED_PAUSE_S = 0.03
+MEASURED: tuple[Language, ...] = ("javascript", "python")
 
 
-class Caller:
-    """A synchronous client: an asynchronous one would take more of the two cores."""
-
-    def __init__(self, cell: Cell, language: Language) -> None:
-        self._metadata = (("authorization", f"Bearer {cell.token}"),)
-        self._channel = grpc.insecure_channel(cell.grpc_address)
-        self._execute = runtime_pb2_grpc.RuntimeStub(self._channel).Execute
-        self._request = bench_request(PROGRAM, language, profile_name="bench")
-
-    def once(self) -> runtime_pb2.Execution:
-        execution = self._execute(self._request, metadata=self._metadata).execution
-        assert execution.result_json == "2", execution
-        return execution
-
-    def many(self, count: int) -> float:
-        """Executions per second with IN_FLIGHT under way."""
-        turns = threading.Semaphore(IN_FLIGHT)
-        begun = time.perf_counter()
-        for _ in range(count):
-            turns.acquire()
-            self._execute.future(self._request, metadata=self._metadata).add_done_callback(lambda _: turns.release())
-        for _ in range(IN_FLIGHT):
-            turns.acquire()
-        return count / (time.perf_counter() - begun)
-
-    def close(self) -> None:
-        self._channel.close()
-
-
-def processes(cell: Cell) -> Iterator[tuple[str, psutil.Process]]:
-    """Every process of a cell, by what it is."""
-    for name, pid in cell.pids.items():
-        if pid is not None:
-            process = psutil.Process(pid)
-            yield name, process
-            for child in process.children(recursive=True):
-                yield "worker", child
-
-
-def processor_ms(cell: Cell, kind: str) -> float:
-    """Of those that live; a dedicated worker takes its time along, so for those the figure is too small."""
-    total = 0.0
-    for name, process in processes(cell):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            spent = process.cpu_times()
-            total += spent.user + spent.system if name == kind else 0.0
-    return total * 1e3
-
-
-def one_round(cell: Cell, caller: Caller, count: int) -> dict[str, float]:
-    before = {kind: processor_ms(cell, kind) for kind in ("gateway", "worker")}
+def sequential(caller: Caller, language: Language, profile_name: str, count: int, pause_s: float) -> Round:
+    request = bench_request(PROGRAM, language, profile_name=profile_name)
+    label = label_of(language, profile_name)
     calls, startups = [], []
     for _ in range(count):
-        begun = time.perf_counter()
-        execution = caller.once()
-        calls.append((time.perf_counter() - begun) * 1e3)
+        took, execution = caller.timed(request)
+        calls.append(took)
         startups.append(execution.timings.startup_us / 1e3)
-    throughput = caller.many(4 * count)
-    spent = {kind: (processor_ms(cell, kind) - start) / (5 * count) for kind, start in before.items()}
-    return {
-        "call_p50_ms": percentile(calls, 0.50),
-        "call_p95_ms": percentile(calls, 0.95),
-        "call_p99_ms": percentile(calls, 0.99),
-        "startup_p50_ms": percentile(startups, 0.50),
-        "startup_p95_ms": percentile(startups, 0.95),
-        "throughput_per_s": throughput,
-        "gateway_cpu_per_call_ms": spent["gateway"],
-        "worker_cpu_per_call_ms": spent["worker"],
-    }
+        time.sleep(pause_s)
+    measured = Round()
+    measured.sample(f"{label}_call_ms", calls, (50, 95, 99))
+    measured.sample(f"{label}_startup_ms", startups)
+    return measured
 
 
-def cell_pss_mb(cell: Cell) -> float:
-    """Proportional set size of all its processes."""
-    total = 0
-    for _, process in processes(cell):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            total += process.memory_full_info().pss
-    return total / 1e6
+def shared_round(cell: Cell, caller: Caller, language: Language, isolation: Isolation, count: int) -> Round:
+    label = label_of(language, isolation)
+    request = bench_request(PROGRAM, language, profile_name=isolation)
+    with CpuMeter(cell) as meter:
+        measured = sequential(caller, language, isolation, count, 0)
+        measured.figures[f"{label}_throughput_per_s"] = caller.per_second(request, 4 * count)
+    for kind in ("gateway", "worker"):
+        measured.figures[f"{label}_{kind}_cpu_ms"] = meter.ms(kind) / (5 * count)
+    return measured
 
 
-async def measure(language: Language, isolation: str, count: int, repeats: int) -> dict[str, float]:
-    begun = time.perf_counter()
-    async with running_cell(profile("bench", isolation=isolation)) as cell:
-        caller = Caller(cell, language)
-        await asyncio.to_thread(caller.once)
-        first = time.perf_counter() - begun
-        at_rest = await asyncio.to_thread(cell_pss_mb, cell)
-        await asyncio.to_thread(lambda: [caller.once() for _ in range(WARM_UP)])
-        figures = await rounds(repeats, lambda: one_round(cell, caller, count))
-        caller.close()
-    return {**median_of(figures), "cell_rss_mb": at_rest, "serve_to_first_execution_s": first}
+def one_round(cell: Cell, caller: Caller, language: Language, isolation: Isolation, count: int) -> Round:
+    if isolation == "dedicated":
+        return sequential(caller, language, isolation, max(5, count // 5), DEDICATED_PAUSE_S)
+    return shared_round(cell, caller, language, isolation, count)
+
+
+def label_of(language: str, isolation: str) -> str:
+    return language if isolation == "shared" else f"{language}_{isolation}"
+
+
+def warm_up(caller: Caller, language: Language, isolation: Isolation) -> None:
+    request = bench_request(PROGRAM, language, profile_name=isolation)
+    for _ in range(WARM_UP if isolation != "dedicated" else 10):
+        caller.timed(request)
+
+
+async def measure(arguments: argparse.Namespace) -> list[Round]:
+    names: list[Isolation] = arguments.isolation
+    async with running_cell(*(profile(name, isolation=name) for name in names)) as cell:
+        with Caller(cell.grpc_address, cell.token) as caller:
+            return await asyncio.to_thread(lambda: list(measured_rounds(cell, caller, arguments)))
+
+
+def measured_rounds(cell: Cell, caller: Caller, arguments: argparse.Namespace) -> Iterator[Round]:
+    """Round by round all kinds in turn, so that a busy minute of the machine does not fall on one of them."""
+    kinds = [(language, isolation) for isolation in arguments.isolation for language in arguments.language]
+    at_rest = figures_at_rest(cell)
+    for language, isolation in kinds:
+        warm_up(caller, language, isolation)
+    for _ in counted("startup", arguments.rounds):
+        measured = Round(figures=dict(at_rest))
+        for language, isolation in kinds:
+            measured.add(one_round(cell, caller, language, isolation, arguments.n))
+        yield measured
+
+
+def figures_at_rest(cell: Cell) -> dict[str, float]:
+    """Only root may read the memory of workers."""
+    with suppress(psutil.AccessDenied):
+        return {"cell_at_rest_pss_mb": pss_mb(cell)}
+    return {}
+
+
+def charts(labels: list[str], shared: list[str]) -> Iterator[Chart]:
+    for label in labels:
+        title = f"{label.replace('_', ', ')}: whole call"
+        yield Chart(kind="distribution", title=title, names=[f"{label}_call_ms"], unit="ms")
+    throughputs = [f"{label}_throughput_per_s" for label in shared]
+    yield Chart(kind="bars", title="Throughput, 16 in flight", names=throughputs, unit="executions per second")
+    cpu = [f"{label}_{kind}_cpu_ms" for label in shared for kind in ("gateway", "worker")]
+    yield Chart(kind="bars", title="Processor time of one execution", names=cpu, unit="ms")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--language", choices=["javascript", "python", "typescript"], default="javascript")
-    parser.add_argument("--isolation", choices=["shared", "tenant", "dedicated"], default="shared")
-    parser.add_argument("--n", type=int, default=1_000)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json")
-    arguments = parser.parse_args()
-    figures = asyncio.run(measure(arguments.language, arguments.isolation, arguments.n, arguments.rounds))
-    report(figures, arguments.json)
+    parser = options(__doc__, rounds=5, n=1_000, n_means="calls one after another in a round")
+    parser.add_argument("--language", nargs="+", choices=LANGUAGES, default=list(MEASURED))
+    parser.add_argument("--isolation", nargs="+", choices=get_args(Isolation), default=["shared", "dedicated"])
+    arguments = parse(parser)
+    rounds = asyncio.run(measure(arguments))
+    kinds = [(language, isolation) for isolation in arguments.isolation for language in arguments.language]
+    labels = [label_of(*kind) for kind in kinds]
+    shared = [label_of(*kind) for kind in kinds if kind[1] != "dedicated"]
+    finish("startup", arguments, rounds, charts(labels, shared))
 
 
 if __name__ == "__main__":

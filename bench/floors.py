@@ -1,0 +1,68 @@
+"""Every number that Lockgate promises, by benchmark and figure. `docs/benchmarks.md` has the same table."""
+
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """The worst value a figure may have: `bound` is "at most", "under" or "at least"."""
+
+    figure: str
+    bound: str
+    value: float
+
+    def met(self, measured: float) -> bool:
+        return _BOUNDS[self.bound](measured, self.value)
+
+
+_BOUNDS: Final[Mapping[str, Callable[[float, float], bool]]] = {
+    "at most": operator.le,
+    "under": operator.lt,
+    "at least": operator.ge,
+}
+
+FLOORS: Final[Mapping[str, tuple[Floor, ...]]] = {
+    "startup": (
+        Floor("javascript_call_p50_ms", "at most", 1.2),
+        Floor("javascript_call_p95_ms", "at most", 1.6),
+        Floor("python_call_p50_ms", "at most", 2.0),
+        Floor("python_call_p95_ms", "at most", 3.0),
+        Floor("javascript_dedicated_call_p95_ms", "at most", 4.0),
+        Floor("python_dedicated_call_p95_ms", "at most", 4.0),
+        Floor("javascript_throughput_per_s", "at least", 1_400),
+        Floor("javascript_gateway_cpu_ms", "at most", 0.45),
+        Floor("javascript_worker_cpu_ms", "at most", 0.45),
+    ),
+    "serve": (Floor("serve_to_first_execution_p50_s", "under", 1.5),),
+    "typescript": (Floor("typescript_added_p50_ms", "at most", 1.0),),
+    "memory": (
+        Floor("javascript_warmed_1000_pss_mb", "under", 300),
+        Floor("python_unwarmed_1000_pss_mb", "under", 600),
+    ),
+    "limits": tuple(
+        Floor(f"{language}_{kind}_{at_once}_overshoot_p95_ms", "at most", 10)
+        for language in ("javascript", "python")
+        for kind in ("spin", "flood")
+        for at_once in (1, 16)
+    ),
+    "fairness": (
+        Floor("first_p95_ratio", "at most", 2),
+        Floor("steady_p95_ratio", "at most", 2),
+    ),
+    "soak": (
+        Floor("pss_growth_percent", "under", 5),
+        Floor("descriptors_leaked_count", "at most", 0),
+        Floor("processes_leaked_count", "at most", 0),
+        Floor("threads_leaked_count", "at most", 0),
+        Floor("temporary_files_leaked_count", "at most", 0),
+        Floor("unexpected_endings_count", "at most", 0),
+    ),
+}
+
+
+def floors_of(benchmark: str) -> tuple[Floor, ...]:
+    """Those of one benchmark; none for one that promises nothing."""
+    return FLOORS.get(benchmark, ())
