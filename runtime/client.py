@@ -127,6 +127,11 @@ class Client:
         request = portal_pb2.DescribeRequest(names=names, language=_LANGUAGES[language])
         return await self._portal.Describe(request, metadata=self._metadata)
 
+    async def overview(self, language: Language = "") -> portal_pb2.OverviewResponse:
+        """All declarations at once, if the catalog is small enough."""
+        request = portal_pb2.OverviewRequest(language=_LANGUAGES[language])
+        return await self._portal.Overview(request, metadata=self._metadata)
+
     async def profiles(self) -> Sequence[runtime_pb2.ProfileSummary]:
         """The profiles of the service."""
         reply = await self._runtime.ListProfiles(runtime_pb2.ListProfilesRequest(), metadata=self._metadata)

@@ -4,7 +4,7 @@ import ipaddress
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -82,6 +82,15 @@ class Listen(_Model):
         return self
 
 
+class Portal(_Model):
+    """What MCP clients are told of the catalog before they search it."""
+
+    inline: Literal["auto", "always", "never"] = Field(
+        "auto", description="All declarations in the description of execute: if they fit, as far as they fit, never."
+    )
+    inline_tokens: int = Field(1_500, ge=100, le=50_000, description="What they may cost a model, as estimated.")
+
+
 class Config(_Model):
     """A lockgate.yaml. Relative paths in it are relative to the directory of the file."""
 
@@ -93,6 +102,7 @@ class Config(_Model):
     upstreams: dict[UpstreamName, UpstreamConfig] = Field(
         default_factory=dict, description="Where tools come from, by the name programs use: a-z, 0-9 and _."
     )
+    portal: Portal = Field(default_factory=Portal, description="What MCP clients are told of the catalog at once.")
     secrets: dict[SecretName, SecretSource] = Field(
         default_factory=dict, description="Where the egress proxy finds each secret: env or file."
     )

@@ -23,8 +23,9 @@ class HostCallError(Exception):
     """A host call that failed in a way the program is told of and can catch.
 
     `status` is the upstream's HTTP status where there was one; `retryable` says that the same call
-    may succeed later; `details` is JSON for the program (an upstream's parsed error body, say);
-    `egress` is for the record: what the egress proxy said.
+    may succeed later, `retry_after` in how many seconds if the upstream said; `details` is JSON for
+    the program (an upstream's parsed error body, say); `egress` is for the record: what the egress
+    proxy said.
     """
 
     def __init__(  # noqa: PLR0913 - these are the fields of the error a program sees
@@ -37,6 +38,7 @@ class HostCallError(Exception):
         tool: str | None = None,
         details: Any = None,
         egress: str = "",
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
         self.code: Code = code
@@ -46,10 +48,11 @@ class HostCallError(Exception):
         self.tool = tool
         self.details = details
         self.egress = egress
+        self.retry_after = retry_after
 
     def to_json(self) -> dict[str, Any]:
-        """The error object of the guest interface."""
-        return {
+        """The error object of the guest interface; `retry_after` is there only where it is known."""
+        fields = {
             "code": self.code,
             "message": self.message,
             "status": self.status,
@@ -57,6 +60,7 @@ class HostCallError(Exception):
             "tool": self.tool,
             "details": self.details,
         }
+        return fields if self.retry_after is None else {**fields, "retry_after": self.retry_after}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

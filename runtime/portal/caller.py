@@ -1,32 +1,45 @@
 """A program's tool call: found, permitted, checked, made."""
 
 import json
+from dataclasses import replace
 from typing import Any, Final
 
 from runtime.execution.host_calls import Answer
 from runtime.execution.hostcall import CallContext, HostCallError
+from runtime.portal.catalog_calls import PREFIX as CATALOG
+from runtime.portal.catalog_calls import CatalogCalls
 from runtime.portal.tool import Tool, ToolReply
 from runtime.portal.upstreams import Upstreams
 from sandboxes.tools import decide_tool
 
+_RESPONSE: Final = ".response"
 # JSON of an answer may be longer than the bytes it came as.
 _MOST_TIMES_LARGER: Final = 4
 
 
 class ToolCaller:
-    """The `Tools` of executions, over the upstreams of this cell."""
+    """The `Tools` of executions, over the upstreams of this cell and the catalog itself.
 
-    def __init__(self, upstreams: Upstreams) -> None:
+    `upstream.tool.response` is the call of `upstream.tool`, answered with what came beside the value.
+    """
+
+    def __init__(self, upstreams: Upstreams, catalog_calls: CatalogCalls) -> None:
         self._upstreams = upstreams
+        self._catalog_calls = catalog_calls
 
     def read_only(self, name: str) -> bool:
         """Whether a tool only reads; false for one that is unknown."""
-        tool = self._upstreams.catalog.find(name)
+        if name.startswith(CATALOG):
+            return True
+        catalog = self._upstreams.catalog
+        tool = catalog.find(name) or catalog.find(name.removesuffix(_RESPONSE))
         return tool is not None and tool.read_only
 
     async def call(self, name: str, arguments: dict[str, Any], context: CallContext) -> Answer:
         """Call a tool by its full name. Raises HostCallError."""
-        tool = self._find(name)
+        if name.startswith(CATALOG):
+            return _answer(name, ToolReply(value=await self._catalog_calls.call(name, arguments)), context)
+        tool, whole = self._find(name)
         decision = decide_tool(context.tools, tool.full_name)
         if not decision.allowed:
             raise HostCallError("denied", decision.reason, tool=tool.full_name, details={"rule": decision.rule})
@@ -35,13 +48,17 @@ class ToolCaller:
             raise HostCallError(
                 "unavailable", f"upstream {tool.upstream} is gone", tool=tool.full_name, details={"sent": False}
             )
-        return _answer(tool, await upstream.call(tool, arguments, context), context)
+        reply = await upstream.call(tool, arguments, context)
+        return _answer(tool.full_name, replace(reply, value=_whole(reply)) if whole else reply, context)
 
-    def _find(self, name: str) -> Tool:
+    def _find(self, name: str) -> tuple[Tool, bool]:
+        """The tool, and whether its whole response is asked for."""
         catalog = self._upstreams.catalog
         tool = catalog.find(name) or catalog.find_original(name)
         if tool is not None:
-            return tool
+            return tool, False
+        if name.endswith(_RESPONSE):
+            return self._find(name.removesuffix(_RESPONSE))[0], True
         upstream, _, _ = name.partition(".")
         state = self._upstreams.states.get(upstream)
         if state is not None and state.phase != "ready" and upstream not in catalog.by_upstream:
@@ -62,21 +79,31 @@ class ToolCaller:
         return f'there is no tool "{name}"{hint or "; search for it first"}'
 
 
-def _answer(tool: Tool, reply: ToolReply, context: CallContext) -> Answer:
+def _whole(reply: ToolReply) -> dict[str, Any]:
+    return {
+        "data": reply.value,
+        "status": reply.http_status or None,
+        "headers": dict(reply.headers),
+        "links": dict(reply.links),
+        "next": dict(reply.next) if reply.next is not None else None,
+    }
+
+
+def _answer(tool: str, reply: ToolReply, context: CallContext) -> Answer:
     try:
         payload = json.dumps(reply.value, ensure_ascii=False, separators=(",", ":"), default=str)
     except RecursionError:
-        message = f"{tool.full_name}: the answer is nested too deeply; the call was made"
-        raise HostCallError("upstream_error", message, tool=tool.full_name) from None
+        message = f"{tool}: the answer is nested too deeply; the call was made"
+        raise HostCallError("upstream_error", message, tool=tool) from None
     # An upstream's escapes can hold half a surrogate pair, which is no text to anybody after it.
     payload = payload.encode("utf-8", "replace").decode()
     size = reply.bytes_in or len(payload)
     if size > context.max_response_bytes or len(payload) > _MOST_TIMES_LARGER * context.max_response_bytes:
         raise HostCallError(
             "limit",
-            f"{tool.full_name}: the answer has {size} bytes, more than response_bytes {context.max_response_bytes}; "
+            f"{tool}: the answer has {size} bytes, more than response_bytes {context.max_response_bytes}; "
             "the call was made. Ask for less, page by page",
-            tool=tool.full_name,
+            tool=tool,
             details={"limit": "response_bytes", "value": context.max_response_bytes},
         )
     return Answer(

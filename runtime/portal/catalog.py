@@ -11,13 +11,16 @@ from runtime.portal.tool import SkippedTool, Tool
 _CANDIDATES = 60
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Catalog:
     """`generation` grows with every change, so that what was derived from a catalog knows its age."""
 
     generation: int = 0
     by_upstream: Mapping[str, tuple[Tool, ...]] = field(default_factory=dict)
     skipped: tuple[SkippedTool, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<Catalog {self.generation} with {len(self.tools)} tools>"
 
     @cached_property
     def tools(self) -> Mapping[str, Tool]:

@@ -1,7 +1,7 @@
 """Declarations for chosen tools within a budget; what did not fit is named and can be asked for."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from runtime.portal.catalog import Catalog
@@ -9,16 +9,20 @@ from runtime.portal.declarations_python import PythonWriter
 from runtime.portal.declarations_typescript import TypeScriptWriter
 from runtime.portal.schema import Shape
 from runtime.portal.signature import Language
+from runtime.portal.token_count import DEFAULT_TOKENS, estimated_tokens
 from runtime.portal.tool import Tool
 from runtime.portal.type_model import Named
 from runtime.portal.type_reader import type_name
 
-# About 1,500 tokens at four characters each.
-DEFAULT_BUDGET: Final = 6_000
-MAX_BUDGET: Final = 200_000
+LEAST_BUDGET: Final = 50
+MAX_BUDGET: Final = 50_000
 MAX_NAMES: Final = 50
 _PROSE: Final = (400, 120, 0)
+# Of a budget: the list of what was left out, if anything was.
+_RESERVED: Final = 0.1
 _LISTED: Final = 24
+# No tool is declared in fewer tokens, so a catalog with more tools need not be tried.
+_LEAST_TOOL: Final = 10
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,28 +35,57 @@ class Declarations:
 
 
 def declare(
-    catalog: Catalog, names: Sequence[str], language: Language = "javascript", budget: int = DEFAULT_BUDGET
+    catalog: Catalog, names: Sequence[str], language: Language = "javascript", budget: int = DEFAULT_TOKENS
 ) -> Declarations:
-    """Tools (`github.issuesGet`) and types (`github.Issue`) by name, `budget` in characters.
+    """Tools (`github.issuesGet`) and types (`github.Issue`) by name, `budget` in estimated tokens.
 
     The first tool or type is always there, without its prose if need be.
     """
-    budget = max(200, min(budget, MAX_BUDGET))
     tools, types, unknown = _asked(catalog, names[:MAX_NAMES])
+    found = _declared(tools, types, language, max(LEAST_BUDGET, min(budget, MAX_BUDGET)))
+    return replace(found, unknown=unknown)
+
+
+def declare_all(catalog: Catalog, language: Language = "javascript", budget: int = DEFAULT_TOKENS) -> Declarations:
+    """Every tool of the catalog with its types, as far as `budget` estimated tokens go."""
+    tools = list(catalog.tools.values())
+    budget = min(budget, MAX_BUDGET)
+    most = budget // _LEAST_TOOL
+    found = _declared(tools[:most], [], language, budget)
+    return replace(found, left_out=(*found.left_out, *(tool.full_name for tool in tools[most:])))
+
+
+def _declared(tools: list[Tool], types: list[tuple[str, Named]], language: Language, budget: int) -> Declarations:
+    whole = _within(tools, types, language, budget)
+    return whole if not whole.left_out else _within(tools, types, language, int(budget * (1 - _RESERVED)))
+
+
+def _within(tools: list[Tool], types: list[tuple[str, Named]], language: Language, budget: int) -> Declarations:
     writer = PythonWriter() if language == "python" else TypeScriptWriter()
     shown, text = _tools_within(writer, language, tools, budget)
     parts = [text] if text else []
     left_out = [tool.full_name for tool in tools[len(shown) :]]
     for upstream, named in types:
         writer.names.name_of(named)
-        parts += _types_within(writer, budget - sum(map(len, parts)), left_out, upstream, first=not parts)
+        parts += _types_within(writer, budget - sum(map(_size, parts)), left_out, upstream, first=not parts)
     upstream = shown[0].upstream if shown else ""
-    parts += _types_within(writer, budget - sum(map(len, parts)), left_out, upstream, first=False)
-    mark = "#" if language == "python" else "//"
-    if left_out:
-        more = f" and {len(left_out) - _LISTED} more" if len(left_out) > _LISTED else ""
-        parts.append(f"{mark} Left out for length; describe by name: {', '.join(left_out[:_LISTED])}{more}")
-    return Declarations(text="\n\n".join(parts), left_out=tuple(left_out), unknown=unknown)
+    parts += _types_within(writer, budget - sum(map(_size, parts)), left_out, upstream, first=False)
+    if left_out and parts:
+        parts.append(_missing(left_out, "#" if language == "python" else "//", budget))
+    return Declarations(text="\n\n".join(parts), left_out=tuple(left_out))
+
+
+def _missing(left_out: list[str], mark: str, budget: int) -> str:
+    """One line that names what was left out, as many as the reserve has room for."""
+    listed = left_out[:_LISTED]
+    while len(listed) > 1 and estimated_tokens(", ".join(listed)) > budget * _RESERVED:
+        listed.pop()
+    more = f" and {len(left_out) - len(listed)} more" if len(left_out) > len(listed) else ""
+    return f"{mark} Left out for length; describe by name: {', '.join(listed)}{more}"
+
+
+def _size(part: str) -> int:
+    return estimated_tokens(part) + 1
 
 
 def _tools_within(
@@ -63,9 +96,10 @@ def _tools_within(
     while shown:
         for prose_limit in _PROSE:
             text = (PythonWriter() if language == "python" else TypeScriptWriter()).tools(shown, prose_limit)
-            if len(text) <= budget or (len(shown) == 1 and prose_limit == 0):
+            size = estimated_tokens(text)
+            if size <= budget or (len(shown) == 1 and prose_limit == 0):
                 return shown, writer.tools(shown, prose_limit)
-        shown = shown[: min(len(shown) - 1, max(1, len(shown) * budget // max(1, len(text))))]
+        shown = shown[: min(len(shown) - 1, max(1, len(shown) * budget // max(1, size)))]
     return [], ""
 
 
@@ -80,13 +114,14 @@ def _types_within(
             # What a text mentions that is not shown is not worth a mention itself.
             writer.names = before.copy()
             text = writer.type(name, named, prose_limit)
-            if len(text) <= room:
+            size = _size(text)
+            if size <= room:
                 break
-        if len(text) > room and (parts or not first):
+        if size > room and (parts or not first):
             writer.names = before
             left_out.append(f"{upstream}.{named.name}" if upstream else named.name)
             continue
-        room -= len(text) + 2
+        room -= size
         parts.append(text)
     return parts
 

@@ -15,7 +15,7 @@ class Requester:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ToolHit:
-    """One tool found. `signature` is what a program writes, in JavaScript."""
+    """One tool found. `signature` is what a program writes."""
 
     name: str
     signature: str
@@ -43,6 +43,14 @@ class DescribeReply:
     text: str
     left_out: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Overview:
+    """Declarations to be told at once, empty for none; `complete` if no search is needed beside them."""
+
+    text: str = ""
+    complete: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,12 +108,18 @@ type OnLog = Callable[[PortalLog], Awaitable[None]]
 class PortalFace(Protocol):
     """The functions behind the pair. Each raises BadRequestError for what it refuses."""
 
-    async def search(self, query: str, limit: int, cursor: str | None, requester: Requester) -> SearchReply:
-        """Ranked tools."""
+    async def search(
+        self, query: str, limit: int, cursor: str | None, language: str, requester: Requester
+    ) -> SearchReply:
+        """Ranked tools, their signatures in `language`: javascript or python."""
         ...
 
     async def describe(self, names: Sequence[str], language: str, requester: Requester) -> DescribeReply:
         """Declarations of tools and types; `language` is javascript or python."""
+        ...
+
+    async def overview(self) -> Overview:
+        """What a model is told of the catalog before it asks."""
         ...
 
     async def execute(  # noqa: PLR0913, PLR0917 - a request

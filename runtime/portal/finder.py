@@ -1,18 +1,26 @@
 """Search and declarations over the catalog as it is now; the index follows the catalog."""
 
 import asyncio
+from typing import Final
 
-from runtime.portal.declarations import DEFAULT_BUDGET, Declarations, declare
+from runtime.portal.catalog import Catalog
+from runtime.portal.declarations import Declarations, declare, declare_all
 from runtime.portal.search import SearchIndex, SearchPage
 from runtime.portal.signature import Language
+from runtime.portal.token_count import DEFAULT_TOKENS
 from runtime.portal.upstreams import Upstreams
+from sandboxes.config import Portal
+
+STARTING_S: Final = 3.0
 
 
 class Finder:
     """Answers from the newest catalog. Building an index is done beside the event loop."""
 
-    def __init__(self, upstreams: Upstreams) -> None:
+    def __init__(self, upstreams: Upstreams, portal: Portal | None = None) -> None:
         self.upstreams = upstreams
+        self._portal = portal or Portal()
+        self._overviews: dict[Language, tuple[Catalog, Declarations]] = {}
         self._index: SearchIndex | None = None
         self._building = asyncio.Lock()
 
@@ -30,9 +38,23 @@ class Finder:
                     earlier.close()
             return self._index
 
-    def describe(self, names: list[str], language: Language, budget: int = DEFAULT_BUDGET) -> Declarations:
+    def describe(self, names: list[str], language: Language, budget: int = DEFAULT_TOKENS) -> Declarations:
         """Declarations of tools and types by name."""
         return declare(self.upstreams.catalog, names, language, budget)
+
+    async def overview(self, language: Language) -> Declarations:
+        """All declarations, as the configuration's `portal` says; empty where the catalog is to be searched."""
+        if self._portal.inline == "never":
+            return Declarations(text="")
+        # A client asks once, when it connects: what is still starting then would be missing for good.
+        await self.upstreams.settled(STARTING_S)
+        catalog = self.upstreams.catalog
+        held = self._overviews.get(language)
+        if held is None or held[0] is not catalog:
+            found = await asyncio.to_thread(declare_all, catalog, language, self._portal.inline_tokens)
+            held = self._overviews[language] = (catalog, found)
+        found = held[1]
+        return found if self._portal.inline == "always" or not found.left_out else Declarations(text="")
 
     def nearest(self, name: str) -> list[str]:
         """The names most like one that does not exist."""

@@ -12,12 +12,21 @@ from mcp.server.lowlevel.server import Server
 from mcp.server.stdio import stdio_server
 
 from runtime.portal import pair
-from runtime.portal.face import BadRequestError, ExecuteReply, PortalFace, PortalLog, Requester, SearchReply
+from runtime.portal.face import (
+    BadRequestError,
+    DescribeReply,
+    ExecuteReply,
+    PortalFace,
+    PortalLog,
+    Requester,
+    SearchReply,
+)
 from runtime.portal.reply_text import describe_text, execute_text, search_text
 from runtime.portal.schema import Shape
 from runtime.portal.validation import check
 
 DEFAULT_LIMIT: Final = 10
+CATALOG_PROFILE: Final = "catalog"
 _LEVELS: Final = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 
 type _Context = ServerRequestContext[Any, Any]
@@ -54,7 +63,7 @@ class _Handlers:
         self, _: _Context, params: mcp_types.PaginatedRequestParams | None
     ) -> mcp_types.ListToolsResult:
         del params
-        return mcp_types.ListToolsResult(tools=pair.tools())
+        return mcp_types.ListToolsResult(tools=pair.tools(await self._face.overview()))
 
     async def set_level(self, context: _Context, params: mcp_types.SetLevelRequestParams) -> mcp_types.EmptyResult:
         context.session._connection.state["log_level"] = params.level  # noqa: SLF001 - the SDK has no public door to it
@@ -71,21 +80,33 @@ class _Handlers:
             if problems:
                 return _failed("; ".join(f"{problem}" for problem in problems))
             if tool.name == pair.SEARCH:
-                return await self._search(arguments, requester)
+                return await self._search(context, arguments, requester)
             return await self._execute(context, arguments, requester)
         except BadRequestError as error:
             return _failed(str(error))
 
-    async def _search(self, arguments: dict[str, Any], requester: Requester) -> _Answer:
+    async def _search(self, context: _Context, arguments: dict[str, Any], requester: Requester) -> _Answer:
+        if "code" in arguments:
+            run = {"code": arguments["code"], "language": arguments.get("language"), "profile": CATALOG_PROFILE}
+            return await self._execute(context, run, requester)
+        language = arguments.get("language", "javascript")
         if names := arguments.get("describe"):
-            described = await self._face.describe(names, arguments.get("language", "javascript"), requester)
-            return _text(describe_text(described), structured={"unknown": list(described.unknown),
-                                                               "left_out": list(described.left_out)})  # fmt: skip
+            described = await self._face.describe(names, language, requester)
+            return _text(describe_text(described), structured=_describe_structure(described))
         if "query" not in arguments and not arguments.get("cursor"):
-            return _failed('query: is required, unless describe is given. An empty query ("") lists all tools.')
+            return _failed('query: is required, unless describe or code is given. An empty query ("") lists all tools.')
         limit = int(arguments.get("limit", DEFAULT_LIMIT))
-        reply = await self._face.search(arguments.get("query", ""), limit, arguments.get("cursor"), requester)
-        return _text(search_text(reply), structured=_search_structure(reply))
+        query, cursor = arguments.get("query", ""), arguments.get("cursor")
+        reply = await self._face.search(query, limit, cursor, language, requester)
+        detail = arguments.get("detail", "signatures")
+        text, structure = search_text(reply, names_only=detail == "names"), _search_structure(reply)
+        if detail == "names":
+            structure["tools"] = [hit.name for hit in reply.tools]
+        if detail == "full" and reply.tools:
+            described = await self._face.describe([hit.name for hit in reply.tools], language, requester)
+            text = f"{search_text(reply, names_only=True)}\n\n{describe_text(described)}"
+            structure |= _describe_structure(described)
+        return _text(text, structured=structure)
 
     async def _execute(self, context: _Context, arguments: dict[str, Any], requester: Requester) -> _Answer:
         async def on_log(line: PortalLog) -> None:
@@ -105,7 +126,7 @@ class _Handlers:
     async def _not_a_tool(self, name: str, requester: Requester) -> _Answer:
         """A tool of the catalog called like a tool of MCP: how to call it instead."""
         wanted = name.removeprefix("codemode.")
-        found = await self._face.search(wanted.replace("__", "."), 1, None, requester)
+        found = await self._face.search(wanted.replace("__", "."), 1, None, "javascript", requester)
         hit = found.tools[0] if found.tools else None
         if hit is None:
             return _failed(f'There is no tool "{name[:100]}". There are search and execute.')
@@ -140,6 +161,10 @@ def _search_structure(reply: SearchReply) -> dict[str, Any]:
         "unmatched": list(reply.unmatched),
         "cursor": reply.cursor,
     }
+
+
+def _describe_structure(reply: DescribeReply) -> dict[str, Any]:
+    return {"unknown": list(reply.unknown), "left_out": list(reply.left_out)}
 
 
 def _execute_structure(reply: ExecuteReply) -> dict[str, Any]:

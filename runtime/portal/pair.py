@@ -4,19 +4,23 @@ from typing import Any, Final
 
 import mcp_types
 
+from runtime.portal.face import Overview
+
 SEARCH: Final = "search"
 EXECUTE: Final = "execute"
 NAME: Final = "lockgate"
 
 INSTRUCTIONS: Final = (
-    "Lockgate runs programs over many tools. Search for tools, then write one program that calls them as "
-    "`codemode.<upstream>.<tool>(...)`; only what it returns comes back, so filter and combine inside it. "
-    "The tools found are not MCP tools: they exist inside a program only."
+    "Lockgate runs programs over many tools. Search for tools, unless execute declares them, then write one program "
+    "that calls them as `codemode.<upstream>.<tool>(...)`; only what it returns comes back, so filter and combine "
+    "inside it. The tools found are not MCP tools: they exist inside a program only."
 )
 
 _SEARCH_DESCRIPTION: Final = (
     "Find tools for a program. `query`: words or a tool's name; answers with signatures. "
-    "`describe`: names from a search; answers with full types."
+    "`describe`: names from a search; answers with full types. "
+    "`code`: a program over the catalog: `await codemode.tools()` (all: name, upstream, purpose, read_only, "
+    "deprecated), `codemode.search(query)`, `codemode.describe(names)`."
 )
 
 _EXECUTE_DESCRIPTION: Final = """\
@@ -24,12 +28,16 @@ Run a JavaScript or Python program in a fresh sandbox. Answers with the value of
 JavaScript: `const i = await codemode.github.issuesGet({owner: "a", repo: "b", issue_number: 1}); return i.title;`
 Python: `i = await codemode.github.issuesGet(owner="a", repo="b", issue_number=1); return i["title"]`
 Calls run in parallel with Promise.all / asyncio.gather. A failed call throws and can be caught: error.code, \
-.status, .message, .retryable. `fetch` works where the profile allows. `inputs` holds the given inputs. \
+.status, .message, .retryable. Page after page: `for await (const page of codemode.github.issuesList.pages({...}))` / \
+`async for`. `fetch` works where the profile allows. `inputs` holds the given inputs. \
 console.log / print are shown. No packages, no files."""
 
+_COMPLETE: Final = "These are all the tools; no search is needed:"
+_PARTIAL: Final = "Some of the tools; search for the others:"
 
-def tools() -> list[mcp_types.Tool]:
-    """The pair, as tools/list gives it."""
+
+def tools(overview: Overview | None = None) -> list[mcp_types.Tool]:
+    """The pair, as tools/list gives it; `overview` is what of the catalog is told at once."""
     return [
         mcp_types.Tool(
             name=SEARCH,
@@ -38,6 +46,8 @@ def tools() -> list[mcp_types.Tool]:
                 {
                     "query": {"type": "string"},
                     "describe": {"type": "array", "items": {"type": "string"}},
+                    "code": {"type": "string"},
+                    "detail": {"enum": ["names", "signatures", "full"]},
                     "language": {"enum": ["javascript", "python"]},
                     "limit": {"type": "integer", "minimum": 1, "maximum": 50},
                     "cursor": {"type": "string"},
@@ -47,7 +57,7 @@ def tools() -> list[mcp_types.Tool]:
         ),
         mcp_types.Tool(
             name=EXECUTE,
-            description=_EXECUTE_DESCRIPTION,
+            description=_with_overview(overview or Overview()),
             input_schema=_schema(
                 {
                     "code": {"type": "string"},
@@ -59,6 +69,12 @@ def tools() -> list[mcp_types.Tool]:
             ),
         ),
     ]
+
+
+def _with_overview(overview: Overview) -> str:
+    if not overview.text:
+        return _EXECUTE_DESCRIPTION
+    return f"{_EXECUTE_DESCRIPTION}\n{_COMPLETE if overview.complete else _PARTIAL}\n{overview.text}"
 
 
 def _schema(properties: dict[str, Any], required: list[str] | None = None) -> dict[str, Any]:

@@ -11,12 +11,12 @@ _MAX_SOURCE: Final = 160
 _MAX_CALLS: Final = 12
 
 
-def search_text(reply: SearchReply) -> str:
-    """One tool per two lines, best first, and what the words did not find."""
+def search_text(reply: SearchReply, *, names_only: bool = False) -> str:
+    """One tool per two lines, or per line where names are enough, best first; and what the words did not find."""
     lines: list[str] = []
     for hit in reply.tools:
-        marks = " [reads]" if hit.read_only else " [writes]"
-        lines += [hit.signature, f"  {hit.purpose}{marks}{' [deprecated]' if hit.deprecated else ''}"]
+        marks = (" [reads]" if hit.read_only else " [writes]") + (" [deprecated]" if hit.deprecated else "")
+        lines += [hit.name + marks] if names_only else [hit.signature, f"  {hit.purpose}{marks}"]
     if not reply.tools:
         lines.append("No tool found. Try other words, or an empty query for all.")
     if reply.unmatched:

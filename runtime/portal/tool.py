@@ -1,5 +1,6 @@
 """One tool of the catalog: what a program may call, with the types of what goes in and comes out."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,9 +46,16 @@ class SkippedTool:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ToolReply:
-    """A call's good end: `value` is JSON for the program, the rest is for the record."""
+    """A call's good end: `value` is JSON for the program.
+
+    `headers`, `links` (by relation) and `next` (the arguments of the next page, None on the last) are for a program
+    that asks for the whole response, the rest is for the record.
+    """
 
     value: Any
+    headers: Mapping[str, str] = field(default_factory=dict)
+    links: Mapping[str, str] = field(default_factory=dict)
+    next: Mapping[str, Any] | None = None
     http_status: int = 0
     bytes_in: int = 0
     egress: str = ""

@@ -64,6 +64,7 @@ class ToolSummary(_message.Message):
     PURPOSE_FIELD_NUMBER: _builtins.int
     UPSTREAM_FIELD_NUMBER: _builtins.int
     READ_ONLY_FIELD_NUMBER: _builtins.int
+    DEPRECATED_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`upstream.tool`; a program calls it as `codemode.upstream.tool`."""
     signature: _builtins.str
@@ -74,6 +75,8 @@ class ToolSummary(_message.Message):
     """The upstream it belongs to."""
     read_only: _builtins.bool
     """Whether it only reads, as far as its upstream declares."""
+    deprecated: _builtins.bool
+    """Whether its upstream says not to use it any more."""
     def __init__(
         self,
         *,
@@ -82,10 +85,11 @@ class ToolSummary(_message.Message):
         purpose: _builtins.str = ...,
         upstream: _builtins.str = ...,
         read_only: _builtins.bool = ...,
+        deprecated: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "purpose", b"purpose", "read_only", b"read_only", "signature", b"signature", "upstream", b"upstream"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deprecated", b"deprecated", "name", b"name", "purpose", b"purpose", "read_only", b"read_only", "signature", b"signature", "upstream", b"upstream"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -177,11 +181,11 @@ class DescribeRequest(_message.Message):
 
     NAMES_FIELD_NUMBER: _builtins.int
     LANGUAGE_FIELD_NUMBER: _builtins.int
-    BUDGET_CHARS_FIELD_NUMBER: _builtins.int
+    BUDGET_TOKENS_FIELD_NUMBER: _builtins.int
     language: _runtime_pb2.Language.ValueType
     """Python, or else TypeScript's notation."""
-    budget_chars: _builtins.int
-    """Characters the declarations may take: 200 to 200,000, default 6,000 (about 1,500 tokens)."""
+    budget_tokens: _builtins.int
+    """Tokens the declarations may take, as estimated: 50 to 50,000, default 1,500."""
     @_builtins.property
     def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """`upstream.tool`, or the name of a type that a declaration mentioned; 1 to 50."""
@@ -191,11 +195,11 @@ class DescribeRequest(_message.Message):
         *,
         names: _abc.Iterable[_builtins.str] | None = ...,
         language: _runtime_pb2.Language.ValueType = ...,
-        budget_chars: _builtins.int = ...,
+        budget_tokens: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_chars", b"budget_chars", "language", b"language", "names", b"names"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_tokens", b"budget_tokens", "language", b"language", "names", b"names"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -262,3 +266,55 @@ class UnknownTool(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UnknownTool: _TypeAlias = UnknownTool  # noqa: Y015
+
+@_typing.final
+class OverviewRequest(_message.Message):
+    """Nothing to ask but the language."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LANGUAGE_FIELD_NUMBER: _builtins.int
+    language: _runtime_pb2.Language.ValueType
+    """Python, or else TypeScript's notation."""
+    def __init__(
+        self,
+        *,
+        language: _runtime_pb2.Language.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["language", b"language"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OverviewRequest: _TypeAlias = OverviewRequest  # noqa: Y015
+
+@_typing.final
+class OverviewResponse(_message.Message):
+    """What a client may tell a model before it asks for anything."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DECLARATIONS_FIELD_NUMBER: _builtins.int
+    COMPLETE_FIELD_NUMBER: _builtins.int
+    CATALOG_SIZE_FIELD_NUMBER: _builtins.int
+    declarations: _builtins.str
+    """Source text as of Describe; empty where the catalog is searched instead."""
+    complete: _builtins.bool
+    """Whether that is every tool with every type, so that no search is needed."""
+    catalog_size: _builtins.int
+    """How many tools the catalog holds."""
+    def __init__(
+        self,
+        *,
+        declarations: _builtins.str = ...,
+        complete: _builtins.bool = ...,
+        catalog_size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog_size", b"catalog_size", "complete", b"complete", "declarations", b"declarations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OverviewResponse: _TypeAlias = OverviewResponse  # noqa: Y015

@@ -45,6 +45,11 @@ class PortalStub:
                 request_serializer=lockgate_dot_v1_dot_portal__pb2.DescribeRequest.SerializeToString,
                 response_deserializer=lockgate_dot_v1_dot_portal__pb2.DescribeResponse.FromString,
                 _registered_method=True)
+        self.Overview = channel.unary_unary(
+                '/lockgate.v1.Portal/Overview',
+                request_serializer=lockgate_dot_v1_dot_portal__pb2.OverviewRequest.SerializeToString,
+                response_deserializer=lockgate_dot_v1_dot_portal__pb2.OverviewResponse.FromString,
+                _registered_method=True)
 
 
 class PortalServicer:
@@ -65,6 +70,13 @@ class PortalServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Overview(self, request, context):
+        """All declarations at once, where lockgate.yaml says so and the catalog is small enough (portal.inline).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PortalServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +89,11 @@ def add_PortalServicer_to_server(servicer, server):
                     servicer.Describe,
                     request_deserializer=lockgate_dot_v1_dot_portal__pb2.DescribeRequest.FromString,
                     response_serializer=lockgate_dot_v1_dot_portal__pb2.DescribeResponse.SerializeToString,
+            ),
+            'Overview': grpc.unary_unary_rpc_method_handler(
+                    servicer.Overview,
+                    request_deserializer=lockgate_dot_v1_dot_portal__pb2.OverviewRequest.FromString,
+                    response_serializer=lockgate_dot_v1_dot_portal__pb2.OverviewResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +151,33 @@ class Portal:
             '/lockgate.v1.Portal/Describe',
             lockgate_dot_v1_dot_portal__pb2.DescribeRequest.SerializeToString,
             lockgate_dot_v1_dot_portal__pb2.DescribeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Overview(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lockgate.v1.Portal/Overview',
+            lockgate_dot_v1_dot_portal__pb2.OverviewRequest.SerializeToString,
+            lockgate_dot_v1_dot_portal__pb2.OverviewResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,6 +37,8 @@ class PortalStub:
     """Tools that match words, best first."""
     Describe: _grpc.UnaryUnaryMultiCallable[_portal_pb2.DescribeRequest, _portal_pb2.DescribeResponse]
     """Full declarations of named tools, in the language of the program that will call them."""
+    Overview: _grpc.UnaryUnaryMultiCallable[_portal_pb2.OverviewRequest, _portal_pb2.OverviewResponse]
+    """All declarations at once, where lockgate.yaml says so and the catalog is small enough (portal.inline)."""
 
 @_typing.type_check_only
 class PortalAsyncStub(PortalStub):
@@ -47,6 +49,8 @@ class PortalAsyncStub(PortalStub):
     """Tools that match words, best first."""
     Describe: _aio.UnaryUnaryMultiCallable[_portal_pb2.DescribeRequest, _portal_pb2.DescribeResponse]  # type: ignore[assignment]
     """Full declarations of named tools, in the language of the program that will call them."""
+    Overview: _aio.UnaryUnaryMultiCallable[_portal_pb2.OverviewRequest, _portal_pb2.OverviewResponse]  # type: ignore[assignment]
+    """All declarations at once, where lockgate.yaml says so and the catalog is small enough (portal.inline)."""
 
 class PortalServicer(metaclass=_abc_1.ABCMeta):
     """Finds tools and tells how a program calls them."""
@@ -66,5 +70,13 @@ class PortalServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_portal_pb2.DescribeResponse, _abc.Awaitable[_portal_pb2.DescribeResponse]]:
         """Full declarations of named tools, in the language of the program that will call them."""
+
+    @_abc_1.abstractmethod
+    def Overview(
+        self,
+        request: _portal_pb2.OverviewRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_portal_pb2.OverviewResponse, _abc.Awaitable[_portal_pb2.OverviewResponse]]:
+        """All declarations at once, where lockgate.yaml says so and the catalog is small enough (portal.inline)."""
 
 def add_PortalServicer_to_server(servicer: PortalServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

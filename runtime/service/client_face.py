@@ -13,6 +13,7 @@ from runtime.portal.face import (
     DescribeReply,
     ExecuteReply,
     OnLog,
+    Overview,
     PortalLog,
     ProgramError,
     Requester,
@@ -42,10 +43,12 @@ class ClientFace:
         self._environment = environment
         self._owner = owner
 
-    async def search(self, query: str, limit: int, cursor: str | None, _: Requester) -> SearchReply:
+    async def search(self, query: str, limit: int, cursor: str | None, language: str, _: Requester) -> SearchReply:
         """Ranked tools. Raises BadRequestError."""
         try:
-            reply = await self._client.search(query, limit=limit, cursor=cursor or "")
+            reply = await self._client.search(
+                query, limit=limit, cursor=cursor or "", language=cast("Language", language)
+            )
         except grpc.aio.AioRpcError as error:
             raise _refused(error) from None
         return SearchReply(
@@ -56,6 +59,7 @@ class ClientFace:
                     purpose=tool.purpose,
                     upstream=tool.upstream,
                     read_only=tool.read_only,
+                    deprecated=tool.deprecated,
                 )
                 for tool in reply.tools
             ),
@@ -75,6 +79,14 @@ class ClientFace:
             f"{tool.name} (nearest: {', '.join(tool.nearest)})" if tool.nearest else tool.name for tool in reply.unknown
         )
         return DescribeReply(text=reply.declarations, left_out=tuple(reply.left_out), unknown=tuple(unknown))
+
+    async def overview(self) -> Overview:
+        """What a model is told of the catalog before it asks: nothing, where the service cannot say."""
+        try:
+            reply = await self._client.overview()
+        except grpc.aio.AioRpcError:
+            return Overview()
+        return Overview(text=reply.declarations, complete=reply.complete)
 
     async def execute(  # noqa: PLR0913, PLR0917 - a request
         self,

@@ -26,6 +26,7 @@ from runtime.isolate.compiled import compiled_image
 from runtime.isolate.shipped import TYPE_ERASER, wasm_path
 from runtime.isolate.versions import found_versions, judge
 from runtime.portal.caller import ToolCaller
+from runtime.portal.catalog_calls import CatalogCalls
 from runtime.portal.finder import Finder
 from runtime.portal.upstreams import Upstreams
 from runtime.rpc import portal_pb2, runtime_pb2
@@ -75,12 +76,14 @@ async def serve(settings: GatewaySettings, lines: asyncio.StreamReader) -> None:
         pool = WorkerPool(images, eraser, PoolSettings(workers=settings.workers, slots=settings.slots))
         stack.push_async_callback(pool.close)
         await pool.start()
-        executor = Executor(pool, ToolCaller(upstreams), egress, mint, bounds=Bounds(held_bytes=config.held_bytes))
+        finder = Finder(upstreams, config.portal)
+        caller = ToolCaller(upstreams, CatalogCalls(finder))
+        executor = Executor(pool, caller, egress, mint, bounds=Bounds(held_bytes=config.held_bytes))
         readiness = Readiness(judge(found_versions(), config.accept_vulnerable_versions), pool.walls)
         if readiness.refusals:
             log.error("no execution is started: %s", readiness.refusals)
         servicer = RuntimeServicer(executor, profiles, readiness)
-        server = await _grpc_server(settings.grpc_address, authenticator, servicer, Finder(upstreams))
+        server = await _grpc_server(settings.grpc_address, authenticator, servicer, finder)
         await server.start()
         stack.push_async_callback(server.stop, _STOP_GRACE_S)
         stack.push_async_callback(executor.close)

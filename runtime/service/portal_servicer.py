@@ -2,10 +2,11 @@
 
 from typing import Literal
 
-from runtime.portal.declarations import DEFAULT_BUDGET, MAX_NAMES
+from runtime.portal.declarations import LEAST_BUDGET, MAX_BUDGET, MAX_NAMES
 from runtime.portal.finder import Finder
 from runtime.portal.search import BadCursorError
 from runtime.portal.signature import signature
+from runtime.portal.token_count import DEFAULT_TOKENS
 from runtime.portal.tool import Tool
 from runtime.rpc import portal_pb2 as pb
 from runtime.rpc import runtime_pb2
@@ -16,8 +17,6 @@ MOST_QUERY = 1_000
 MOST_PAGE = 100
 DEFAULT_PAGE = 10
 _MOST_NAME = 200
-_MOST_BUDGET = 200_000
-_LEAST_BUDGET = 200
 
 
 class PortalServicer:
@@ -59,18 +58,28 @@ class PortalServicer:
         self, request: pb.DescribeRequest, _principal: str, _: ServicerContext
     ) -> pb.DescribeResponse:
         names = list(request.names)
-        budget = request.budget_chars or DEFAULT_BUDGET
+        budget = request.budget_tokens or DEFAULT_TOKENS
         if not 1 <= len(names) <= MAX_NAMES:
             raise bad_fields([("names", f"has {len(names)} names; 1 to {MAX_NAMES}")])
         if any(len(name) > _MOST_NAME for name in names):
             raise bad_fields([("names", f"has a name of more than {_MOST_NAME} characters")])
-        if not _LEAST_BUDGET <= budget <= _MOST_BUDGET:
-            raise bad_fields([("budget_chars", f"is {budget}; {_LEAST_BUDGET} to {_MOST_BUDGET}")])
+        if not LEAST_BUDGET <= budget <= MAX_BUDGET:
+            raise bad_fields([("budget_tokens", f"is {budget}; {LEAST_BUDGET} to {MAX_BUDGET}")])
         found = self._finder.describe(names, language_of(request.language), budget)
         return pb.DescribeResponse(
             declarations=found.text,
             unknown=[pb.UnknownTool(name=name, nearest=self._finder.nearest(name)) for name in found.unknown],
             left_out=found.left_out,
+        )
+
+    async def Overview(  # noqa: N802, D102
+        self, request: pb.OverviewRequest, _principal: str, _: ServicerContext
+    ) -> pb.OverviewResponse:
+        found = await self._finder.overview(language_of(request.language))
+        return pb.OverviewResponse(
+            declarations=found.text,
+            complete=bool(found.text) and not found.left_out,
+            catalog_size=len(self._finder.upstreams.catalog.tools),
         )
 
 
@@ -86,4 +95,5 @@ def _summary(tool: Tool, language: Literal["javascript", "python"]) -> pb.ToolSu
         purpose=tool.summary,
         upstream=tool.upstream,
         read_only=tool.read_only,
+        deprecated=tool.deprecated,
     )

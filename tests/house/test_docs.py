@@ -34,7 +34,7 @@ def test_the_configuration_of_the_page_loads(tmp_path: Path) -> None:
     config = load_config(path)
     assert set(config.upstreams) == {"ledger", "notes", "issues"}
     assert config.listen == Listen()
-    assert set(re.findall(r"^\| `(\w+)` \|", page.split("## The state")[0], re.MULTILINE)) == set(Config.model_fields)
+    assert set(re.findall(r"^\| `(\w+)` \|", page.split("## The portal")[0], re.MULTILINE)) == set(Config.model_fields)
 
 
 def test_the_errors_of_the_page_are_those_given() -> None:

@@ -7,9 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx2
 import pytest
 from mcp import StdioServerParameters, stdio_client
 from mcp.client.client import Client as McpClient
+from mcp.client.streamable_http import streamable_http_client
 
 from runtime.command.exits import Exit
 from runtime.portal import pair
@@ -96,3 +98,15 @@ async def test_the_stdio_configuration_of_the_mcp_page_works(cell: TestCell):
 def test_the_arguments_of_the_mcp_page_are_those_of_the_tools(tool):
     section = MCP.split(f"\n## {tool.name}\n")[1].split("\n## ")[0].split("| structured content")[0]
     assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == list(tool.input_schema["properties"])
+
+
+async def test_the_programs_of_the_page_search_the_catalog(cell: TestCell):
+    programs = blocks(MCP, "js")
+    assert programs
+    headers = {"authorization": f"Bearer {cell.token}"}
+    async with httpx2.AsyncClient(headers=headers, timeout=30) as http:
+        async with McpClient(streamable_http_client(cell.mcp_url, http_client=http)) as client:
+            for program in programs:
+                found = await client.call_tool("search", {"code": program})
+                assert not found.is_error, found.content
+                assert any(line.startswith("ledger: ") for line in found.structured_content["result"])

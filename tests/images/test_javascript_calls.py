@@ -237,3 +237,90 @@ def test_lone_surrogates_in_arguments(run: RunJavaScript) -> None:
 def test_many_pending_calls(run: RunJavaScript) -> None:
     guest = run("(await Promise.all(Array.from({ length: 2000 }, (_, n) => codemode.a.b({ n })))).length", answer=echo)
     assert guest.value == 2000
+
+
+def three_pages(call: Call) -> Answer:
+    """A tool of three pages; the second page's arguments repeat what was asked."""
+    page = call.payload.get("page", 1)
+    following = {**call.payload, "page": page + 1} if page < 3 else None
+    return Answer({"data": [page], "status": 200, "headers": {}, "links": {}, "next": following})
+
+
+@pytest.mark.parametrize(
+    ("program", "value", "asked"),
+    [
+        (
+            "const all = []; for await (const page of codemode.a.list.pages({ q: 'x' })) all.push(...page); all",
+            [1, 2, 3],
+            3,
+        ),
+        ("for await (const page of codemode.a.list.pages()) { if (page[0] === 2) break; } 'left'", "left", 2),
+        (
+            "const one = await codemode.a.list.response({ page: 3 }); [one.status, one.next, one.data]",
+            [200, None, [3]],
+            1,
+        ),
+        (
+            "const p = codemode.a.list.pages({ page: 3 }); await p.next(); [await p.next(), await p.next()].map(r => r.done)",
+            [True, True],
+            1,
+        ),
+        ("const p = codemode.a.list.pages(); await p.return(); (await p.next()).done", True, 0),
+        (
+            "[codemode.a.list.name, codemode.a.list.pages.name, Object.keys(codemode.a.list)]",
+            ["a.list", "a.list.pages", []],
+            0,
+        ),
+    ],
+)
+def test_pages_are_walked_with_the_arguments_the_host_tells(
+    run: RunJavaScript, program: str, value: object, asked: int
+) -> None:
+    guest = run(program, answer=three_pages)
+    assert guest.value == value
+    assert [call.name for call in guest.calls] == ["a.list.response"] * asked
+
+
+def test_pages_that_repeat_themselves_end(run: RunJavaScript) -> None:
+    same = lambda _: Answer({"data": 1, "status": 200, "headers": {}, "links": {}, "next": {"page": 9}})  # noqa: E731
+    assert run("let n = 0; for await (const page of codemode.a.list.pages({})) n++; n", answer=same).value == 2
+
+
+def test_a_page_that_fails_throws_where_it_is_awaited(run: RunJavaScript) -> None:
+    program = (
+        "try { for await (const page of codemode.a.list.pages({})); } catch (e) { [e.code, e.status, e.retry_after] }"
+    )
+    assert run(program, answer=lambda _: failure("unavailable", status=503, retry_after=7)).value == [
+        "unavailable",
+        503,
+        7,
+    ]
+    guest = run("codemode.a.list.pages('x')", answer=three_pages)
+    assert "takes one object with named arguments" in guest.error["message"]
+
+
+def test_retry_after_is_there_only_when_the_host_told_it(run: RunJavaScript) -> None:
+    program = (
+        "try { await codemode.a.b({}) } catch (e) { ['retry_after' in e, JSON.parse(JSON.stringify(e)).retry_after] }"
+    )
+    assert run(program, answer=lambda _: failure("unavailable")).value == [False, None]
+    assert run(program, answer=lambda _: failure("unavailable", retry_after=1.5)).value == [True, 1.5]
+
+
+@pytest.mark.parametrize(
+    ("program", "name", "payload"),
+    [
+        ("codemode.tools()", "lockgate.tools", {}),
+        ("codemode.search('open issues')", "lockgate.search", {"query": "open issues"}),
+        ("codemode.search('open issues', { limit: 3 })", "lockgate.search", {"query": "open issues", "limit": 3}),
+        ("codemode.search({ query: 'x', cursor: 'c' })", "lockgate.search", {"query": "x", "cursor": "c"}),
+        ("codemode.describe('a.b')", "lockgate.describe", {"names": "a.b"}),
+        (
+            "codemode.describe(['a.b', 'c.d'], { budget: 300 })",
+            "lockgate.describe",
+            {"names": ["a.b", "c.d"], "budget": 300},
+        ),
+    ],
+)
+def test_the_catalog_is_asked_by_calls(run: RunJavaScript, program: str, name: str, payload: object) -> None:
+    assert run(f"await {program}", answer=echo).calls == [Call(1, TOOL, name, payload)]

@@ -324,3 +324,54 @@ def test_inputs_and_values_survive_the_way(python: Image) -> None:
     outcome = python.run("await codemode.a.b(value=inputs)", handler=echo, inputs=inputs)
     assert outcome.value["arguments"]["value"] == inputs
     assert json.loads(outcome.raw[1:]) == outcome.value
+
+
+def three_pages(call: Submitted) -> Reply:
+    """A tool of three pages."""
+    page = call.payload.get("page", 1)
+    following = {**call.payload, "page": page + 1} if page < 3 else None
+    return Reply(value={"data": [page], "status": 200, "headers": {}, "links": {}, "next": following})
+
+
+def test_pages_are_walked_with_the_arguments_the_host_tells(python: Image) -> None:
+    outcome = python.run("[page async for page in codemode.a.list.pages(q='x')]", handler=three_pages)
+    assert outcome.value == [[1], [2], [3]]
+    asked = [call.payload for call in outcome.host.submitted]
+    assert asked == [{"q": "x"}, {"q": "x", "page": 2}, {"q": "x", "page": 3}]
+    assert {call.name for call in outcome.host.submitted} == {"a.list.response"}
+
+
+def test_pages_that_repeat_themselves_end(python: Image) -> None:
+    def same(_: Submitted) -> Reply:
+        return Reply(value={"data": 1, "status": 200, "headers": {}, "links": {}, "next": {"page": 9}})
+
+    assert python.run("[page async for page in codemode.a.list.pages()]", handler=same).value == [1, 1]
+
+
+def test_a_whole_response(python: Image) -> None:
+    code = "(await codemode.a.list.response(page=3))['next'] is None"
+    assert python.run(code, handler=three_pages).value is True
+
+
+@pytest.mark.parametrize(
+    ("code", "name", "payload"),
+    [
+        ("codemode.tools()", "lockgate.tools", {}),
+        (
+            "codemode.search('issues', limit=3)",
+            "lockgate.search",
+            {"query": "issues", "language": "python", "limit": 3},
+        ),
+        ("codemode.describe(['a.b'])", "lockgate.describe", {"names": ["a.b"], "language": "python"}),
+    ],
+)
+def test_the_catalog_is_asked_by_calls(python: Image, code: str, name: str, payload: dict[str, Any]) -> None:
+    outcome = python.run(f"await {code}", handler=echo)
+    assert outcome.host.submitted == [Submitted(1, 1, name, payload)]
+
+
+@pytest.mark.parametrize(("told", "there"), [({}, False), ({"retry_after": 2.5}, True)])
+def test_retry_after_is_there_only_when_the_host_told_it(python: Image, told: dict[str, Any], there: bool) -> None:
+    code = "try:\n    await codemode.a.b()\nexcept ToolError as e:\n    r = [e.retry_after, 'retry_after' in e.as_dict()]\nr"
+    outcome = python.run(code, handler=lambda _: Reply(error={**FAILURE, **told}))
+    assert outcome.value == [told.get("retry_after"), there]

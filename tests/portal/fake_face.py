@@ -11,6 +11,7 @@ from runtime.portal.face import (
     DescribeReply,
     ExecuteReply,
     OnLog,
+    Overview,
     PortalLog,
     ProgramError,
     Requester,
@@ -36,9 +37,13 @@ class FakeFace:
         self.waiting = asyncio.Event()
         self.cancelled = asyncio.Event()
         self.go_on = asyncio.Event()
+        self.told = Overview()
 
-    async def search(self, query: str, limit: int, cursor: str | None, requester: Requester) -> SearchReply:
+    async def search(
+        self, query: str, limit: int, cursor: str | None, language: str, requester: Requester
+    ) -> SearchReply:
         assert isinstance(requester, Requester)
+        assert language in {"javascript", "python"}
         if cursor == "bad":
             raise BadRequestError("cursor: this is not a cursor of a search")
         if query == "nothing":
@@ -50,6 +55,9 @@ class FakeFace:
         return DescribeReply(
             text=f"{language}: {', '.join(names)}", left_out=("github.Issue",), unknown=("x (nearest: y)",)
         )
+
+    async def overview(self) -> Overview:
+        return self.told
 
     async def execute(
         self, code: str, language: str | None, inputs: Any, profile: str | None, on_log: OnLog, requester: Requester

@@ -14,6 +14,9 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from runtime.execution.hostcall import CallContext, HostCallError
+from runtime.portal.caller import ToolCaller
+from runtime.portal.catalog_calls import CatalogCalls
+from runtime.portal.finder import Finder
 from runtime.portal.http_call import HttpBounds, HttpReply, HttpRequest
 from runtime.portal.upstream_state import Backoff
 from runtime.portal.upstreams import AnyUpstream, Upstreams
@@ -79,6 +82,10 @@ def upstreams(configs: Mapping[str, AnyUpstream], send: DirectSend | None = None
         service_token=lambda purpose, _: f"service {purpose}",
         backoff=QUICK,
     )
+
+
+def caller_of(running: Upstreams) -> ToolCaller:
+    return ToolCaller(running, CatalogCalls(Finder(running)))
 
 
 def stdio_notes(**more: Any) -> McpStdioUpstream:

@@ -8,7 +8,7 @@ from runtime.portal.catalog import Catalog
 from runtime.portal.schema import Shape
 from runtime.portal.tool import Tool
 from runtime.portal.upstream_state import Backoff, UpstreamState, reason_of
-from tests.portal.parts import context, upstreams
+from tests.portal.parts import caller_of, context, upstreams
 
 
 def plain(upstream: str, name: str, original: str = "") -> Tool:
@@ -25,7 +25,7 @@ def caller() -> ToolCaller:
     running.catalog = Catalog().with_upstream("notes", [plain("notes", "add_note"), plain("notes", "list_notes")])
     running.states["notes"] = UpstreamState(phase="ready")
     running.states["later"] = UpstreamState(phase="down", reason="no answer")
-    return ToolCaller(running)
+    return caller_of(running)
 
 
 @pytest.mark.parametrize(

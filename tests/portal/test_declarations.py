@@ -19,6 +19,7 @@ from runtime.portal.signature import MAX_LENGTH, signature
 from runtime.portal.tool import Tool
 from runtime.portal.type_reader import read_type
 from runtime.portal.type_text import python, typescript
+from tests.fixtures.o200k import tokens
 
 
 def tool(input_schema: dict[str, Any], output_schema: dict[str, Any] | None = None, **more: Any) -> Tool:
@@ -26,7 +27,7 @@ def tool(input_schema: dict[str, Any], output_schema: dict[str, Any] | None = No
     return build_tools("up", [listed])[0][0]
 
 
-def declared(made: Tool, language: Any = "javascript", budget: int = 6_000) -> str:
+def declared(made: Tool, language: Any = "javascript", budget: int = 1_500) -> str:
     return declare(Catalog().with_upstream("up", [made]), [made.full_name], language, budget).text
 
 
@@ -158,7 +159,7 @@ def test_types_of_one_name_are_told_apart_and_equal_ones_are_one() -> None:
 
 def test_the_budget_and_what_is_left_out() -> None:
     schemas = {f"T{n}": {"type": "object", "properties": {"next": {"$ref": f"#/components/schemas/T{n + 1}"},
-                                                          "text": {"type": "string", "description": "d" * 60}}}
+                                                          "text": {"type": "string", "description": "words " * 10}}}
                for n in range(50)}  # fmt: skip
     schemas["T50"] = {"type": "object"}
     response = {"200": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/T0"}}}}}
@@ -166,13 +167,13 @@ def test_the_budget_and_what_is_left_out() -> None:
                 "components": {"schemas": schemas}}  # fmt: skip
     tools = load_openapi("api", json.dumps(document).encode(), "api").tools
     catalog = Catalog().with_upstream("api", tools)
-    small = declare(catalog, ["api.get"], budget=1_000)
-    assert len(small.text) < 1_200
+    small = declare(catalog, ["api.get"], budget=250)
+    assert tokens(small.text) < 250
     assert len(small.left_out) == 1
     assert small.text.endswith(f"// Left out for length; describe by name: {small.left_out[0]}")
-    more = declare(catalog, list(small.left_out), budget=1_000)
+    more = declare(catalog, list(small.left_out), budget=250)
     assert f"interface {small.left_out[0].removeprefix('api.')} " in more.text
-    assert declare(catalog, ["api.get"], budget=100_000).left_out == ()
+    assert declare(catalog, ["api.get"], budget=50_000).left_out == ()
 
 
 def test_unknown_names() -> None:

@@ -171,11 +171,12 @@ async def test_cancelling_the_request_cancels_the_program(mode: str) -> None:
 @pytest.mark.parametrize(
     ("name", "arguments", "told"),
     [
-        ("search", {}, 'query: is required, unless describe is given. An empty query ("") lists all tools.'),
+        ("search", {}, 'query: is required, unless describe or code is given. An empty query ("") lists all tools.'),
         ("search", {"query": 5}, "query: expected a string, not 5"),
         ("search", {"query": "x", "limit": 0}, "limit: expected at least 1, not 0"),
         ("search", {"query": "x", "cursor": "bad"}, "cursor: this is not a cursor of a search"),
-        ("search", {"querry": "x"}, "querry: is not an argument; there are query, describe, language, limit, cursor"),
+        ("search", {"querry": "x"}, "querry: is not an argument; there are query, describe, code, detail, language, "
+         "limit, cursor"),
         ("execute", {}, "code: is required (a string)"),
         (
             "execute",

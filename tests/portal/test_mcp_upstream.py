@@ -13,10 +13,9 @@ import psutil
 import pytest
 
 from runtime.execution.hostcall import HostCallError
-from runtime.portal.caller import ToolCaller
 from runtime.portal.upstreams import Upstreams
 from sandboxes.upstream import McpStdioUpstream
-from tests.portal.parts import NOTES, context, free_port, http_notes, stdio_notes, until, upstreams
+from tests.portal.parts import NOTES, caller_of, context, free_port, http_notes, stdio_notes, until, upstreams
 
 READY = "ready"
 
@@ -37,12 +36,12 @@ async def ready(running: Upstreams, name: str) -> None:
 
 
 async def value(running: Upstreams, name: str, **arguments: Any) -> Any:
-    return json.loads((await ToolCaller(running).call(name, arguments, context())).payload)
+    return json.loads((await caller_of(running).call(name, arguments, context())).payload)
 
 
 async def failure(running: Upstreams, name: str, seconds: float = 20, **arguments: Any) -> HostCallError:
     with pytest.raises(HostCallError) as error:
-        await ToolCaller(running).call(name, arguments, context(seconds=seconds))
+        await caller_of(running).call(name, arguments, context(seconds=seconds))
     return error.value
 
 
@@ -72,7 +71,7 @@ async def test_calls(notes: Upstreams) -> None:
     wrong = await failure(notes, "notes.say", txt="x")
     assert wrong.code == "invalid_argument"
     assert "txt: is not an argument; there are text" in wrong.message
-    caller = ToolCaller(notes)
+    caller = caller_of(notes)
     assert caller.read_only("notes.listNotes")
     assert not caller.read_only("notes.add_note")
 

@@ -13,11 +13,10 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from runtime.execution.hostcall import HostCallError
-from runtime.portal.caller import ToolCaller
 from runtime.portal.openapi import OpenApiProblem, load_openapi
 from runtime.portal.openapi_servers import base_of, place_tools
 from sandboxes.upstream import OpenApiUpstream
-from tests.portal.parts import DirectSend, context, free_port, served, until, upstreams
+from tests.portal.parts import DirectSend, caller_of, context, free_port, served, until, upstreams
 
 LOOPBACK = ("127.0.0.1/32",)
 DOCUMENT: dict[str, Any] = {
@@ -98,7 +97,7 @@ async def test_a_call_there_and_back(ledger: tuple[Ledger, int], document: Path)
     settings = config(document, port, headers={"x-version": "7"})
     async with upstreams({"ledger": settings}, send) as running:
         assert await running.settled(20)
-        caller = ToolCaller(running)
+        caller = caller_of(running)
         answer = await caller.call("ledger.getAccount", {"id": 7}, context())
         assert json.loads(answer.payload) == {"id": 7, "balance": 10}
         assert (answer.http_status, answer.bytes_in) == (200, 21)
@@ -122,7 +121,7 @@ async def test_failures(
     async with upstreams({"ledger": config(document, ledger[1])}) as running:
         await running.settled(20)
         with pytest.raises(HostCallError) as error:
-            await ToolCaller(running).call("ledger.getAccount", {"id": number}, context())
+            await caller_of(running).call("ledger.getAccount", {"id": number}, context())
     told = error.value.to_json()
     assert (told["code"], told["status"], told["retryable"], told["tool"]) == (
         code,
@@ -136,7 +135,7 @@ async def test_failures(
 async def test_redirects_and_bounds(ledger: tuple[Ledger, int], document: Path) -> None:
     async with upstreams({"ledger": config(document, ledger[1])}) as running:
         await running.settled(20)
-        caller = ToolCaller(running)
+        caller = caller_of(running)
         assert json.loads((await caller.call("ledger.moved", {}, context())).payload)["id"] == 1
         away = json.loads((await caller.call("ledger.away", {}, context())).payload)
         assert away == {"status": 302, "location": "https://elsewhere.example/file"}
@@ -149,7 +148,7 @@ async def test_an_answer_that_never_comes(ledger: tuple[Ledger, int], document: 
     async with upstreams({"ledger": config(document, ledger[1], call_timeout_ms=100)}) as running:
         await running.settled(20)
         with pytest.raises(HostCallError) as error:
-            await ToolCaller(running).call("ledger.slow", {}, context())
+            await caller_of(running).call("ledger.slow", {}, context())
         assert error.value.code == "timeout"
         assert error.value.tool == "ledger.slow"
 
@@ -158,7 +157,7 @@ async def test_a_service_that_is_not_there(document: Path) -> None:
     async with upstreams({"ledger": config(document, free_port())}) as running:
         await running.settled(20)
         with pytest.raises(HostCallError) as error:
-            await ToolCaller(running).call("ledger.getAccount", {"id": 1}, context())
+            await caller_of(running).call("ledger.getAccount", {"id": 1}, context())
         assert (error.value.code, error.value.retryable) == ("unavailable", True)
 
 
@@ -180,7 +179,7 @@ async def test_a_broken_document_breaks_nothing_else(document: Path, tmp_path: P
         assert str(running.states["missing"]) == f"broken: there is no {tmp_path / 'no.json'}"
         assert str(running.states["nowhere"]).startswith("broken: base_url is missing in the configuration")
         with pytest.raises(HostCallError) as error:
-            await ToolCaller(running).call("wrong.anything", {}, context())
+            await caller_of(running).call("wrong.anything", {}, context())
         assert (error.value.code, error.value.retryable) == ("unavailable", False)
         assert "upstream wrong is broken" in error.value.message
 
@@ -193,11 +192,11 @@ async def test_a_document_by_url_that_comes_later() -> None:
         await running.settled(20)
         assert running.states["ledger"].phase == "down"
         with pytest.raises(HostCallError) as error:
-            await ToolCaller(running).call("ledger.getAccount", {"id": 1}, context())
+            await caller_of(running).call("ledger.getAccount", {"id": 1}, context())
         assert (error.value.code, error.value.retryable) == ("unavailable", True)
         async with served(Ledger().app(), port):
             await until(running, lambda: running.states["ledger"].phase == "ready")
-            answer = await ToolCaller(running).call("ledger.getAccount", {"id": 1}, context())
+            answer = await caller_of(running).call("ledger.getAccount", {"id": 1}, context())
             assert json.loads(answer.payload)["id"] == 1
     assert send.sent[0][1].token == "service ledger"
 
@@ -273,7 +272,7 @@ async def test_the_real_document_of_github_is_served_by_a_stand_in(github_file: 
     app = Starlette(routes=[Route("/{path:path}", anything, methods=["GET", "POST", "PUT"])])
     async with served(app) as port, upstreams({"github": config(github_file, port)}) as running:
         await running.settled(60)
-        caller = ToolCaller(running)
+        caller = caller_of(running)
         listed = {"owner": "o", "repo": "r r", "state": "open", "labels": "a,b", "per_page": 5}
         answer = await caller.call("github.issuesListForRepo", listed, context())
         assert json.loads(answer.payload)[0]["title"] == "one"

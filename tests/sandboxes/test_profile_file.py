@@ -35,7 +35,7 @@ def test_the_error_of_a_file_names_the_file(tmp_path: Path) -> None:
 
 
 def test_the_shipped_profiles_load() -> None:
-    assert set(load_profiles().profiles) == {"untrusted", "standard", "trusted"}
+    assert set(load_profiles().profiles) == {"catalog", "untrusted", "standard", "trusted"}
 
 
 def test_profiles_of_a_directory_join_the_shipped_ones(tmp_path: Path) -> None:

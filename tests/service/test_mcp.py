@@ -101,3 +101,56 @@ async def test_what_the_egress_proxy_counted_is_told_to_who_has_the_token(cell: 
         nobody = await http.get(url, headers={"authorization": "Bearer lg_guessed"})
     assert nobody.status_code == 401
     assert "lockgate_egress" not in nobody.text
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("language", "code"),
+    [
+        (
+            "javascript",
+            "(await codemode.tools()).filter(t => t.upstream === 'ledger' && /total/i.test(t.name)).map(t => t.name)",
+        ),
+        ("python", "[t['name'] for t in await codemode.tools() if t['upstream'] == 'ledger' and 'Total' in t['name']]"),
+    ],
+)
+async def test_a_search_by_program(cell: TestCell, connect, language, code):
+    async with connect(cell) as client:
+        found = await client.call_tool("search", {"code": code, "language": language})
+    assert not found.is_error, text(found)
+    assert found.structured_content["result"] == ["ledger.getTotals"]
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("await codemode.ledger.listAccounts({})", "no pattern of tools.allow matches ledger.listAccounts"),
+        ("await fetch('https://rates.example/')", "egress denied"),
+        ("'x'.repeat(100000)", "result_bytes"),
+        ("for (;;);", "cpu_ms"),
+    ],
+)
+async def test_a_search_by_program_makes_no_other_calls_and_ends(cell: TestCell, code, said):
+    async with over_http(cell) as client:
+        refused = await client.call_tool("search", {"code": code})
+    assert refused.is_error
+    assert said in text(refused)
+
+
+@BOTH
+async def test_the_detail_of_a_search(cell: TestCell, connect):
+    async with connect(cell) as client:
+        asked = {"query": "list accounts", "limit": 1}
+        names = await client.call_tool("search", {**asked, "detail": "names"})
+        full = await client.call_tool("search", {**asked, "detail": "full", "language": "python"})
+    assert text(names).splitlines()[0] == "ledger.listAccounts [reads]"
+    assert names.structured_content["tools"] == ["ledger.listAccounts"]
+    assert "class codemode:" in text(full)
+
+
+async def test_a_catalog_is_described_in_execute_if_it_is_small(cell: TestCell):
+    async with over_http(cell) as client:
+        execute = (await client.list_tools()).tools[1]
+    declared = execute.description.partition("no search is needed:\n")[2]
+    assert declared.startswith("declare const codemode: {\n  ledger: {")
+    assert "listAccounts(" in declared

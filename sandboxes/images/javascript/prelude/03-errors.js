@@ -57,7 +57,8 @@
     return found;
   };
 
-  // A failed host call, as the host told it: { code, message, status, retryable, tool, details }.
+  // A failed host call, as the host told it: { code, message, status, retryable, tool, details }, and retry_after (seconds)
+  // where the upstream gave one.
   let hostCallOf;
   const FIELDS = { __proto__: null, code: true, status: true, retryable: true, tool: true, details: true };
   const fieldNames = keys(FIELDS);
@@ -65,6 +66,9 @@
   const adopt = (error, call, stack) => {
     for (let i = 0; i < fieldNames.length; i++) {
       defineProperty(error, fieldNames[i], { __proto__: null, value: call[fieldNames[i]], writable: true, configurable: true, enumerable: true });
+    }
+    if (typeof call.retry_after === "number") {
+      defineProperty(error, "retry_after", { __proto__: null, value: call.retry_after, writable: true, configurable: true, enumerable: true });
     }
     defineProperty(error, "stack", hidden(cleanStack(stack)));
   };
@@ -119,10 +123,10 @@
   const callText = (error) => {
     const call = hostCallOf(error);
     if (call === null) return "null";
-    const { code, message, status, retryable, tool, details } = call;
-    const text = stringify({ __proto__: null, code, message, status, retryable, tool, details });
+    const { code, message, status, retryable, tool, details, retry_after } = call;
+    const text = stringify({ __proto__: null, code, message, status, retryable, tool, details, retry_after });
     if (text.length <= native.limit(RESULT_LIMIT)) return text;
-    return stringify({ __proto__: null, code, message: bounded(message, MAX_MESSAGE), status, retryable, tool, details: null });
+    return stringify({ __proto__: null, code, message: bounded(message, MAX_MESSAGE), status, retryable, tool, details: null, retry_after });
   };
 
   const words = (error, shortOfMemory) => {

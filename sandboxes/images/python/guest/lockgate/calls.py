@@ -3,7 +3,7 @@
 import asyncio
 import json
 import keyword
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from lockgate.encode import size, to_json
@@ -20,7 +20,7 @@ class ToolError(Exception):
 
     `code`: not_found, invalid_argument, denied, upstream_error, unavailable, timeout, limit, cancelled or internal;
     `status`: the HTTP status, if there was one; `retryable`: whether the same call may succeed later;
-    `tool`: its full name; `details`: whatever else the upstream said.
+    `tool`: its full name; `details`: whatever else the upstream said; `retry_after`: seconds, where it gave some.
     """
 
     def __init__(  # noqa: PLR0913 (the error object's fields)
@@ -32,6 +32,7 @@ class ToolError(Exception):
         retryable: bool = False,
         tool: str | None = None,
         details: Any = None,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -40,6 +41,7 @@ class ToolError(Exception):
         self.retryable = retryable
         self.tool = tool
         self.details = details
+        self.retry_after = retry_after
 
     def __str__(self) -> str:
         status = f", status {self.status}" if self.status is not None else ""
@@ -50,7 +52,7 @@ class ToolError(Exception):
 
     def as_dict(self) -> dict[str, Any]:
         """The error as the host sent it."""
-        return {
+        fields = {
             "code": self.code,
             "message": self.message,
             "status": self.status,
@@ -58,6 +60,7 @@ class ToolError(Exception):
             "tool": self.tool,
             "details": self.details,
         }
+        return fields if self.retry_after is None else {**fields, "retry_after": self.retry_after}
 
 
 class FetchError(ToolError, OSError):
@@ -72,7 +75,7 @@ def error_from(kind: type[ToolError], payload: str, name: str) -> ToolError:
     """The exception for a host call's error object."""
     try:
         fields = json.loads(payload)
-        known = {key: fields[key] for key in ("code", "status", "retryable", "details") if key in fields}
+        known = {key: fields[key] for key in ("code", "status", "retryable", "details", "retry_after") if key in fields}
         return kind(str(fields.get("message", "failed")), tool=fields.get("tool") or name, **known)
     except (ValueError, TypeError, AttributeError):
         return kind("the host's error could not be read", tool=name)
@@ -177,6 +180,20 @@ class Tool:
             arguments = {_unescaped(name): value for name, value in arguments.items()}
         return begin(TOOL, self._name, arguments, _same, ToolError)
 
+    def response(self, *positional: Any, **arguments: Any) -> Call:
+        """The same call, answered with what came beside the value: data, status, headers, links, next."""
+        return Tool(f"{self._name}.response")(*positional, **arguments)
+
+    async def pages(self, *positional: Any, **arguments: Any) -> AsyncIterator[Any]:
+        """Each page's value, one call after the other; the host tells the arguments of the next."""
+        asked: dict[str, Any] | None = None
+        answer = await self.response(*positional, **arguments)
+        yield answer["data"]
+        while (following := answer["next"]) is not None and following != asked:
+            asked = following
+            answer = await self.response(asked)
+            yield answer["data"]
+
     def __getattr__(self, name: str) -> "Tool":
         if name.startswith("__") and name.endswith("__"):
             raise AttributeError(name)
@@ -243,6 +260,18 @@ class Codemode:
 
     ToolError = ToolError
     __name__ = "codemode"
+
+    def tools(self) -> Call:
+        """Every tool of the catalog: name, upstream, purpose, read_only, deprecated."""
+        return begin(TOOL, "lockgate.tools", {}, _same, ToolError)
+
+    def search(self, query: str, **options: Any) -> Call:
+        """The best tools for some words, with signatures; `limit`, `cursor`."""
+        return begin(TOOL, "lockgate.search", {"query": query, "language": "python", **options}, _same, ToolError)
+
+    def describe(self, names: str | list[str], **options: Any) -> Call:
+        """Declarations of tools and types, as text; `budget` in tokens."""
+        return begin(TOOL, "lockgate.describe", {"names": names, "language": "python", **options}, _same, ToolError)
 
     def __getattr__(self, name: str) -> Upstream:
         if name.startswith("__") and name.endswith("__"):

@@ -1,0 +1,114 @@
+"""The catalog as data for programs: `codemode.tools()`, `codemode.search()` and `codemode.describe()`.
+
+They reach the host as calls of the tools `lockgate.tools`, `.search` and `.describe`, a name no upstream can have.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from runtime.execution.hostcall import HostCallError
+from runtime.portal.declarations import LEAST_BUDGET, MAX_BUDGET, MAX_NAMES
+from runtime.portal.finder import Finder
+from runtime.portal.search import MAX_LIMIT, MAX_QUERY, BadCursorError
+from runtime.portal.signature import Language, signature
+from runtime.portal.token_count import DEFAULT_TOKENS
+from runtime.portal.tool import Tool
+
+PREFIX: Final = "lockgate."
+_DEFAULT_LIMIT: Final = 10
+_MAX_NAME: Final = 200
+_KNOWN: Final = {
+    "tools": frozenset({"language"}),
+    "search": frozenset({"query", "limit", "cursor", "language"}),
+    "describe": frozenset({"names", "language", "budget"}),
+}
+
+
+class CatalogCalls:
+    """Answers about the catalog as it is now."""
+
+    def __init__(self, finder: Finder) -> None:
+        self._finder = finder
+
+    async def call(self, name: str, arguments: Mapping[str, Any]) -> Any:
+        """The answer as JSON. Raises HostCallError."""
+        method = name.removeprefix(PREFIX)
+        if method not in _KNOWN:
+            raise _wrong(name, f"is not there; there are {', '.join(sorted(_KNOWN))}", "not_found")
+        if unknown := sorted(set(arguments) - _KNOWN[method]):
+            raise _wrong(name, f"{unknown[0][:40]}: is no option; there are {', '.join(sorted(_KNOWN[method]))}")
+        if method == "tools":
+            return [_line(tool) for tool in self._finder.upstreams.catalog.tools.values()]
+        return await self._search(arguments) if method == "search" else self._describe(arguments)
+
+    async def _search(self, arguments: Mapping[str, Any]) -> Any:
+        query = _text(arguments, "search", "query", "")
+        if len(query) > MAX_QUERY:
+            raise _wrong("lockgate.search", f"query: has {len(query)} characters; at most {MAX_QUERY}")
+        limit = _number(arguments, "search", "limit", _DEFAULT_LIMIT, (1, MAX_LIMIT))
+        language = _language(arguments, "search")
+        try:
+            page = await self._finder.search(query, limit, _text(arguments, "search", "cursor", "") or None)
+        except BadCursorError as error:
+            raise _wrong("lockgate.search", f"cursor: {error}") from None
+        return {
+            "tools": [{**_line(tool), "signature": signature(tool, language)} for tool in page.tools],
+            "total": page.total,
+            "unmatched": list(page.unmatched),
+            "cursor": page.cursor,
+        }
+
+    def _describe(self, arguments: Mapping[str, Any]) -> str:
+        given = arguments.get("names")
+        names = [given] if isinstance(given, str) else given
+        if not isinstance(names, list) or not all(isinstance(each, str) and len(each) <= _MAX_NAME for each in names):
+            raise _wrong("lockgate.describe", f"names: expected one name or an array of them, {_MAX_NAME} letters each")
+        if not 1 <= len(names) <= MAX_NAMES:
+            raise _wrong("lockgate.describe", f"names: has {len(names)} names; 1 to {MAX_NAMES}")
+        budget = _number(arguments, "describe", "budget", DEFAULT_TOKENS, (LEAST_BUDGET, MAX_BUDGET))
+        found = self._finder.describe(names, _language(arguments, "describe"), budget)
+        if found.unknown and not found.text:
+            near = self._finder.nearest(found.unknown[0])
+            hint = f"; the nearest are {', '.join(near)}" if near else ""
+            raise _wrong("lockgate.describe", f'there is no tool or type "{found.unknown[0]}"{hint}', "not_found")
+        return found.text
+
+
+def _line(tool: Tool) -> dict[str, Any]:
+    return {
+        "name": tool.full_name,
+        "upstream": tool.upstream,
+        "purpose": tool.summary,
+        "read_only": tool.read_only,
+        "deprecated": tool.deprecated,
+    }
+
+
+def _text(arguments: Mapping[str, Any], method: str, key: str, default: str) -> str:
+    value = arguments.get(key)
+    if value is None:
+        return default
+    if not isinstance(value, str):
+        raise _wrong(PREFIX + method, f"{key}: expected a string")
+    return value
+
+
+def _number(arguments: Mapping[str, Any], method: str, key: str, default: int, bounds: tuple[int, int]) -> int:
+    value = arguments.get(key)
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int) or not bounds[0] <= value <= bounds[1]:
+        raise _wrong(PREFIX + method, f"{key}: expected a whole number, {bounds[0]} to {bounds[1]}")
+    return value
+
+
+def _language(arguments: Mapping[str, Any], method: str) -> Language:
+    value = _text(arguments, method, "language", "javascript")
+    if value not in {"javascript", "typescript", "python"}:
+        raise _wrong(PREFIX + method, 'language: expected "javascript" or "python"')
+    return "python" if value == "python" else "javascript"
+
+
+def _wrong(name: str, message: str, code: Any = "invalid_argument") -> HostCallError:
+    said = f"codemode.{name.removeprefix(PREFIX)[:40]}: {message}"
+    return HostCallError(code, said, tool=name[:_MAX_NAME])

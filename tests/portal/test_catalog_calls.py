@@ -1,0 +1,95 @@
+"""The catalog as data: what a program gets, and what it is told when it asks wrongly."""
+
+import json
+from typing import Any
+
+import pytest
+
+from runtime.execution.hostcall import HostCallError
+from runtime.portal.caller import ToolCaller
+from runtime.portal.catalog import Catalog
+from runtime.portal.schema import Shape
+from runtime.portal.tool import Tool
+from runtime.portal.upstream_state import UpstreamState
+from tests.portal.parts import caller_of, context, upstreams
+
+
+def note_tool(name: str, **more: Any) -> Tool:
+    shape = Shape(
+        schema={"type": "object", "properties": {"title": {"type": "string"}}, "required": ["title"]}, root={}
+    )
+    return Tool(
+        upstream="notes", name=name, original=name, summary=f"Does {name}", description="", input=shape, output=None,
+        read_only=name.startswith("read"), **more,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def caller() -> ToolCaller:
+    running = upstreams({})
+    running.catalog = Catalog().with_upstream("notes", [note_tool("read_note"), note_tool("add_note", deprecated=True)])
+    running.states["notes"] = UpstreamState(phase="ready")
+    return caller_of(running)
+
+
+async def asked(caller: ToolCaller, name: str, **arguments: Any) -> Any:
+    """Under a profile that allows no tool at all."""
+    return json.loads((await caller.call(name, arguments, context(allow=()))).payload)
+
+
+async def test_all_tools_as_data(caller: ToolCaller) -> None:
+    assert await asked(caller, "lockgate.tools") == [
+        {"name": "notes.read_note", "upstream": "notes", "purpose": "Does read_note", "read_only": True,
+         "deprecated": False},
+        {"name": "notes.add_note", "upstream": "notes", "purpose": "Does add_note", "read_only": False,
+         "deprecated": True},
+    ]  # fmt: skip
+    assert caller.read_only("lockgate.tools")
+
+
+async def test_search_with_pages(caller: ToolCaller) -> None:
+    first = await asked(caller, "lockgate.search", query="note frob", limit=1)
+    assert first["unmatched"] == ["frob"]
+    assert first["tools"][0]["signature"].startswith("codemode.notes.")
+    second = await asked(caller, "lockgate.search", query="note frob", cursor=first["cursor"], language="python")
+    assert len(second["tools"]) == 1
+    assert "title: str" in second["tools"][0]["signature"]
+
+
+async def test_describe_one_or_several(caller: ToolCaller) -> None:
+    one = await asked(caller, "lockgate.describe", names="notes.read_note")
+    assert "read_note(args: {" in one
+    both = await asked(caller, "lockgate.describe", names=["notes.read_note", "notes.add_note"], language="python")
+    assert both.startswith("class codemode:")
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "code", "said"),
+    [
+        ("tools", {"query": 1}, "invalid_argument", "codemode.tools: query: is no option; there are language"),
+        ("search", {"query": 5}, "invalid_argument", "codemode.search: query: expected a string"),
+        ("search", {"query": "x" * 1_001}, "invalid_argument", "codemode.search: query: has 1001 characters"),
+        ("search", {"limit": 0}, "invalid_argument", "codemode.search: limit: expected a whole number, 1 to 100"),
+        ("search", {"limit": True}, "invalid_argument", "codemode.search: limit: expected a whole number"),
+        ("search", {"cursor": "x"}, "invalid_argument", "codemode.search: cursor: this is not a cursor"),
+        ("search", {"language": "perl"}, "invalid_argument", "codemode.search: language: expected"),
+        ("describe", {}, "invalid_argument", "codemode.describe: names: expected one name or an array"),
+        ("describe", {"names": []}, "invalid_argument", "codemode.describe: names: has 0 names; 1 to 50"),
+        ("describe", {"names": ["a"] * 51}, "invalid_argument", "codemode.describe: names: has 51 names"),
+        ("describe", {"names": "a", "budget": 1}, "invalid_argument", "codemode.describe: budget: expected"),
+        ("describe", {"names": "notes.read_nota"}, "not_found",
+         'codemode.describe: there is no tool or type "notes.read_nota"; the nearest are notes.read_note'),
+        ("eval", {}, "not_found", "codemode.eval: is not there; there are describe, search, tools"),
+    ],
+)  # fmt: skip
+async def test_a_wrong_question(caller: ToolCaller, name: str, arguments: dict[str, Any], code: str, said: str) -> None:
+    with pytest.raises(HostCallError) as error:
+        await caller.call(f"lockgate.{name}", arguments, context())
+    assert error.value.code == code
+    assert error.value.message.startswith(said)
+
+
+async def test_an_answer_keeps_the_profiles_limit(caller: ToolCaller) -> None:
+    with pytest.raises(HostCallError) as error:
+        await caller.call("lockgate.tools", {}, context(most=50))
+    assert error.value.code == "limit"
