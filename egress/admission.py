@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from sandboxes.authority import Authority, parse_authority
+from sandboxes.budgets import Terms
 from sandboxes.egress_decision import Decision, RequestFacts, decide, decide_tunnel
 from sandboxes.generation import Generation
 from sandboxes.hostname import is_address
@@ -101,6 +102,13 @@ class Admitter:
             return Denial(code="token", reason="the execution token was revoked", status=_PROXY_AUTHENTICATION)
         fault = self._token_fault(claims)
         return Denial(code="token", reason=fault) if fault else claims
+
+    def terms(self, claims: TokenClaims) -> Terms:
+        """Of the profile that an accepted token names. Raises LookupError for one that is not loaded."""
+        terms = self._generations.terms(claims.profile)
+        if terms is None:
+            raise LookupError("an accepted token names a profile that is not loaded")
+        return terms
 
     def still_admits(self, claims: TokenClaims, rule: str | None) -> bool:
         """Whether the rule of that name still stands for this token."""

@@ -29,9 +29,23 @@ def phrase(status: int) -> str:
     return HTTPStatus(status).phrase
 
 
-def note(*, allowed: bool, rule: str | None, credential: str | None, reason: str, error: str | None = None) -> bytes:
-    """The value of the `lockgate-egress` header: one line of JSON. `error`: the proxy answers for the upstream."""
-    said = {"allowed": allowed, "rule": rule, "credential": credential, "reason": reason, "error": error}
+def note(  # noqa: PLR0913 - the fields of the header
+    *,
+    allowed: bool,
+    rule: str | None,
+    credential: str | None,
+    reason: str,
+    error: str | None = None,
+    bytes_left: int | None = None,
+) -> bytes:
+    """The value of the `lockgate-egress` header: one line of JSON. `error`: the proxy answers for the upstream.
+
+    `bytes_left`: after so many bytes of body a budget breaks the answer off.
+    """
+    said: dict[str, object] = {"allowed": allowed, "rule": rule, "credential": credential, "reason": reason}
+    said["error"] = error
+    if bytes_left is not None:
+        said["bytes_left"] = bytes_left
     return json.dumps(said).encode()
 
 

@@ -42,6 +42,7 @@ def obey(command: Command, proxy: Proxy, now: float) -> None:
     admitter.add_rule_sets(command.rule_sets)
     if revoked := command.revoked(now):
         admitter.revocations.add(revoked, now)
+        gate.ledger.forget(revoked)
         gate.end(lambda claims: claims.execution in revoked, "revoked", "the execution token was revoked")
     if command.generation is not None:
         gate.end_withdrawn()

@@ -7,9 +7,11 @@ from typing import Any
 
 from sandboxes.token import TokenClaims
 
+from .account import Exhausted
 from .answers import Answer, refusal, upstream_fault
 from .dialer import Destination
 from .held import Held
+from .ledger import Lease
 from .redaction import Redactor, StreamRedactor
 from .request import Denial
 
@@ -34,6 +36,7 @@ class Exchange:
     hint: dict[str, Any] | None = None
     destination: Destination | None = None
     held: Held | None = None
+    lease: Lease | None = None
     last: bool = False  # the client wants its connection closed afterwards
     redactor: Redactor | None = None
     body_redactor: StreamRedactor | None = None
@@ -75,17 +78,42 @@ class Exchange:
     def sending(self, data: bytes) -> bytes | list[bytes]:
         """Count a piece of the request's body. mitmproxy would end a chunked body at `b""`, hence the list."""
         self.bytes_out += len(data)
+        if self.answer is not None or (self.lease and self.exhausted(self.lease.sends(len(data)))):
+            return []
         return data or []
 
     def receiving(self, data: bytes) -> bytes | list[bytes]:
         """Count a piece of the response's body and take secrets out of it; `b""` is its end."""
         self.bytes_in += len(data)
+        data = self._within_budget(data)
+        if self.cut and not data:
+            return []
         if self.body_redactor is None:
             return data or []
         clean = self.body_redactor.feed(data) if data else self.body_redactor.finish()
         self.redactions += self.body_redactor.count
         self.body_redactor.count = 0
         return clean or []
+
+    def exhausted(self, spent: Exhausted | None) -> bool:
+        """Note that a budget ran out; the answer tells so, if its head has not left yet."""
+        if spent is None:
+            return False
+        denial = spent.denial(self.rule)
+        self.cut, self.code, self.reason, self.hint = True, denial.code, denial.reason, denial.hint
+        self.status = self.status or denial.status
+        self.answer = refusal(
+            status=denial.status, code=denial.code, reason=denial.reason, rule=self.rule, host=self.host,
+            hint=denial.hint,
+        )  # fmt: skip
+        return True
+
+    def _within_budget(self, data: bytes) -> bytes:
+        """What of a piece of the answer the budget has left."""
+        spent = self.lease.brings(len(data)) if self.lease and not self.cut else None
+        if spent is not None and self.exhausted(spent):
+            return data[: max(0, len(data) - int(spent.used - spent.value))]
+        return data
 
     def event(self) -> dict[str, Any]:
         """The record of this request. Holds no secret: query values are gone and the credential is redacted."""

@@ -16,6 +16,7 @@ from sandboxes.authority import Authority
 from sandboxes.hostname import canonical_host, is_address
 from sandboxes.token import TokenClaims
 
+from .account import Exhausted
 from .admission import Admission, Admitter, bearer, connect_authority
 from .answers import NOTE_HEADER, NOTE_PREFIX, note
 from .dialer import DIAL, Destination, Dial
@@ -24,6 +25,7 @@ from .exchange import Exchange
 from .expiry import ExpiryTimers
 from .held import Held, HeldMemory
 from .layers import EXCHANGE, RAW_TARGET, closed, exchange_of, limits, response_of
+from .ledger import Ledger
 from .outgoing import Outgoing
 from .redaction import Redactor, StreamRedactor
 from .request import CanonicalRequest, Denial, RawRequest, read_request
@@ -49,6 +51,7 @@ class Gate:
         self._own_ports = own_ports
         self._hosts = hosts
         self._memory = HeldMemory()
+        self.ledger = Ledger()
         self._tunnels: dict[str, Tunnel] = {}
         self._expiry = ExpiryTimers(self._expired)
         self._barred: set[str] = set()
@@ -144,6 +147,10 @@ class Gate:
         if isinstance(outgoing, Denial):
             flow.response = response_of(exchange.deny(outgoing))
             return
+        spent = exchange.lease.sends(len(outgoing.body), sent=False) if exchange.lease else None
+        if spent is not None:
+            flow.response = response_of(exchange.deny(spent.denial(exchange.rule)))
+            return
         rewrite(flow.request, outgoing)
         flow.request.raw_content = outgoing.body
         exchange.bytes_out = len(outgoing.body)
@@ -155,6 +162,11 @@ class Gate:
         if exchange.answer is not None or response is None:
             return
         exchange.status = response.status_code
+        if exchange.lease is not None:
+            exchange.lease.answered(response.status_code, response.headers.get("location"))
+            if exchange.exhausted(exchange.lease.cannot_bring(_body_size(flow.request, response))):
+                flow.kill()
+                return
         exchange.address = (flow.server_conn.peername or (None,))[0]
         exchange.tls = flow.server_conn.tls_version
         fault = _response_fault(exchange, response)
@@ -182,6 +194,8 @@ class Gate:
         exchange = exchange_of(flow)
         if exchange is None:
             return
+        if exchange.lease is not None and exchange.status is None:
+            exchange.lease.failed()
         if exchange.allowed and exchange.answer is None and exchange.code == "allowed":
             exchange.fail("upstream_error", "the upstream's answer is not valid HTTP")
         self._end(flow)
@@ -212,6 +226,8 @@ class Gate:
         if exchange.recorded:
             return
         exchange.recorded = True
+        if exchange.lease is not None:
+            exchange.lease.end()
         if exchange.held is not None:
             exchange.held.release()
         self._log.put(exchange.event())
@@ -297,6 +313,8 @@ class Gate:
             return claims
         if isinstance(request, Denial):
             return request
+        if spent := self._enter(exchange, claims, request, _length(flow.request.headers)):
+            return spent
         admission = self._admitter.admit(claims, request, asked)
         if isinstance(admission, Denial):
             return admission
@@ -310,6 +328,19 @@ class Gate:
         """The held request as it leaves; its token may have ended while the body came."""
         claims = self._admitter.identify(held.token, time.time())
         return claims if isinstance(claims, Denial) else held.finish(raw)
+
+    def _enter(self, exchange: Exchange, claims: TokenClaims, request: CanonicalRequest, size: int) -> Denial | None:
+        """Count the request, or tell which budget it would overdraw."""
+        query = f"?{request.target.query}" if request.target.query is not None else ""
+        host = request.authority.header(request.scheme)
+        asked = (request.method, f"{request.scheme}://{host}{request.target.path}{query}")
+        terms = self._admitter.terms(claims)
+        lease = self.ledger.enter(claims, terms, asked, request.authority.host, time.time(), time.monotonic())
+        if isinstance(lease, Exhausted):
+            return lease.denial()
+        exchange.lease = lease
+        spent = lease.cannot_send(size)
+        return spent.denial() if spent else None
 
     def _apply(self, flow: http.HTTPFlow, exchange: Exchange, request: CanonicalRequest, admission: Admission) -> None:
         rule = admission.decision.rule
@@ -382,6 +413,19 @@ def _required(flow: http.HTTPFlow) -> Exchange:
     return exchange
 
 
+def _body_size(request: http.Request, response: http.Response) -> int:
+    """Bytes of body that a response announces; 0 if it does not say or has none."""
+    if request.method == "HEAD" or response.status_code in _NO_BODY:
+        return 0
+    return _length(response.headers)
+
+
+def _length(headers: http.Headers) -> int:
+    """What Content-Length says; 0 if there is none."""
+    said = headers.get("content-length", "")
+    return int(said) if said.isdecimal() and said.isascii() and len(said) < 20 else 0  # noqa: PLR2004 - beyond 64 bits
+
+
 def _response_fault(exchange: Exchange, response: http.Response) -> str | None:
     """Why a response must not be passed on, or None."""
     if response.status_code < 200:  # noqa: PLR2004 - final responses start there
@@ -404,7 +448,10 @@ def _clean_head(exchange: Exchange, response: http.Response) -> None:
         kept = _redacted(exchange, kept)
         response.data.reason, found = exchange.redactor.replace(response.data.reason)
         exchange.redactions += found
-    header = note(allowed=True, rule=exchange.rule, credential=exchange.credential, reason=exchange.reason)
+    left = exchange.lease.bytes_left() if exchange.lease is not None else None
+    header = note(
+        allowed=True, rule=exchange.rule, credential=exchange.credential, reason=exchange.reason, bytes_left=left
+    )
     response.headers = http.Headers([*kept.fields, (NOTE_HEADER, header)])
 
 

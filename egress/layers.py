@@ -131,6 +131,31 @@ class GateStream(HttpStream):
             yield from self.handle_protocol_error(error)
             self.client_state = self.state_errored
 
+    def state_stream_request_body(self, event: events.Event) -> Commands:
+        """A body that a budget ends is thrown away from there on, and its sender gets the answer to a refused one."""
+        yield from super().state_stream_request_body(event)
+        exchange = exchange_of(self.flow)
+        if exchange is None or not exchange.cut or exchange.answer is None or self.flow.response is not None:
+            return
+        yield SendHttp(RequestProtocolError(self.stream_id, "budget", ErrorCode.CANCEL), self.context.server)
+        self.flow.response = response_of(exchange.answer)
+        self.client_state = self.state_consume_request_body
+        self.server_state = self.state_ignored
+
+    def state_ignored(self, _event: events.Event) -> Commands:
+        """What the upstream still says to a request that was broken off."""
+        yield from ()
+
+    def state_stream_response_body(self, event: events.Event) -> Commands:
+        """A body that a budget ends is broken off, so that it cannot be taken for a whole one."""
+        yield from super().state_stream_response_body(event)
+        exchange = exchange_of(self.flow)
+        if exchange is None or not exchange.cut or self.server_state == self.state_errored:
+            return
+        yield SendHttp(RequestProtocolError(self.stream_id, "budget", ErrorCode.CANCEL), self.context.server)
+        yield from self.handle_protocol_error(ResponseProtocolError(self.stream_id, "budget", ErrorCode.CANCEL))
+        self.client_state = self.state_errored
+
     def _hold(self, size: int) -> None:
         """Count a held body; one that grows too long is refused, and nothing of it has left."""
         exchange = exchange_of(self.flow)

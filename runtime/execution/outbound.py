@@ -60,7 +60,8 @@ class OutboundRequest:
 class EgressNote:
     """What the proxy says of a request: `credential` is redacted, like `ledger-token -> authorization: Bearer ***`.
 
-    `error`: the request was allowed, and the proxy answers in place of an upstream that failed.
+    `error`: the request was allowed, and the proxy answers in place of an upstream that failed. `bytes_left`: of the
+    answer's body, before a budget breaks it off.
     """
 
     allowed: bool
@@ -68,6 +69,7 @@ class EgressNote:
     rule: str | None = None
     credential: str | None = None
     error: str | None = None
+    bytes_left: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -175,7 +177,7 @@ class Outbound:
             async with self.stream(request.method, request.url, _headers(request), token, request.body) as response:
                 raw_headers = _decoded(response.headers)
                 note = egress_note(raw_headers)
-                body = await _read(response, request.max_response_bytes)
+                body = await _read(response, request.max_response_bytes, note)
         raise_refusal(response.status, note, body)
         return _response(response, raw_headers, body, note, request.max_response_bytes)
 
@@ -214,6 +216,10 @@ def raise_refusal(status: int, note: EgressNote | None, body: bytes) -> None:
     if note.allowed and note.error is None:
         return
     said = _json(body)
+    if said.get("code") == "budget":
+        hint = {**said, **(said.get("hint") or {})}
+        again = "retry_after_s" in hint or hint.get("budget") == "parallel"
+        raise OutboundError("limit", note.reason, status=status, retryable=again, details=hint)
     if not note.allowed:
         code: Code = "invalid_argument" if said.get("code") == "malformed" else "denied"
         raise OutboundError(code, f"egress denied: {note.reason}", status=status, details=said)
@@ -238,6 +244,7 @@ def egress_note(headers: Headers) -> EgressNote | None:
         rule=said.get("rule"),
         credential=said.get("credential"),
         error=said.get("error"),
+        bytes_left=said.get("bytes_left"),
     )
 
 
@@ -295,18 +302,32 @@ def _field(text: str) -> bytes:
         raise OutboundError("invalid_argument", message) from None
 
 
-async def _read(response: httpcore2.Response, limit: int) -> bytes:
+async def _read(response: httpcore2.Response, limit: int, note: EgressNote | None) -> bytes:
     parts: list[bytes] = []
     size = 0
     hold = current_hold.get()
-    async for part in response.aiter_stream():
-        size += len(part)
-        if size > limit:
-            raise _too_large(limit)
-        if hold is not None:
-            hold.take_for_call(len(part), sent=True)
-        parts.append(part)
+    try:
+        async for part in response.aiter_stream():
+            size += len(part)
+            if size > limit:
+                raise _too_large(limit)
+            if hold is not None:
+                hold.take_for_call(len(part), sent=True)
+            parts.append(part)
+    except (httpcore2.NetworkError, httpcore2.ProtocolError) as error:
+        if note is None or note.bytes_left is None or size < note.bytes_left:
+            raise
+        raise _used_up(note.bytes_left) from error
     return b"".join(parts)
+
+
+def _used_up(left: int) -> OutboundError:
+    """The proxy broke the answer off where its note had said it would."""
+    return OutboundError(
+        "limit",
+        f"egress budget bytes_in is used up: {left} bytes were left of it, and the answer is longer; it was broken off",
+        details={"budget": "bytes_in", "left": left, "sent": True},
+    )
 
 
 def _too_large(limit: int) -> OutboundError:

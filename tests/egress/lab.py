@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sandboxes.budgets import SERVICE_TERMS
 from sandboxes.egress_event import read_event
 from sandboxes.egress_rule import EgressRule
 from sandboxes.rule_set import RuleSet
@@ -298,7 +299,7 @@ def settings(state: Path, *rule_sets: RuleSet, **more: Any) -> dict[str, Any]:
         "state_dir": str(state),
         "event_file": str(state / "egress.jsonl"),
         "rule_sets": {rules.digest(): rules.model_dump(mode="json", by_alias=True) for rules in rule_sets},
-        "terms": {PROFILE: {"name": "tests", "environments": ["dev"]}},
+        "terms": {PROFILE: {**SERVICE_TERMS.model_dump(mode="json"), "name": "tests", "environments": ["dev"]}},
     }
     return {**base, **more}
 

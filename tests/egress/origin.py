@@ -73,7 +73,7 @@ class Origin:
             threading.Thread(target=self._serve, args=(connection, self.connections), daemon=True).start()
 
     def _serve(self, connection: socket.socket, number: int) -> None:
-        with contextlib.suppress(OSError, ConnectionError, StopIteration):
+        with contextlib.suppress(OSError, ConnectionError, StopIteration, ValueError):  # ValueError: a body broken off
             if self._context is not None:
                 connection = self._context.wrap_socket(connection, server_side=True)
             self._open.add(connection)
