@@ -1,4 +1,4 @@
-"""The bounds of one execution. Every bound is explicit; a request may only narrow what its profile gives."""
+"""The bounds of one execution. Every bound is explicit; a request gets what its profile gives, or asks."""
 
 import re
 from typing import Annotated, Any, Literal
@@ -50,22 +50,27 @@ class Limits(BaseModel):
     )
 
 
-LimitSource = Literal["profile", "request"]
+LimitSource = Literal["service", "profile", "request"]
 
 
-def narrow(limits: Limits, wanted: dict[str, int]) -> tuple[Limits, dict[str, LimitSource]]:
-    """The effective limits of a request and who set each. Raises ValueError naming the limit that would widen."""
-    sources: dict[str, LimitSource] = dict.fromkeys(Limits.model_fields, "profile")
+def narrow(limits: Limits, ceilings: Limits, wanted: dict[str, int]) -> tuple[Limits, dict[str, LimitSource]]:
+    """The effective limits of a request and who set each. Raises ValueError naming the limit that goes too far.
+
+    A limit is the service's own default where the profile says nothing; a request may ask for any value up to the
+    profile's ceiling.
+    """
+    said = limits.model_fields_set
+    sources: dict[str, LimitSource] = {name: "profile" if name in said else "service" for name in Limits.model_fields}
     if not wanted:
         return limits, sources
     for name, value in wanted.items():
         if name not in sources:
             raise ValueError(f'there is no limit "{name}"; the limits are {", ".join(sources)}')
-        ceiling = getattr(limits, name)
-        if name == "fuel" and (value == 0 or ceiling == 0):
-            raise ValueError("fuel is counted only where the profile says so; ask for 1 up to the profile's fuel")
+        ceiling = getattr(ceilings, name)
+        if name == "fuel" and (value == 0 or limits.fuel == 0):
+            raise ValueError("fuel is counted only where the profile says so; ask for 1 up to the profile's ceiling")
         if value > ceiling:
-            raise ValueError(f"{name} {value} is more than the profile's {ceiling}; a request may only narrow a limit")
+            raise ValueError(f"{name} {value} is more than {ceiling}, the most a request under this profile may have")
         sources[name] = "request"
     try:
         return Limits.model_validate({**limits.model_dump(), **wanted}), sources

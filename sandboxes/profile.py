@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 
 from sandboxes.budgets import Budgets
 from sandboxes.canonical_json import canonical_json
+from sandboxes.ceilings import Ceilings, over_limits
 from sandboxes.decision import Decision
 from sandboxes.image import IMAGE_NAME
 from sandboxes.limits import Limits
@@ -72,7 +73,12 @@ class Profile(BaseModel):
     clock_ms: int = Field(
         1, ge=1, le=1_000, description="A program's clock, which stands still but at host calls, moves in such steps."
     )
-    limits: Limits = Field(default_factory=Limits, description="What one execution may use; requests only narrow it.")
+    limits: Limits = Field(default_factory=Limits, description="What one execution may use unless its request says.")
+    ceilings: Annotated[Ceilings, AfterValidator(over_limits)] = Field(
+        default_factory=Ceilings,
+        validate_default=True,
+        description="The most a request may ask for, at least the limits; what is left out is the limit itself.",
+    )
     egress: RuleSet = Field(default_factory=RuleSet, description="Where fetch may go. No rule, no network.")
     budgets: Budgets = Field(
         default_factory=Budgets, description="How much may go out and come in, by the egress proxy's counts."

@@ -42,6 +42,7 @@ PROFILES: list[dict[str, Any]] = [
             "parallel_host_calls": 4,
             "response_bytes": "64KiB",
         },
+        "ceilings": {"log_lines": 60},
         "tools": {"allow": ["ledger.*", "notes.*", "late.*"], "deny": ["notes.delete*"]},
         "egress": {"rules": []},
     },

@@ -284,7 +284,9 @@ class ExecuteRequest(_message.Message):
 
     @_builtins.property
     def limits(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
-        """Limits to narrow, by name as in the profile (`cpu_ms`, `memory_bytes`, ...). Widening is refused."""
+        """Limits to have instead of the profile's, by name (`cpu_ms`, `memory_bytes`, ...): any value up to the profile's
+        ceiling, which is the profile's limit itself unless the operator set a higher one. More is refused.
+        """
 
     def __init__(
         self,
@@ -560,7 +562,7 @@ class EffectiveLimit(_message.Message):
     value: _builtins.int
     """In the unit of its name."""
     source: _builtins.str
-    """"profile" or "request"."""
+    """"service" (its default, where the profile says nothing), "profile" or "request"."""
     def __init__(
         self,
         *,
@@ -1113,10 +1115,31 @@ class GetProfileResponse(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class CeilingsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     SUMMARY_FIELD_NUMBER: _builtins.int
     LANGUAGES_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
     DOCUMENT_JSON_FIELD_NUMBER: _builtins.int
+    CEILINGS_FIELD_NUMBER: _builtins.int
     document_json: _builtins.str
     """The whole document as JSON, canonical: what the digest is over. It names secrets, never their values."""
     @_builtins.property
@@ -1129,7 +1152,11 @@ class GetProfileResponse(_message.Message):
 
     @_builtins.property
     def limits(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
-        """Its limits, by name."""
+        """What one execution may use unless its request says otherwise, by name."""
+
+    @_builtins.property
+    def ceilings(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """The most a request may ask for, by name; at least the limits."""
 
     def __init__(
         self,
@@ -1138,10 +1165,11 @@ class GetProfileResponse(_message.Message):
         languages: _abc.Iterable[Global___Language.ValueType] | None = ...,
         limits: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
         document_json: _builtins.str = ...,
+        ceilings: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["summary", b"summary"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_json", b"document_json", "languages", b"languages", "limits", b"limits", "summary", b"summary"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ceilings", b"ceilings", "document_json", b"document_json", "languages", b"languages", "limits", b"limits", "summary", b"summary"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

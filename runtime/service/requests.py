@@ -41,7 +41,7 @@ def program_of(request: pb.ExecuteRequest, principal: str, profiles: Mapping[str
 
 def _under_profile(request: pb.ExecuteRequest, profile: Profile, caller: Caller) -> Program:
     try:
-        limits, sources = narrow(profile.limits, dict(request.limits))
+        limits, sources = narrow(profile.limits, profile.ceilings, dict(request.limits))
     except ValueError as error:
         raise bad_fields([("limits", str(error))]) from None
     _check_size("code", request.code, limits.source_bytes, "source_bytes")

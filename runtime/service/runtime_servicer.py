@@ -139,6 +139,7 @@ class RuntimeServicer:
             summary=_summary(profile),
             languages=[LANGUAGE_NUMBERS[word] for word in profile.languages if word in LANGUAGE_NUMBERS],  # type: ignore[misc]
             limits=profile.limits.model_dump(),
+            ceilings=profile.ceilings.model_dump(),
             document_json=canonical_json(document).decode(),
         )
 

@@ -179,7 +179,8 @@ async def test_profiles_are_listed_and_shown(runtime, cell):
     assert names == sorted(names)
     assert {"untrusted", "standard", "trusted", "tests"} <= set(names)
     shown = await runtime.GetProfile(pb.GetProfileRequest(name="tests"), metadata=metadata(cell))
-    assert shown.limits["cpu_ms"] == 400
+    assert shown.limits["cpu_ms"] == shown.ceilings["cpu_ms"] == 400
+    assert (shown.limits["log_lines"], shown.ceilings["log_lines"]) == (50, 60)
     assert shown.languages == [pb.LANGUAGE_JAVASCRIPT, pb.LANGUAGE_PYTHON]
     assert shown.summary.digest in [profile.digest for profile in listed.profiles]
 

@@ -1,5 +1,6 @@
 """Every limit ends a program in its own status, with the limit and its value; the service goes on."""
 
+import grpc
 import pytest
 
 from runtime.client import Client
@@ -120,3 +121,17 @@ async def test_a_long_log_line_is_cut_not_refused(client: Client):
     assert execution.status == pb.STATUS_SUCCEEDED
     (line,) = execution.logs
     assert len(line.text) <= 512
+
+
+async def test_a_request_gets_what_it_asks_for_up_to_the_ceiling(client: Client):
+    asked = {"log_lines": 60, "cpu_ms": 100}
+    execution = await run(client, "for (let i = 0; i < 58; i++) console.log(i)", limits=asked)
+    assert execution.status == pb.STATUS_SUCCEEDED
+    assert len(execution.logs) == 58
+    told = {name: (limit.value, limit.source) for name, limit in execution.limits.items()}
+    assert told["log_lines"] == (60, "request")
+    assert told["cpu_ms"] == (100, "request")
+    assert told["wall_ms"] == (10_000, "profile")
+    assert told["source_bytes"] == (256 << 10, "service")
+    with pytest.raises(grpc.aio.AioRpcError, match="log_lines 61 is more than 60"):
+        await run(client, "1", limits={"log_lines": 61})

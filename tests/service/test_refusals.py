@@ -69,7 +69,7 @@ BAD = {
     "deep inputs": ({"inputs_json": "[" * 200_000}, "inputs_json", "nested more than 500 deep"),
     "long key": ({"idempotency_key": "x" * 129}, "idempotency_key", "129 characters; at most 128"),
     "unknown limit": ({"limits": {"cpu": 1}}, "limits", 'no limit "cpu"'),
-    "wider limit": ({"limits": {"cpu_ms": 401}}, "limits", "401 is more than the profile's 400"),
+    "wider limit": ({"limits": {"cpu_ms": 401}}, "limits", "401 is more than 400"),
     "limit below the least": ({"limits": {"cpu_ms": 0}}, "limits", "greater than or equal to 1"),
 }
 
