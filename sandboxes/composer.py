@@ -45,7 +45,7 @@ class _Composer:
             if isinstance(event, yaml.NodeEvent):
                 root = self._node(event, events, "", 1)
         if root is None:
-            refuse(self.name, Mark(), "the file is empty")
+            refuse(self.name, None, "the file is empty")
         return root
 
     def _events(self, text: str) -> Iterator[yaml.Event]:
@@ -63,7 +63,7 @@ class _Composer:
             raise
         except (yaml.YAMLError, ValueError, OverflowError) as error:
             # PyYAML lets ValueError out for an escape beyond U+10FFFF and for huge numbers in directives.
-            refuse(self.name, Mark(), f"not valid YAML: {error}")
+            refuse(self.name, None, f"not valid YAML: {error}")
 
     def _node(self, event: yaml.Event, events: Iterator[yaml.Event], path: str, depth: int) -> Node:
         if isinstance(event, yaml.AliasEvent):

@@ -42,7 +42,7 @@ def read_document(path: Path) -> Document:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)  # one more than allowed tells "too long" without reading it all
     except OSError as error:
-        refuse(str(path), Mark(), f"cannot be read: {error.strerror}")
+        refuse(str(path), None, f"cannot be read: {error.strerror}")
     return parse_document(data, str(path))
 
 
@@ -53,7 +53,7 @@ def parse_document(data: bytes, name: str) -> Document:
 
 def _decode(data: bytes, name: str) -> str:
     if len(data) > MAX_BYTES:
-        refuse(name, Mark(), f"the file has more than {MAX_BYTES} bytes")
+        refuse(name, None, f"the file has more than {MAX_BYTES} bytes")
     try:
         return data.decode().removeprefix("\ufeff")
     except UnicodeDecodeError as error:

@@ -8,8 +8,9 @@ from typing import Final
 
 from sandboxes.document import read_document
 from sandboxes.image import BASE_IMAGES, Image
-from sandboxes.problem import DocumentError, Mark, Problem
+from sandboxes.problem import DocumentError
 from sandboxes.validation import nearest, validate
+from sandboxes.yaml_directory import Declared, load_directories
 
 SHIPPED: Final = Path(__file__).parent / "images"
 """The directory of the declarations that come with Lockgate."""
@@ -22,14 +23,9 @@ class ImageError(DocumentError):
 def load_image(path: Path) -> Image:
     """The image that the file `path` declares. Raises ImageError, also for a file that cannot be read."""
     try:
-        document = read_document(path)
-        image = validate(Image, document)
+        return _declared(path).model
     except DocumentError as error:
         raise ImageError(error.problems) from None
-    if image.name != path.stem:
-        message = f'the image of this file is called like the file: "{path.stem}", not "{image.name}"'
-        raise ImageError((document.problem("name", document.mark("name"), message),))
-    return image
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,30 +51,17 @@ class ImageStore:
 
 def load_images(directories: Iterable[Path] = ()) -> ImageStore:
     """Every `*.yaml` of the directories, after the shipped ones. Raises ImageError with the problems of all files."""
-    problems: list[Problem] = []
-    images: dict[str, Image] = {}
-    files: dict[str, Path] = {}
-    for path in _files([SHIPPED, *directories], problems):
-        try:
-            image = load_image(path)
-        except ImageError as error:
-            problems.extend(error.problems)
-            continue
-        if image.name in files:
-            message = f'image "{image.name}" is already declared in {files[image.name]}'
-            problems.append(Problem(file=str(path), mark=Mark(), path="", message=message))
-            continue
-        images[image.name], files[image.name] = image, path
-    if problems:
-        raise ImageError(tuple(problems))
-    return ImageStore(images=MappingProxyType(images), files=MappingProxyType(files))
+    try:
+        found = load_directories([SHIPPED, *directories], _declared, kind="image")
+    except DocumentError as error:
+        raise ImageError(error.problems) from None
+    return ImageStore(images=found.models, files=found.files)
 
 
-def _files(directories: Iterable[Path], problems: list[Problem]) -> list[Path]:
-    found: list[Path] = []
-    for directory in dict.fromkeys(path.resolve() for path in directories):
-        if not directory.is_dir():
-            problems.append(Problem(file=str(directory), mark=Mark(), path="", message="is not a directory"))
-            continue
-        found += sorted(directory.glob("*.yaml"))
-    return found
+def _declared(path: Path) -> Declared[Image]:
+    document = read_document(path)
+    image = validate(Image, document)
+    if image.name != path.stem:
+        message = f'the image of this file is called like the file: "{path.stem}", not "{image.name}"'
+        raise DocumentError((document.problem("name", document.mark("name"), message),))
+    return Declared(name=image.name, model=image, document=document)

@@ -18,15 +18,15 @@ class Mark:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Problem:
-    """One thing wrong in one place. `path` is the key path, empty for the document itself."""
+    """One thing wrong in one place. `mark` is None for a whole file; `path` is the key path, empty for the document."""
 
     file: str
-    mark: Mark
+    mark: Mark | None
     path: str
     message: str
 
     def __str__(self) -> str:
-        where = f"{self.file}:{self.mark.line}:{self.mark.column}"
+        where = f"{self.file}:{self.mark.line}:{self.mark.column}" if self.mark is not None else self.file
         # Messages may quote the file, so they are bounded and kept on one line here, for all.
         message = printable(self.message, _MAX_MESSAGE)
         return f"{where}: {self.path}: {message}" if self.path else f"{where}: {message}"
@@ -70,6 +70,6 @@ def mark_at(before: str) -> Mark:
     return Mark(line=before.count("\n") + 1, column=len(before) - before.rfind("\n"))
 
 
-def refuse(name: str, mark: Mark, message: str, path: str = "") -> NoReturn:
+def refuse(name: str, mark: Mark | None, message: str, path: str = "") -> NoReturn:
     """Raises DocumentError with this one problem of the file `name`."""
     raise DocumentError((Problem(file=name, mark=mark, path=path, message=message),))

@@ -7,9 +7,10 @@ from types import MappingProxyType
 from typing import Final
 
 from sandboxes.document import parse_document, read_document
-from sandboxes.problem import DocumentError, Mark, Problem
+from sandboxes.problem import DocumentError
 from sandboxes.profile import Profile
 from sandboxes.validation import nearest, validate
+from sandboxes.yaml_directory import Declared, load_directories
 
 SHIPPED: Final = Path(__file__).parent / "profiles"
 """The directory of the profiles that come with Lockgate."""
@@ -30,7 +31,7 @@ def parse_profile(data: bytes, name: str) -> Profile:
 def load_profile(path: Path) -> Profile:
     """The profile in the file `path`. Raises ProfileError, also for a file that cannot be read."""
     try:
-        return validate(Profile, read_document(path))
+        return _declared(path).model
     except DocumentError as error:
         raise ProfileError(error.problems) from None
 
@@ -56,31 +57,14 @@ def load_profiles(directories: Iterable[Path] = (), *, shipped: bool = True) -> 
     Raises ProfileError with the problems of all files: a name used twice and a directory that is not
     there are such problems too.
     """
-    problems: list[Problem] = []
-    profiles: dict[str, Profile] = {}
-    files: dict[str, Path] = {}
-    for path in _files([SHIPPED, *directories] if shipped else directories, problems):
-        try:
-            document = read_document(path)
-            profile = validate(Profile, document)
-        except DocumentError as error:
-            problems.extend(error.problems)
-            continue
-        if profile.name in files:
-            message = f'profile "{profile.name}" is already defined in {files[profile.name]}'
-            problems.append(document.problem("name", document.mark("name"), message))
-            continue
-        profiles[profile.name], files[profile.name] = profile, path
-    if problems:
-        raise ProfileError(tuple(problems))
-    return ProfileStore(profiles=MappingProxyType(profiles), files=MappingProxyType(files))
+    try:
+        found = load_directories([SHIPPED, *directories] if shipped else directories, _declared, kind="profile")
+    except DocumentError as error:
+        raise ProfileError(error.problems) from None
+    return ProfileStore(profiles=found.models, files=found.files)
 
 
-def _files(directories: Iterable[Path], problems: list[Problem]) -> list[Path]:
-    found: list[Path] = []
-    for directory in dict.fromkeys(path.resolve() for path in directories):
-        if not directory.is_dir():
-            problems.append(Problem(file=str(directory), mark=Mark(), path="", message="is not a directory"))
-            continue
-        found += sorted(path for path in directory.iterdir() if path.suffix in {".yaml", ".yml"})
-    return found
+def _declared(path: Path) -> Declared[Profile]:
+    document = read_document(path)
+    profile = validate(Profile, document)
+    return Declared(name=profile.name, model=profile, document=document)

@@ -12,7 +12,7 @@ from sandboxes.document import Document
 from sandboxes.json_schema import json_schema
 from sandboxes.node import Node
 from sandboxes.place import Place, Schema, follows, locate
-from sandboxes.problem import DocumentError, Problem, quote
+from sandboxes.problem import DocumentError, quote
 
 _TYPES = {
     "string": "text",
@@ -44,9 +44,9 @@ def validate[M: BaseModel](model: type[M], document: Document) -> M:
         schema = json_schema(model)
         errors = error.errors(include_url=False)
         own = [details for details in errors if not follows(details, document.root)] or errors
-        found = (_problem(details, document, schema) for details in own)
-        ordered = sorted(found, key=lambda problem: (problem.mark.line, problem.mark.column))
-        raise DocumentError(tuple(dict.fromkeys(ordered))) from None
+        places = sorted((_located(details, document, schema) for details in own), key=_order)
+        problems = (document.problem(place.path, place.mark, _message(details, place)) for details, place in places)
+        raise DocumentError(tuple(dict.fromkeys(problems))) from None
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -56,9 +56,12 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f'; did you mean "{by_lower[near[0]]}"?' if near else ""
 
 
-def _problem(details: ErrorDetails, document: Document, schema: Schema) -> Problem:
-    place = locate(details, document.root, schema)
-    return document.problem(place.path, place.mark, _message(details, place))
+def _located(details: ErrorDetails, document: Document, schema: Schema) -> tuple[ErrorDetails, Place]:
+    return details, locate(details, document.root, schema)
+
+
+def _order(found: tuple[ErrorDetails, Place]) -> tuple[int, int]:
+    return found[1].mark.line, found[1].mark.column
 
 
 def _message(details: ErrorDetails, place: Place) -> str:

@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from runtime.client import Client
-from runtime.command.connection import connected, find_place
+from runtime.command.connection import add_options, connected, find_place
 from runtime.command.exits import Exit
 from runtime.rpc import portal_pb2 as pb
 
@@ -24,8 +24,7 @@ def add_parsers(commands: Any) -> None:
     describe.set_defaults(main=_describe)
     for parser in (search, describe):
         parser.add_argument("--language", choices=["javascript", "python"], default="javascript")
-        parser.add_argument("--config", help="lockgate.yaml to use")
-        parser.add_argument("--server", help="host:port of a running service")
+        add_options(parser)
 
 
 async def _search(arguments: argparse.Namespace) -> int:

@@ -1,5 +1,6 @@
 """Where a command finds its service: a running one, or a cell of its own."""
 
+import argparse
 import asyncio
 import contextlib
 import os
@@ -17,6 +18,23 @@ from sandboxes.state import StateDirectory, open_state, state_path
 
 CONFIG_NAME = "lockgate.yaml"
 _PATIENCE_S = 0.7
+
+
+def add_options(parser: argparse.ArgumentParser, *, embedded: bool = False) -> None:
+    """`--config` and `--server`, and with `embedded` its option, which contradicts a server."""
+    parser.add_argument("--config", help="lockgate.yaml to use")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--server", type=_endpoint, metavar="HOST:PORT", help="a running service")
+    if embedded:
+        where.add_argument("--embedded", action="store_true", help="start a cell of its own even if a service runs")
+
+
+def _endpoint(text: str) -> str:
+    try:
+        split_endpoint(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

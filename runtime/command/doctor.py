@@ -13,14 +13,17 @@ from runtime.command.connection import find_place
 from runtime.command.exits import Exit
 from runtime.isolate.shipped import NAMES, TYPE_ERASER, wasm_path
 from runtime.isolate.versions import found_versions, judge
+from runtime.service.needed_images import image_problems
 from runtime.worker.wall_probe import probe_walls
-from sandboxes.config import load_config
+from sandboxes.egress import SecretSource
+from sandboxes.image_file import load_images
 from sandboxes.problem import DocumentError
 from sandboxes.profile_file import load_profiles
 from sandboxes.state import StateError
 from sandboxes.walls import WALLS, missing_walls
 
 _PYTHON = (3, 13)
+_MACHINES = ("x86_64", "aarch64")
 _PACKAGES = ("wasmtime", "grpcio", "protobuf", "pydantic", "mitmproxy", "psutil", "mcp")
 
 
@@ -42,11 +45,19 @@ def add_parser(commands: Any) -> None:
 async def _doctor(arguments: argparse.Namespace) -> int:
     findings = [finding for check in _checks(arguments.config) for finding in check()]
     for finding in findings:
-        mark = "ok     " if finding.good else "MISSING" if finding.needed else "note   "
-        print(f"{mark}  {finding.text}")
-    missing = sum(1 for finding in findings if finding.needed and not finding.good)
-    print(f"lockgate: {missing} missing" if missing else "lockgate: ready", file=sys.stderr)
-    return Exit.INFRASTRUCTURE if missing else Exit.SUCCESS
+        print(_line(finding))
+    problems = sum(1 for finding in findings if finding.needed and not finding.good)
+    print(f"lockgate: {_verdict(problems)}", file=sys.stderr)
+    return Exit.INFRASTRUCTURE if problems else Exit.SUCCESS
+
+
+def _line(finding: Finding) -> str:
+    mark = "ok" if finding.good else "PROBLEM" if finding.needed else "note"
+    return f"{mark:<7}  {finding.text}"
+
+
+def _verdict(problems: int) -> str:
+    return f"{problems} problem{'s' * (problems > 1)}" if problems else "ready"
 
 
 def _checks(config: str | None) -> list[Callable[[], Iterator[Finding]]]:
@@ -55,56 +66,77 @@ def _checks(config: str | None) -> list[Callable[[], Iterator[Finding]]]:
 
 
 def _interpreter() -> Iterator[Finding]:
-    found = sys.version_info[:2]
-    yield Finding(found >= _PYTHON, True, f"Python {platform.python_version()} (3.13 or newer is needed)")  # noqa: FBT003
-    linux = sys.platform == "linux" and platform.machine() in {"x86_64", "aarch64"}
-    yield Finding(linux, True, f"{platform.system()} {platform.release()} {platform.machine()} (Linux is needed)")  # noqa: FBT003
+    least = ".".join(map(str, _PYTHON))
+    yield _wanted(sys.version_info[:2] >= _PYTHON, f"Python {platform.python_version()}", f"{least} or newer is needed")
+    good = sys.platform == "linux" and platform.machine() in _MACHINES
+    system = f"{platform.system()} {platform.release()} {platform.machine()}"
+    yield _wanted(good, system, f"Linux on {' or '.join(_MACHINES)} is needed")
+
+
+def _wanted(good: bool, what: str, needed: str) -> Finding:  # noqa: FBT001 - the outcome of the check
+    return Finding(good=good, needed=True, text=what if good else f"{what}; {needed}")
 
 
 def _packages() -> Iterator[Finding]:
     for name in _PACKAGES:
         try:
-            yield Finding(True, True, f"{name} {version(name)}")  # noqa: FBT003
+            yield Finding(good=True, needed=True, text=f"{name} {version(name)}")
         except PackageNotFoundError:
-            yield Finding(False, True, f"{name} is not installed; run: pip install lockgate")  # noqa: FBT003
+            yield Finding(good=False, needed=True, text=f"{name} is not installed; run: pip install lockgate")
 
 
 def _images() -> Iterator[Finding]:
     for name in (*NAMES, TYPE_ERASER):
         try:
             path = wasm_path(name)
-            yield Finding(True, True, f"guest image {name}, {path.stat().st_size / 1e6:.1f} MB")  # noqa: FBT003
+            yield Finding(good=True, needed=True, text=f"guest image {name}, {path.stat().st_size / 1e6:.1f} MB")
         except FileNotFoundError as error:
-            yield Finding(False, True, str(error))  # noqa: FBT003
+            yield Finding(good=False, needed=True, text=str(error))
 
 
 def _state(config: str | None) -> Iterator[Finding]:
     try:
         place = find_place(config=config, server=None)
     except StateError as error:
-        yield Finding(False, True, str(error))  # noqa: FBT003
+        yield Finding(good=False, needed=True, text=str(error))
         return
-    yield Finding(True, True, f"state directory {place.state.path}")  # noqa: FBT003
+    yield Finding(good=True, needed=True, text=f"state directory {place.state.path}")
 
 
 def _configuration(config: str | None) -> Iterator[Finding]:
     try:
         place = find_place(config=config, server=None)
-        if place.config_file is None:
-            yield Finding(False, False, "no lockgate.yaml here: no upstreams, default addresses")  # noqa: FBT003
-            return
-        loaded = load_config(place.config_file)
-        load_profiles([Path(directory) for directory in loaded.profiles])
+        loaded = place.config
+        profiles = load_profiles([Path(directory) for directory in loaded.profiles]).profiles
+        images = load_images([Path(directory) for directory in loaded.images])
     except (DocumentError, StateError) as error:
-        yield Finding(False, True, str(error))  # noqa: FBT003
+        yield Finding(good=False, needed=True, text=str(error))
         return
-    yield Finding(True, True, f"{place.config_file}: {len(loaded.upstreams)} upstreams")  # noqa: FBT003
+    if place.config_file is None:
+        yield Finding(good=False, needed=False, text="no lockgate.yaml here: no upstream, default addresses")
+    else:
+        yield Finding(
+            good=True, needed=True, text=f"{place.config_file}: {_counted(len(loaded.upstreams), 'upstream')}"
+        )
+    for problem in (problem for profile in profiles.values() for problem in image_problems(profile, images)):
+        yield Finding(good=False, needed=True, text=problem)
     for name, source in loaded.secrets.items():
-        if source.env is not None:
-            yield Finding(source.env in os.environ, False, f"secret {name} from the variable {source.env}")  # noqa: FBT003
-        elif source.file is not None:
-            readable = os.access(source.file, os.R_OK)
-            yield Finding(readable, False, f"secret {name} from the file {source.file}")  # noqa: FBT003
+        yield _secret(name, source)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count or 'no'} {noun}{'s' * (count > 1)}"
+
+
+def _secret(name: str, source: SecretSource) -> Finding:
+    """A remark at most: the egress proxy may run where this command does not."""
+    if source.env is not None:
+        there = source.env in os.environ
+        how = f"from the variable {source.env}" if there else f"the variable {source.env} is not set"
+    else:
+        there = os.access(str(source.file), os.R_OK)
+        how = f"from the file {source.file}" if there else f"the file {source.file} cannot be read"
+    return Finding(good=there, needed=False, text=f"secret {name}: {how}")
 
 
 def _engines(config: str | None) -> Iterator[Finding]:
@@ -113,7 +145,7 @@ def _engines(config: str | None) -> Iterator[Finding]:
     except (DocumentError, StateError):
         accepted = ()  # told by the check of the configuration
     for state in judge(found_versions(), accepted):
-        yield Finding(state.decision.allowed, True, f"engine: {state.decision.reason}")  # noqa: FBT003
+        yield Finding(good=state.decision.allowed, needed=True, text=f"engine: {state.decision.reason}")
 
 
 def _walls() -> Iterator[Finding]:
@@ -121,8 +153,8 @@ def _walls() -> Iterator[Finding]:
     try:
         report = probe_walls()
     except OSError as error:
-        yield Finding(False, False, str(error.strerror))  # noqa: FBT003
+        yield Finding(good=False, needed=False, text=str(error.strerror))
         return
     missing = missing_walls(report)
     for wall in WALLS:
-        yield Finding(wall not in missing, False, f"wall {wall}: {missing.get(wall, 'stands')}")  # noqa: FBT003
+        yield Finding(good=wall not in missing, needed=False, text=f"wall {wall}: {missing.get(wall, 'stands')}")

@@ -4,7 +4,7 @@ import argparse
 from importlib.metadata import version
 from typing import Any
 
-from runtime.command.connection import connected, find_place
+from runtime.command.connection import add_options, connected, find_place
 from runtime.command.exits import Exit
 from runtime.portal.mcp_server import portal_server, serve_stdio
 from runtime.service.client_face import ClientFace
@@ -16,8 +16,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--profile", default="standard", help="for requests that name none; default: standard")
     parser.add_argument("--environment", choices=["dev", "stage", "prod"], default="dev")
     parser.add_argument("--owner", default="mcp", help="who answers for what the client does")
-    parser.add_argument("--config", help="lockgate.yaml to use")
-    parser.add_argument("--server", help="host:port of a running service")
+    add_options(parser)
     parser.set_defaults(main=_mcp)
 
 

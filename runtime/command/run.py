@@ -9,7 +9,7 @@ from typing import Any
 from google.protobuf import json_format
 
 from runtime.client import Client, execute_request, local_context
-from runtime.command.connection import connected, find_place
+from runtime.command.connection import add_options, connected, find_place
 from runtime.command.exits import Exit, exit_of
 from runtime.rpc import runtime_pb2 as pb
 
@@ -28,9 +28,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--environment", choices=["dev", "stage", "prod"], default="dev")
     parser.add_argument("--reason", default="", help="why it runs, for the record")
     parser.add_argument("--json", action="store_true", help="print the whole reply as proto JSON")
-    parser.add_argument("--config", help="lockgate.yaml to use")
-    parser.add_argument("--server", help="host:port of a running service")
-    parser.add_argument("--embedded", action="store_true", help="start a cell of its own even if a service runs")
+    add_options(parser, embedded=True)
     parser.set_defaults(main=run)
 
 
@@ -38,7 +36,7 @@ async def run(arguments: argparse.Namespace) -> int:
     """Run it; the exit status tells how it ended."""
     try:
         request = _request(arguments)
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         print(f"lockgate: {error}", file=sys.stderr)
         return Exit.USAGE
     place = find_place(config=arguments.config, server=arguments.server, embedded=arguments.embedded)
@@ -69,7 +67,20 @@ def _request(arguments: argparse.Namespace) -> pb.ExecuteRequest:
 
 
 def _read_program(name: str) -> str:
-    data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    if name == "-":
+        return _text(sys.stdin.buffer.read(), "standard input")
+    return _read_file(name)
+
+
+def _read_file(name: str) -> str:
+    """Raises ValueError that names the file."""
+    try:
+        return _text(Path(name).read_bytes(), name)
+    except OSError as error:
+        raise ValueError(f"cannot read {name}: {error.strerror}") from None
+
+
+def _text(data: bytes, name: str) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError as error:
@@ -81,13 +92,15 @@ def _by_ending(name: str) -> Any:
 
 
 def _read_inputs(text: str) -> str:
+    name = "--inputs"
     if text.startswith("@"):
-        text = Path(text[1:]).read_text()
+        name = text[1:]
+        text = _read_file(name)
     if text:
         try:
             json.loads(text)
         except ValueError as error:
-            raise ValueError(f"--inputs is not JSON: {error}") from None
+            raise ValueError(f"{name} is not JSON: {error}") from None
     return text
 
 

@@ -24,7 +24,7 @@ async def needed_images(
     Raises RuntimeError or FileNotFoundError that says what to do about an image that is not there.
     """
     store = declared or ImageStore()
-    if problems := [problem for profile in profiles for problem in _problems(profile, store)]:
+    if problems := [problem for profile in profiles for problem in image_problems(profile, store)]:
         raise RuntimeError("\n".join(problems))
     return [
         await compiled_image(f"{name}{FUEL_SUFFIX}" if fuel else name, wasm_path(name), cache, fuel=fuel)
@@ -40,7 +40,7 @@ def _wanted(profiles: Collection[Profile]) -> list[tuple[str, bool]]:
     return list(dict.fromkeys([*guests, *named]))
 
 
-def _problems(profile: Profile, declared: ImageStore) -> Iterator[str]:
+def image_problems(profile: Profile, declared: ImageStore) -> Iterator[str]:
     """Why the profile's programs could not run on its image."""
     if profile.image in NAMES:
         return

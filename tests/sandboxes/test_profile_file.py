@@ -56,12 +56,12 @@ def test_two_profiles_of_one_name_are_refused(tmp_path: Path) -> None:
     first, second = write(tmp_path, "a.yaml", "mine"), write(tmp_path, "b.yaml", "mine")
     with pytest.raises(ProfileError) as caught:
         load_profiles([tmp_path])
-    assert str(caught.value) == f'{second}:1:7: name: profile "mine" is already defined in {first}'
+    assert str(caught.value) == f'{second}:1:7: name: profile "mine" is already declared in {first}'
 
 
 def test_a_profile_cannot_take_the_place_of_a_shipped_one(tmp_path: Path) -> None:
     write(tmp_path, "untrusted.yaml", "untrusted")
-    with pytest.raises(ProfileError, match='profile "untrusted" is already defined in'):
+    with pytest.raises(ProfileError, match='profile "untrusted" is already declared in'):
         load_profiles([tmp_path])
 
 

@@ -103,7 +103,7 @@ def profile(**fields) -> Profile:
 
 
 def test_a_name_that_no_image_has():
-    (problem,) = needed_images._problems(profile(image="data-basic"), load_images())
+    (problem,) = needed_images.image_problems(profile(image="data-basic"), load_images())
     assert problem.startswith('profile "p": there is no image "data-basic"; did you mean "data-basics"?')
 
 
@@ -121,7 +121,7 @@ def record(tmp_path, monkeypatch):
 
 
 def problems(**fields) -> list[str]:
-    return list(needed_images._problems(profile(image="data-basics", **fields), load_images()))
+    return list(needed_images.image_problems(profile(image="data-basics", **fields), load_images()))
 
 
 def test_an_image_older_than_its_declaration(record):
