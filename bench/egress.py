@@ -28,7 +28,7 @@ from bench.result import Chart, Round
 from bench.run import counted, finish, options, parse
 from sandboxes.budgets import SERVICE_TERMS
 from sandboxes.egress_rule import EgressRule
-from sandboxes.injection import Injection
+from sandboxes.injection import BearerInjection
 from sandboxes.rule_set import RuleSet
 from sandboxes.token import SERVICE, TokenClaims, sign_token
 
@@ -214,7 +214,7 @@ def start_proxy(state: Path, authority: str, origin_port: int) -> Bench:
         networks=("127.0.0.0/8",),
     )
     plain = RuleSet(rules=(base,))
-    injecting = base.model_copy(update={"inject": Injection(secret="token", as_="bearer")})
+    injecting = base.model_copy(update={"inject": BearerInjection(secret="token")})
     credentialed = RuleSet(rules=(injecting,))
     settings = {
         "token_key": base64.b64encode(key).decode(),

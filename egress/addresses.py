@@ -2,7 +2,7 @@
 
 import ipaddress
 import socket
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from sandboxes.address import Address, IPNetwork, special_kind
@@ -13,6 +13,11 @@ class Allowance:
     """What a rule lets its requests connect to beyond the public network."""
 
     networks: tuple[IPNetwork, ...] = ()
+
+
+def allowance_of(networks: Iterable[str]) -> Allowance:
+    """The allowance of networks in CIDR form."""
+    return Allowance(tuple(ipaddress.ip_network(text) for text in networks))
 
 
 def refuse_address(text: str, port: int, allowance: Allowance, own_ports: Collection[int]) -> str | None:

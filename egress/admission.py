@@ -2,25 +2,35 @@
 
 import base64
 import binascii
-import ipaddress
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from sandboxes.authority import Authority, parse_authority
 from sandboxes.budgets import Terms
 from sandboxes.egress_decision import Decision, RequestFacts, decide, decide_tunnel
+from sandboxes.egress_rule import EgressRule
 from sandboxes.generation import Generation
 from sandboxes.hostname import is_address
 from sandboxes.rule_set import RuleSet
 from sandboxes.token import TokenClaims, TokenRefused, verify_token
 
-from .addresses import Allowance, refuse_address
+from .addresses import Allowance, allowance_of, refuse_address
+from .client_certificate import ClientCertificate
+from .credentials import (
+    Credentialed,
+    add_credential,
+    not_replaced,
+    placeholders,
+    plainly,
+    refuse_in_body,
+    refuse_placeholder,
+)
 from .generations import Generations
-from .injection import Credentialed, Headers, inject
 from .outgoing import HELD_BODY, BodyStep, Outgoing
 from .request import CanonicalRequest, Denial
 from .revocations import Revocations
-from .secrets import Missing, SecretStore
+from .secrets import SecretStore, Unready
 
 _PROXY_AUTHENTICATION = 407
 # They belong to one connection (RFC 9110 section 7.6.1), or to the proxy alone.
@@ -45,10 +55,13 @@ class Admission:
     """An allowed request as it will be sent: headers without Host, query, and what must not come back."""
 
     decision: Decision
-    headers: Headers
-    query: str | None
+    headers: list[tuple[bytes, bytes]] = field(repr=False)  # from here on fields may hold a secret's value
+    query: str | None = field(repr=False)
+    path: str | None = field(default=None, repr=False)  # None: as it was asked for
     credential: str | None = None
-    needles: tuple[tuple[str, bytes], ...] = ()
+    needles: tuple[tuple[str, bytes], ...] = field(default=(), repr=False)
+    certificate: ClientCertificate | None = None
+    watched: frozenset[str] = frozenset()  # placeholders that its body may not hold
     # With steps the request is held until its body is whole, and they run on it in order before it leaves.
     steps: tuple[BodyStep, ...] = ()
     body_limit: int = HELD_BODY
@@ -59,7 +72,7 @@ class Admission:
             method=request.method,
             scheme=request.scheme,
             authority=request.authority,
-            path=request.target.path,
+            path=request.target.path if self.path is None else self.path,
             query=self.query,
             headers=tuple(self.headers),
             body=body,
@@ -74,6 +87,7 @@ class Admitter:
         self._generations = Generations(generation)
         self._allowances: dict[tuple[str, ...], Allowance] = {}
         self._secrets = secrets
+        self._placeholders = placeholders(self._generations.rule_sets())
         self._own_ports = own_ports
         self.revocations = Revocations()
 
@@ -85,11 +99,13 @@ class Admitter:
     def add_rule_sets(self, rule_sets: Mapping[str, RuleSet]) -> None:
         """Learn further rule sets, owned by nobody."""
         self._generations.add(dict(rule_sets))
+        self._placeholders = placeholders(self._generations.rule_sets())
 
     def load(self, following: Generation, now: float) -> None:
         """Decide by a new generation from now on. Raises ValueError if it is not newer."""
         self._generations.load(following, now)
         self._allowances.clear()
+        self._placeholders = placeholders(self._generations.rule_sets())
 
     def identify(self, token: str | Denial, now: float) -> TokenClaims | Denial:
         """Who a token speaks for, if it still does."""
@@ -136,8 +152,8 @@ class Admitter:
 
     def admit(
         self, claims: TokenClaims, request: CanonicalRequest, headers: Iterable[tuple[bytes, bytes]]
-    ) -> Admission | Denial:
-        """The request with its credential, or why it does not leave."""
+    ) -> Admission | Denial | Unready:
+        """The request with its credential, why it does not leave, or what to wait for before asking again."""
         decision = decide(self._generations.rules(claims), _facts(request))
         if not decision.allowed or decision.rule is None:
             return self._denial(decision, claims)
@@ -145,9 +161,8 @@ class Admitter:
         if unreachable:
             return Denial(code="address", reason=unreachable, rule=decision.rule.name)
         kept = [(name, value) for name, value in headers if not _stays_here(name)]
-        if decision.rule.inject is None:
-            return Admission(decision=decision, headers=kept, query=request.target.query)
-        return self._with_credential(decision, kept, request.target.query)
+        admission = Admission(decision=decision, headers=kept, query=request.target.query)
+        return self._with_credential(admission, admission.outgoing(request), decision.rule)
 
     def allowance(self, decision: Decision) -> Allowance:
         """Where connections of the deciding rule may go."""
@@ -155,7 +170,7 @@ class Admitter:
             return Allowance()
         networks = decision.rule.networks
         if networks not in self._allowances:
-            self._allowances[networks] = _allowance(networks)
+            self._allowances[networks] = allowance_of(networks)
         return self._allowances[networks]
 
     def _denial(self, decision: Decision, claims: TokenClaims) -> Denial:
@@ -165,31 +180,51 @@ class Admitter:
         reason = f"{denial.reason}; rules this execution began with were withdrawn by a reload, so start it again"
         return replace(denial, reason=reason)
 
-    def _with_credential(self, decision: Decision, headers: Headers, query: str | None) -> Admission | Denial:
-        rule = decision.rule
-        assert rule is not None
-        assert rule.inject is not None
-        secret = self._secrets.get(rule.inject.secret)
-        if isinstance(secret, Missing):
-            return Denial(code="secret", reason=secret.reason, rule=rule.name)
-        try:
-            ready: Credentialed = inject(rule.inject, secret, headers, query)
-        except ValueError as error:
-            return Denial(code="secret", reason=str(error), rule=rule.name)
-        # Asked for plain, so that what comes back can be searched.
-        plain = [(name, value) for name, value in ready.headers if name.lower() != b"accept-encoding"]
-        return Admission(
-            decision=decision,
-            headers=[*plain, (b"accept-encoding", b"identity")],
-            query=ready.query,
-            credential=rule.inject.redacted(),
+    def _with_credential(
+        self, admission: Admission, outgoing: Outgoing, rule: EgressRule
+    ) -> Admission | Denial | Unready:
+        elsewhere = not_replaced(rule.inject, self._placeholders)
+        refused = refuse_placeholder(elsewhere.head, outgoing, rule.name)
+        if refused is not None:
+            return refused
+        admission = _watching(admission, elsewhere.body, rule.name)
+        if rule.inject is None:
+            return admission
+        ready = add_credential(rule.inject, self._secrets, outgoing, rule.name)
+        if not isinstance(ready, Credentialed):
+            return ready
+        sent = plainly(ready.outgoing)
+        return replace(
+            admission,
+            headers=list(sent.headers),
+            path=sent.path,
+            query=sent.query,
+            credential=ready.credential,
             needles=ready.needles,
+            certificate=ready.certificate,
+            steps=_with_step(admission, ready.step, rule.name),
         )
 
     def _refuse_literal(self, decision: Decision, authority: Authority) -> str | None:
         if not is_address(authority.host):
             return None
         return refuse_address(authority.host, authority.port, self.allowance(decision), self._own_ports)
+
+
+def _with_step(admission: Admission, step: BodyStep | None, rule: str) -> tuple[BodyStep, ...]:
+    """The credential goes on last, after whoever reads the body that the program sent."""
+    if step is None:
+        return admission.steps
+    watch = (partial(refuse_in_body, admission.watched, rule),) if admission.watched and not admission.steps else ()
+    return (*admission.steps, *watch, step)
+
+
+def _watching(admission: Admission, words: frozenset[str], rule: str) -> Admission:
+    """With a watch for placeholders in the body: as it streams, or as a step where it is held."""
+    if not words:
+        return admission
+    step = partial(refuse_in_body, words, rule)
+    return replace(admission, watched=words, steps=(*admission.steps, step) if admission.steps else ())
 
 
 def bearer(headers: Iterable[tuple[bytes, bytes]]) -> str | Denial:
@@ -241,7 +276,3 @@ def _facts(request: CanonicalRequest) -> RequestFacts:
 def _denial(decision: Decision) -> Denial:
     rule = decision.rule.name if decision.rule else None
     return Denial(code=decision.code, reason=decision.reason, rule=rule, hint=decision.hint)
-
-
-def _allowance(networks: tuple[str, ...]) -> Allowance:
-    return Allowance(tuple(ipaddress.ip_network(text) for text in networks))

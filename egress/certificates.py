@@ -5,8 +5,12 @@ import ssl
 from pathlib import Path
 
 import certifi
+from mitmproxy import tls
 from mitmproxy.addons.tlsconfig import TlsConfig
 from mitmproxy.certs import CertStore
+
+from .client_certificate import context_with
+from .dialer import Destination
 
 _NAME = "lockgate"
 _KEY_BITS = 2048
@@ -18,9 +22,18 @@ class Certificates(TlsConfig):
     name = "tlsconfig"
     request = None  # type: ignore[assignment]
 
-    def __init__(self, store: CertStore) -> None:
+    def __init__(self, store: CertStore, trusted: str) -> None:
         super().__init__()
         self.certstore = store
+        self._trusted = trusted
+
+    def tls_start_server(self, tls_start: tls.TlsData) -> None:
+        """TLS to an upstream: verified by mitmproxy's settings, with the client certificate that the rule names."""
+        super().tls_start_server(tls_start)
+        destination = getattr(tls_start.conn, "address", None)
+        if isinstance(destination, Destination) and destination.certificate is not None:
+            assert tls_start.ssl_conn is not None  # made by the line above, which raises if it cannot
+            tls_start.ssl_conn.set_context(context_with(destination.certificate, self._trusted))
 
     def configure(self, _updated: object) -> None:
         """The store is given; nothing is configured by options."""

@@ -9,31 +9,38 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .addresses import Allowance, refuse_address
+from .client_certificate import ClientCertificate
 
 CONNECT_TIMEOUT_S = 10.0
 REFUSED = "address refused: "
 
 
 class Destination(tuple[str, int]):  # noqa: SLOT001 - a tuple subclass cannot have slots with a value in them
-    """A decided `(host, port)`. Compares with its allowance, so that no connection serves rules that differ in it."""
+    """A decided `(host, port)`. Connections do not serve rules that differ in allowance or client certificate."""
 
     allowance: Allowance
+    certificate: ClientCertificate | None
 
     @classmethod
-    def of(cls, host: str, port: int, allowance: Allowance) -> "Destination":
+    def of(
+        cls, host: str, port: int, allowance: Allowance, certificate: ClientCertificate | None = None
+    ) -> "Destination":
         """The destination of a request that a rule with this allowance let pass."""
         made = cls((host, port))
         made.allowance = allowance
+        made.certificate = certificate
         return made
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Destination) and tuple(self) == tuple(other) and self.allowance == other.allowance
+        if not isinstance(other, Destination) or tuple(self) != tuple(other):
+            return False
+        return self.allowance == other.allowance and self.certificate == other.certificate
 
     def __ne__(self, other: object) -> bool:
         return not self == other
 
     def __hash__(self) -> int:
-        return hash((*self, self.allowance))
+        return hash((*self, self.allowance, self.certificate))
 
 
 @dataclass(frozen=True, slots=True)

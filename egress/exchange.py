@@ -9,9 +9,11 @@ from sandboxes.token import TokenClaims
 
 from .account import Exhausted
 from .answers import Answer, refusal, upstream_fault
+from .credentials import misplaced
 from .dialer import Destination
 from .held import Held
 from .ledger import Lease
+from .placeholder_watch import PlaceholderWatch
 from .redaction import Redactor, StreamRedactor
 from .request import Denial
 
@@ -37,6 +39,7 @@ class Exchange:
     destination: Destination | None = None
     held: Held | None = None
     lease: Lease | None = None
+    watch: PlaceholderWatch | None = None
     last: bool = False  # the client wants its connection closed afterwards
     redactor: Redactor | None = None
     body_redactor: StreamRedactor | None = None
@@ -80,7 +83,12 @@ class Exchange:
         self.bytes_out += len(data)
         if self.answer is not None or (self.lease and self.exhausted(self.lease.sends(len(data)))):
             return []
-        return data or []
+        if self.watch is None:
+            return data or []
+        passed = self.watch.feed(data)
+        if self.watch.found:
+            self.break_off(misplaced("the body", self.rule or ""))
+        return passed or []
 
     def receiving(self, data: bytes) -> bytes | list[bytes]:
         """Count a piece of the response's body and take secrets out of it; `b""` is its end."""
@@ -96,17 +104,20 @@ class Exchange:
         return clean or []
 
     def exhausted(self, spent: Exhausted | None) -> bool:
-        """Note that a budget ran out; the answer tells so, if its head has not left yet."""
+        """Note that a budget ran out, if one did."""
         if spent is None:
             return False
-        denial = spent.denial(self.rule)
+        self.break_off(spent.denial(self.rule))
+        return True
+
+    def break_off(self, denial: Denial) -> None:
+        """End a request under way; the answer tells why, if its head has not left yet."""
         self.cut, self.code, self.reason, self.hint = True, denial.code, denial.reason, denial.hint
         self.status = self.status or denial.status
         self.answer = refusal(
             status=denial.status, code=denial.code, reason=denial.reason, rule=self.rule, host=self.host,
             hint=denial.hint,
         )  # fmt: skip
-        return True
 
     def _within_budget(self, data: bytes) -> bytes:
         """What of a piece of the answer the budget has left."""

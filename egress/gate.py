@@ -27,8 +27,10 @@ from .held import Held, HeldMemory
 from .layers import EXCHANGE, RAW_TARGET, closed, exchange_of, limits, response_of
 from .ledger import Ledger
 from .outgoing import Outgoing
+from .placeholder_watch import PlaceholderWatch
 from .redaction import Redactor, StreamRedactor
 from .request import CanonicalRequest, Denial, RawRequest, read_request
+from .secrets import Unready
 
 _NO_BODY = frozenset({204, 304})
 
@@ -126,11 +128,17 @@ class Gate:
 
     # Requests
 
-    def requestheaders(self, flow: http.HTTPFlow) -> None:
+    async def requestheaders(self, flow: http.HTTPFlow) -> None:
         """Decide, and put the request into the form it leaves in. Its body streams behind, or is held for steps."""
         self._unused.discard(flow.client_conn.id)
         exchange = self._begin(flow)
         admitted = self._admit(flow, exchange)
+        if isinstance(admitted, Unready):
+            await admitted.wait()
+            # All of it anew, unless the client has gone: meanwhile token and rules may have ended.
+            admitted = closed() if exchange.recorded else self._admit(flow, exchange)
+        if isinstance(admitted, Unready):
+            admitted = Denial(code="secret", reason=f'secret "{admitted.name}" is not ready; try again')
         if isinstance(admitted, Denial):
             answer = exchange.deny(admitted)
             flow.response = None if flow.error else response_of(answer)
@@ -295,7 +303,7 @@ class Gate:
             self._expiry.watch(claims.expires)
         return claims
 
-    def _admit(self, flow: http.HTTPFlow, exchange: Exchange) -> Admission | Denial:
+    def _admit(self, flow: http.HTTPFlow, exchange: Exchange) -> Admission | Denial | Unready:
         if flow.error:
             return Denial(code="malformed", reason="the request is not valid HTTP", status=400)
         client = flow.client_conn
@@ -316,7 +324,7 @@ class Gate:
         if spent := self._enter(exchange, claims, request, _length(flow.request.headers)):
             return spent
         admission = self._admitter.admit(claims, request, asked)
-        if isinstance(admission, Denial):
+        if isinstance(admission, Denial | Unready):
             return admission
         self._apply(flow, exchange, request, admission)
         if not admission.steps:
@@ -330,7 +338,9 @@ class Gate:
         return claims if isinstance(claims, Denial) else held.finish(raw)
 
     def _enter(self, exchange: Exchange, claims: TokenClaims, request: CanonicalRequest, size: int) -> Denial | None:
-        """Count the request, or tell which budget it would overdraw."""
+        """Count the request once, or tell which budget it would overdraw."""
+        if exchange.lease is not None:
+            return None
         query = f"?{request.target.query}" if request.target.query is not None else ""
         host = request.authority.header(request.scheme)
         asked = (request.method, f"{request.scheme}://{host}{request.target.path}{query}")
@@ -351,7 +361,9 @@ class Gate:
         rewrite(flow.request, admission.outgoing(request))
         allowance = self._admitter.allowance(admission.decision)
         exchange.last = not flow.request.is_http2 and connection_close(flow.request.http_version, asked)
-        exchange.destination = Destination.of(request.authority.host, request.authority.port, allowance)
+        host, port = request.authority.host, request.authority.port
+        exchange.destination = Destination.of(host, port, allowance, admission.certificate)
+        exchange.watch = PlaceholderWatch(admission.watched) if admission.watched else None
 
 
 def rewrite(sent: http.Request, outgoing: Outgoing) -> None:

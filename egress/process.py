@@ -55,6 +55,7 @@ async def _serve(settings: EgressSettings) -> int:
     _end_on_signals(proxy)
     starter = _Starter(proxy)
     proxy.addons.add(starter)
+    await proxy.secrets.load()
     await proxy.run()
     return starter.status
 

@@ -18,7 +18,7 @@ from .event_file import EventFile
 from .events import EventLog
 from .gate import Gate
 from .metrics import Metrics
-from .secrets import SecretStore
+from .secrets import SecretStore, TokenClient
 
 _log = logging.getLogger(__name__)
 _IDLE_TIMEOUT_S = 600
@@ -32,16 +32,18 @@ class Proxy:
         state = Path(settings.state_dir)
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
         store, self.ca_file = load_authority(state)
-        self.secrets = SecretStore(settings.secrets)
         self.log = _event_log(settings)
         self._own_ports = set(settings.own_ports)
+        trusted = trust_file(state, settings.extra_ca_file)
+        client = TokenClient(trust=trusted, own_ports=self._own_ports, hosts=settings.hosts)
+        self.secrets = SecretStore(settings.secrets, stores=settings.secret_stores, client=client)
         self.admitter = Admitter(
             key=settings.key(), generation=_generation(settings), secrets=self.secrets, own_ports=self._own_ports
         )
         self.gate = Gate(admitter=self.admitter, log=self.log, own_ports=self._own_ports, hosts=dict(settings.hosts))
-        self.master = GateMaster(_options(settings, trust_file(state, settings.extra_ca_file)))
+        self.master = GateMaster(_options(settings, trusted))
         self._server = Proxyserver()
-        self.master.addons.add(self._server, layers.NextLayer(), self.gate, Certificates(store))
+        self.master.addons.add(self._server, layers.NextLayer(), self.gate, Certificates(store, trusted))
         self.master.addons.on_fault = self.gate.fault
         self.gate.on_stale = self.addons.abort
         self.master.options.update(connection_strategy="lazy", validate_inbound_headers=True)

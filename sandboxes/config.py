@@ -9,12 +9,14 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from sandboxes.document import Document, read_document
-from sandboxes.egress import EventSettings, SecretSource
+from sandboxes.egress import EventSettings
 from sandboxes.hostname import canonical_host, is_address
-from sandboxes.injection import SecretName
 from sandboxes.limits import Size
 from sandboxes.problem import DocumentError, Problem
 from sandboxes.profile import Profile
+from sandboxes.secret_name import SecretName
+from sandboxes.secret_source import SecretSource, dangling
+from sandboxes.secret_store import SecretStoreConfig, StoreName
 from sandboxes.upstream import McpStdioUpstream, OpenApiUpstream, UpstreamConfig, UpstreamName
 from sandboxes.validation import nearest, validate
 
@@ -104,7 +106,10 @@ class Config(_Model):
     )
     portal: Portal = Field(default_factory=Portal, description="What MCP clients are told of the catalog at once.")
     secrets: dict[SecretName, SecretSource] = Field(
-        default_factory=dict, description="Where the egress proxy finds each secret: env or file."
+        default_factory=dict, description="Where the egress proxy finds each secret."
+    )
+    secret_stores: dict[StoreName, SecretStoreConfig] = Field(
+        default_factory=dict, description="Vault, AWS Secrets Manager, 1Password: where secrets with store are kept."
     )
     hosts: dict[HostName, Address] = Field(
         default_factory=dict, description="Private services: host name to address, instead of DNS."
@@ -151,6 +156,8 @@ def _undeclared(config: Config, document: Document) -> Iterator[Problem]:
             keys = ("upstreams", name, "auth", "secret")
             message = _no_secret(upstream.auth.secret, config)
             yield document.problem(".".join(keys), document.mark(*keys), message)
+    for place, message in dangling(config.secrets, config.secret_stores):
+        yield document.problem(".".join(place), document.mark(*place), message)
 
 
 def _no_secret(secret: str, config: Config) -> str:
@@ -163,7 +170,10 @@ def _resolved(config: Config, directory: Path) -> Config:
             "profiles": tuple(_absolute(directory, path) for path in config.profiles),
             "images": tuple(_absolute(directory, path) for path in config.images),
             "upstreams": {name: _resolved_upstream(upstream, directory) for name, upstream in config.upstreams.items()},
-            "secrets": {name: _resolved_file(source, "file", directory) for name, source in config.secrets.items()},
+            "secrets": {name: _resolved_secret(source, directory) for name, source in config.secrets.items()},
+            "secret_stores": {
+                name: _resolved_file(store, "ca_file", directory) for name, store in config.secret_stores.items()
+            },
             "extra_ca_file": config.extra_ca_file and _absolute(directory, config.extra_ca_file),
         }
     )
@@ -175,6 +185,10 @@ def _resolved_upstream[U: BaseModel](upstream: U, directory: Path) -> U:
     if isinstance(upstream, OpenApiUpstream) and not upstream.document.startswith(("http://", "https://")):
         return _resolved_file(upstream, "document", directory)
     return upstream
+
+
+def _resolved_secret(source: SecretSource, directory: Path) -> SecretSource:
+    return _resolved_file(_resolved_file(source, "file", directory), "directory", directory)
 
 
 def _resolved_file[M: BaseModel](model: M, name: str, directory: Path) -> M:

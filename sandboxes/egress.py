@@ -1,4 +1,4 @@
-"""The settings of the egress proxy, and where the values of secrets are found."""
+"""The settings of the egress proxy."""
 
 import base64
 import binascii
@@ -10,22 +10,11 @@ from pydantic import Field, model_validator
 from .budgets import Terms
 from .egress_rule import Port
 from .hostname import canonical_host, is_address
-from .injection import SecretName
 from .model import FrozenModel
 from .rule_set import RuleSet
-
-
-class SecretSource(FrozenModel):
-    """Where a secret's value is found: an environment variable of the egress proxy, or a file only it need read."""
-
-    env: str | None = Field(None, min_length=1)
-    file: str | None = Field(None, min_length=1)
-
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        if (self.env is None) == (self.file is None):
-            raise ValueError("a secret comes from exactly one place: write env: VARIABLE or file: PATH")
-        return self
+from .secret_name import SecretName
+from .secret_source import SecretSource, dangling
+from .secret_store import SecretStoreConfig, StoreName
 
 
 class EventSettings(FrozenModel):
@@ -55,6 +44,7 @@ class EgressSettings(FrozenModel):
     owners: dict[str, str] = Field(default_factory=dict, description="Whose each rule set is, to its digest.")
     terms: dict[str, Terms] = Field(default_factory=dict, description="By the digest of a profile; a token names one.")
     secrets: dict[SecretName, SecretSource] = Field(default_factory=dict)
+    secret_stores: dict[StoreName, SecretStoreConfig] = Field(default_factory=dict)
     own_ports: tuple[Port, ...] = Field(
         (), description="Ports of this service on this machine: refused whatever a rule says."
     )
@@ -75,6 +65,8 @@ class EgressSettings(FrozenModel):
             ipaddress.ip_address(address)
         if len(self.key()) < 32:  # noqa: PLR2004 - the output size of SHA-256
             raise ValueError("token_key is shorter than 32 bytes")
+        for keys, fault in dangling(self.secrets, self.secret_stores):
+            raise ValueError(f"{'.'.join(keys)}: {fault}")
         return self
 
     def key(self) -> bytes:

@@ -53,6 +53,8 @@ class EgressRule(FrozenModel):
                 f'rule "{self.name}" would send {self.inject.secret} in clear text; write schemes: [https], '
                 "or name the private networks it goes to in networks"
             )
+        if self.inject is not None and self.inject.as_ == "mtls" and "http" in self.schemes:
+            raise ValueError(f'rule "{self.name}": a client certificate needs TLS; write schemes: [https]')
         return self
 
     def allows_port(self, scheme: str, port: int) -> bool:

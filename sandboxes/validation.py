@@ -105,8 +105,9 @@ def _no_tag(details: ErrorDetails, _: Place) -> str:
 
 def _wrong_tag(details: ErrorDetails, _: Place) -> str:
     context = details["ctx"]
-    name = context["discriminator"].strip("'")
-    return f"{name} must be one of {context['expected_tags']}, not {quote(context['tag'])}"
+    name = context["discriminator"].rpartition(" | ")[2].strip("'")  # a field's own name stands before its alias
+    hint = nearest(context["tag"], re.findall(r"'([^']*)'", context["expected_tags"]))
+    return f"{name} must be one of {context['expected_tags']}, not {quote(context['tag'])}{hint}"
 
 
 def _unknown_key(details: ErrorDetails, place: Place) -> str:

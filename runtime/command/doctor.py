@@ -15,10 +15,10 @@ from runtime.isolate.shipped import NAMES, TYPE_ERASER, wasm_path
 from runtime.isolate.versions import found_versions, judge
 from runtime.service.needed_images import image_problems
 from runtime.worker.wall_probe import probe_walls
-from sandboxes.egress import SecretSource
 from sandboxes.image_file import load_images
 from sandboxes.problem import DocumentError
 from sandboxes.profile_file import load_profiles
+from sandboxes.secret_source import SecretSource
 from sandboxes.state import StateError
 from sandboxes.walls import WALLS, missing_walls
 
@@ -133,9 +133,15 @@ def _secret(name: str, source: SecretSource) -> Finding:
     if source.env is not None:
         there = source.env in os.environ
         how = f"from the variable {source.env}" if there else f"the variable {source.env} is not set"
+    elif source.local:
+        file = str(source.file or Path(str(source.directory)) / str(source.key))
+        there = os.access(file, os.R_OK)
+        how = f"from the file {file}" if there else f"the file {file} cannot be read"
     else:
-        there = os.access(str(source.file), os.R_OK)
-        how = f"from the file {source.file}" if there else f"the file {source.file} cannot be read"
+        there, how = (
+            True,
+            f"from the store {source.store}" if source.store else "fetched by the egress proxy when needed",
+        )
     return Finding(good=there, needed=False, text=f"secret {name}: {how}")
 
 

@@ -116,6 +116,7 @@ class Cell:
             owners=generation.owners,
             terms=generation.terms,
             secrets=self.config.secrets,
+            secret_stores=self.config.secret_stores,
             own_ports=tuple(own),
             hosts=self.config.hosts,
             extra_ca_file=self.config.extra_ca_file,

@@ -106,8 +106,15 @@ def _read(file, number: int) -> Received | None:
     return request
 
 
+def _line(file) -> bytes:
+    line = file.readline().strip()
+    if not line:
+        raise ConnectionError("broken off in a body")
+    return line
+
+
 def _chunks(file) -> Iterator[bytes]:
-    while size := int(file.readline().strip().partition(b";")[0], 16):
+    while size := int(_line(file).partition(b";")[0], 16):
         yield file.read(size)
         file.readline()
     while file.readline().strip():

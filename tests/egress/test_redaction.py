@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from egress.redaction import Redactor, StreamRedactor
 from egress.secrets import Missing, Secret, SecretStore
-from sandboxes.egress import SecretSource
+from sandboxes.secret_source import SecretSource
 
 VALUE = b"super-secret-value"
 
@@ -68,8 +68,6 @@ def test_every_occurrence_is_counted() -> None:
     ("value", "reason"),
     [
         (b"", "is empty"),
-        (b"a\r\nb", "control character"),
-        (b"a\x00b", "control character"),
         (b"x" * 70_000, "longer than"),
     ],
 )
@@ -100,5 +98,5 @@ def test_environment_and_unknown_secrets() -> None:
     assert "not configured" in store.get("u").reason
     assert store.warnings() == [
         'secret "s" is shorter than 8 bytes and is easily guessed',
-        'secret "t" has no value: its source is missing or cannot be read',
+        'secret "t" has no value: the variable T is not set',
     ]

@@ -3,14 +3,16 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from sandboxes.egress import EgressSettings, SecretSource
+from sandboxes.egress import EgressSettings
 from sandboxes.egress_rule import EgressRule
 from sandboxes.hostname import canonical_host, is_address
 from sandboxes.injection import Injection
 from sandboxes.rule_set import RuleSet, rules_for_base_url
+from sandboxes.secret_source import SecretSource
 
+INJECTION = TypeAdapter(Injection)
 RULE = {"name": "r", "hosts": ["api.example.com"], "paths": ["/**"]}
 
 
@@ -70,9 +72,11 @@ def test_what_a_guess_would_widen_must_be_written(missing: str) -> None:
             "write schemes: [https]",
             id="secret in clear",
         ),
-        pytest.param({"inject": {"secret": "s", "as": "header"}}, "needs name, the header", id="header without name"),
-        pytest.param({"inject": {"secret": "s", "as": "query"}}, "needs name, the query parameter", id="query without"),
-        pytest.param({"inject": {"secret": "s", "as": "bearer", "name": "X"}}, "leave name out", id="bearer with name"),
+        pytest.param({"inject": {"secret": "s", "as": "header"}}, "inject.header.name", id="header without name"),
+        pytest.param({"inject": {"secret": "s", "as": "query"}}, "inject.query.name", id="query without"),
+        pytest.param(
+            {"inject": {"secret": "s", "as": "bearer", "name": "X"}}, "inject.bearer.name", id="bearer with name"
+        ),
         pytest.param(
             {"inject": {"secret": "s", "as": "header", "name": "Host"}}, "belongs to the connection", id="Host"
         ),
@@ -107,10 +111,10 @@ def test_two_rules_of_one_name_are_refused() -> None:
 
 def test_redacted_credentials() -> None:
     shown = [
-        Injection.model_validate({"secret": "s", "as": "bearer"}).redacted(),
-        Injection.model_validate({"secret": "s", "as": "basic"}).redacted(),
-        Injection.model_validate({"secret": "s", "as": "header", "name": "X-Key"}).redacted(),
-        Injection.model_validate({"secret": "s", "as": "query", "name": "key"}).redacted(),
+        INJECTION.validate_python({"secret": "s", "as": "bearer"}).redacted(),
+        INJECTION.validate_python({"secret": "s", "as": "basic"}).redacted(),
+        INJECTION.validate_python({"secret": "s", "as": "header", "name": "X-Key"}).redacted(),
+        INJECTION.validate_python({"secret": "s", "as": "query", "name": "key"}).redacted(),
     ]
     assert shown == [
         "s -> authorization: Bearer ***",
