@@ -132,6 +132,18 @@ def call_component(function: component.Func, store: wasmtime.Store, argument: st
     return result
 
 
+def call_count(function: component.Func, store: wasmtime.Store) -> int:
+    """Call a component's `func() -> u32` without the library's conversions. Raises GuestStopped."""
+    result = bindings.wasmtime_component_val_t()
+    context = store._context()
+    function_pointer = ctypes.byref(function._func)
+    if error := ffi.wasmtime_component_func_call(function_pointer, context, None, 0, ctypes.byref(result), 1):
+        raise GuestStopped(stack_overflow=_error_is_stack_overflow(error))
+    if error := ffi.wasmtime_component_func_post_return(function_pointer, context):
+        ffi.wasmtime_error_delete(error)
+    return int(result.of.u32)
+
+
 def contained(call: Callable[..., Any]) -> Callable[..., Any]:
     """A component's host function that lets nothing out but the library's own error, which traps the guest alone."""
 

@@ -12,6 +12,7 @@ from runtime.isolate.isolate import WARM_FUEL, Current, Isolate, checked_answer,
 from runtime.isolate.native import (
     GuestStopped,
     call_component,
+    call_count,
     contained,
     define_bytes_source,
     unwatch,
@@ -20,6 +21,7 @@ from runtime.isolate.native import (
 from runtime.isolate.outcome import Outcome
 
 _MOST_RANDOM_BYTES = 65_536
+_PAGE_BYTES = 64 << 10
 
 
 class PythonImage:
@@ -42,11 +44,18 @@ class PythonImage:
                 if isinstance(kind := extern.ty, component.ComponentInstanceType):
                     self._define_wasi(root, name, kind)
         self._run_index = guest.get_export_index("run")
+        # Of a module that the build adds and no program reaches; an image built earlier has none.
+        self._pages_index = guest.get_export_index("memory-pages")
 
     def isolate(self) -> Isolate:
         """A fresh instance, not yet bound to an execution."""
         return _PythonIsolate(
-            self.engine, self._linker, self._component, self._run_index, self._current, fuel=self.fuel
+            self.engine,
+            self._linker,
+            self._component,
+            (self._run_index, self._pages_index),
+            self._current,
+            fuel=self.fuel,
         )
 
     def _define_wasi(self, root: component.LinkerInstance, name: str, kind: component.ComponentInstanceType) -> None:
@@ -132,7 +141,7 @@ class _PythonIsolate:
         engine: wasmtime.Engine,
         linker: component.Linker,
         guest: component.Component,
-        run_index: Any,
+        exports: tuple[Any, Any],
         current: Current,
         *,
         fuel: bool,
@@ -144,9 +153,12 @@ class _PythonIsolate:
         if fuel:
             store.set_fuel(WARM_FUEL)
         self._watch = watch_epochs(store, self._tick)
-        run = linker.instantiate(store, guest).get_func(store, run_index)
+        instance = linker.instantiate(store, guest)
+        run_index, pages_index = exports
+        run = instance.get_func(store, run_index)
         assert run is not None
         self._run = run
+        self._pages = None if pages_index is None else instance.get_func(store, pages_index)
 
     def _tick(self) -> bool:
         return self._guest is None or self._guest.tick()
@@ -164,13 +176,23 @@ class _PythonIsolate:
             trapped, overflow = True, stopped.stack_overflow
         if self._fuel:
             guest.fuel_left = self._store.get_fuel()
+        memory = 0 if trapped else self._memory_bytes()
         return settle(
             guest,
             trapped=trapped,
             stack_overflow=overflow,
-            memory_bytes=0,
-            memory_exact=False,
+            memory_bytes=memory,
+            memory_exact=memory > 0,
         )
+
+    def _memory_bytes(self) -> int:
+        """The memory's size, which never shrinks and so is the peak; 0 if it cannot be told."""
+        # The time is over for the program, not for this.
+        self._guest = None
+        try:
+            return 0 if self._pages is None else call_count(self._pages, self._store) * _PAGE_BYTES
+        except GuestStopped:
+            return 0
 
     def _call(self, guest: Guest, program: str, inputs: str) -> str:
         self._guest = self._current.guest = guest

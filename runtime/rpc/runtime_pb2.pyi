@@ -309,7 +309,7 @@ Global___ExecuteRequest: _TypeAlias = ExecuteRequest  # noqa: Y015
 
 @_typing.final
 class Usage(_message.Message):
-    """What an execution used. Peak memory is exact for JavaScript and unknown (0) for Python."""
+    """What an execution used. Peak memory is measured, but not known (0) of a Python program that was stopped within."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -330,9 +330,9 @@ class Usage(_message.Message):
     wall_us: _builtins.int
     """Time from its start in the worker to its end, microseconds."""
     peak_memory_bytes: _builtins.int
-    """Peak linear memory, bytes; 0 if not known."""
+    """Peak linear memory, its interpreter's included, bytes; 0 if not known."""
     peak_memory_exact: _builtins.bool
-    """Whether peak_memory_bytes is measured rather than reported by the guest."""
+    """Whether peak_memory_bytes was measured, out of the program's reach."""
     host_calls: _builtins.int
     """Host calls made."""
     bytes_out: _builtins.int

@@ -25,6 +25,8 @@ import wasmtime
 import zstandard
 from wasmtime import component
 
+from sandboxes.images.wasm_component import with_memory_size
+
 Report = Callable[[str], None]
 
 _HERE = Path(__file__).parent
@@ -58,7 +60,7 @@ def inputs() -> str:
     """Digest (hex SHA-256) of everything the image is made from: sources, this file, tool versions."""
     digest = hashlib.sha256()
     digest.update("\n".join(tools()).encode())
-    for path in [Path(__file__), *sorted(_SOURCES.rglob("*"))]:
+    for path in [Path(__file__), _HERE / "wasm_component.py", *sorted(_SOURCES.rglob("*"))]:
         if path.suffix in {".py", ".wit"} and "__pycache__" not in path.parts:
             digest.update(f"{path.relative_to(_HERE)}\0".encode() + path.read_bytes() + b"\0")
     return digest.hexdigest()
@@ -108,7 +110,7 @@ def snapshot_guest(work: Path, library: Library) -> bytes:
     (work / "guest" / "library.blob").write_bytes(library.blob)
     (work / "guest" / "library.json").write_text(json.dumps(library.index))
     _componentize(_SOURCES / "guest.wit", "guest", "entry", work / "guest", work / "guest.wasm")
-    return (work / "guest.wasm").read_bytes()
+    return with_memory_size((work / "guest.wasm").read_bytes())
 
 
 def write_image(target: Path, image: bytes) -> None:

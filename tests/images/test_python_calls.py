@@ -375,3 +375,11 @@ def test_retry_after_is_there_only_when_the_host_told_it(python: Image, told: di
     code = "try:\n    await codemode.a.b()\nexcept ToolError as e:\n    r = [e.retry_after, 'retry_after' in e.as_dict()]\nr"
     outcome = python.run(code, handler=lambda _: Reply(error={**FAILURE, **told}))
     assert outcome.value == [told.get("retry_after"), there]
+
+
+@pytest.mark.parametrize("message", ["a.b: no such invoice", "no such invoice"])
+def test_an_error_names_its_tool_once(python: Image, message: str) -> None:
+    error = {"code": "upstream_error", "message": message, "status": 404, "retryable": False, "tool": "a.b"}
+    code = "try:\n    await codemode.a.b()\nexcept ToolError as e:\n    r = str(e)\nr"
+    outcome = python.run(code, handler=lambda _: Reply(error=error))
+    assert outcome.value == "a.b: no such invoice (upstream_error, status 404)"

@@ -136,3 +136,24 @@ async def test_a_stream_tells_what_happens_in_order(client: Client, cell: TestCe
     assert not finished.logs
     assert events[4].call_ended.outcome == "ok"
     assert events[4].call_ended.http_status == 200
+
+
+MEMORY = {
+    "javascript": ("const a = new Uint8Array(30 << 20); a.fill(1); a.length", "0"),
+    "python": ("len(bytearray(b'x') * (30 << 20))", "0"),
+}
+
+
+@pytest.mark.parametrize("language", MEMORY)
+async def test_peak_memory_is_measured_in_both_languages(client: Client, language):
+    large, small = [(await run(client, code, language)).usage for code in MEMORY[language]]
+    assert large.peak_memory_exact
+    assert small.peak_memory_exact
+    assert 1 << 20 < small.peak_memory_bytes < large.peak_memory_bytes <= 96 << 20
+    assert large.peak_memory_bytes - small.peak_memory_bytes >= 20 << 20
+
+
+async def test_the_memory_of_a_stopped_python_program_is_not_known_and_not_guessed(client: Client):
+    stopped = await run(client, "while True: pass", "python", limits={"cpu_ms": 20})
+    assert stopped.status == pb.STATUS_LIMIT_CPU
+    assert (stopped.usage.peak_memory_bytes, stopped.usage.peak_memory_exact) == (0, False)

@@ -45,7 +45,10 @@ class ToolError(Exception):
 
     def __str__(self) -> str:
         status = f", status {self.status}" if self.status is not None else ""
-        return f"{self.tool or 'host call'}: {self.message} ({self.code}{status})"
+        tool = self.tool or "host call"
+        # The host often names the tool itself.
+        named = self.message if self.message.startswith(f"{tool}: ") else f"{tool}: {self.message}"
+        return f"{named} ({self.code}{status})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.as_dict())
