@@ -33,7 +33,7 @@ class AwsBackend:
             reason = f"AWS refused: {code if code.isascii() and code.isalnum() else 'an error without a code'}"
         except BotoCoreError as error:
             reason = f"AWS could not be reached or broke off ({type(error).__name__})"
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             reason = f"AWS's answer has not the form of Secrets Manager's ({type(error).__name__})"
         else:
             return _value(answer, field)

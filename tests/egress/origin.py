@@ -47,6 +47,7 @@ class Origin:
         self.handler = handler
         self.received: list[Received] = []
         self.connections = 0
+        self.peers: dict[int, dict] = {}  # what each connection's client certificate says
         self._context = context
         self._open: set[socket.socket] = set()
         self._socket = socket.create_server(("127.0.0.1", 0) if family == socket.AF_INET else ("::1", 0), family=family)
@@ -76,6 +77,7 @@ class Origin:
         with contextlib.suppress(OSError, ConnectionError, StopIteration, ValueError):  # ValueError: a body broken off
             if self._context is not None:
                 connection = self._context.wrap_socket(connection, server_side=True)
+                self.peers[number] = connection.getpeercert() or {}
             self._open.add(connection)
             file = connection.makefile("rb")
             with file:
@@ -121,6 +123,19 @@ def _chunks(file) -> Iterator[bytes]:
         pass
 
 
+_SIGNS = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
+
+
 class TestAuthority:
     """A certificate authority for origins."""
 
@@ -131,7 +146,7 @@ class TestAuthority:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
         self._certificate = self._sign(
-            self._name, self._key.public_key(), x509.BasicConstraints(ca=True, path_length=None)
+            self._name, self._key.public_key(), x509.BasicConstraints(ca=True, path_length=None), _SIGNS
         )
         self.file = directory / "authority.pem"
         self.file.write_bytes(self._certificate.public_bytes(serialization.Encoding.PEM))
@@ -152,6 +167,27 @@ class TestAuthority:
         context.load_cert_chain(pem)
         context.set_alpn_protocols(["http/1.1"])
         return context
+
+    def client(self, name: str, *, chained: bool = False, password: bytes | None = None) -> tuple[str, str]:
+        """A client's certificate chain and key, each PEM. `chained`: signed by an authority between."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        signer = self._between(name) if chained else self
+        chain = [signer._sign(subject, key.public_key())]
+        chain += [signer._certificate] if chained else []
+        pem = b"".join(certificate.public_bytes(serialization.Encoding.PEM) for certificate in chain)
+        hidden = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
+        secret = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, hidden)
+        return pem.decode(), secret.decode()
+
+    def _between(self, name: str) -> "TestAuthority":
+        directory = self._directory / f"below-{name}"
+        directory.mkdir()
+        made = TestAuthority(directory)
+        made._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"between {name}")])
+        constraints = x509.BasicConstraints(ca=True, path_length=0)
+        made._certificate = self._sign(made._name, made._key.public_key(), constraints, _SIGNS)
+        return made
 
     def _sign(self, subject, public_key, *extensions) -> x509.Certificate:
         now = dt.datetime.now(dt.UTC)
