@@ -28,9 +28,11 @@ from .credentials import (
 )
 from .generations import Generations
 from .outgoing import HELD_BODY, BodyStep, Outgoing
+from .redaction import redactor_for
 from .request import CanonicalRequest, Denial
+from .returning import Returning
 from .revocations import Revocations
-from .secrets import SecretStore, Unready
+from .secrets import SHORT, SecretStore, Unready
 
 _PROXY_AUTHENTICATION = 407
 # They belong to one connection (RFC 9110 section 7.6.1), or to the proxy alone.
@@ -163,6 +165,16 @@ class Admitter:
         kept = [(name, value) for name, value in headers if not _stays_here(name)]
         admission = Admission(decision=decision, headers=kept, query=request.target.query)
         return self._with_credential(admission, admission.outgoing(request), decision.rule)
+
+    def returning(self, claims: TokenClaims, admission: Admission) -> Returning:
+        """What becomes of the answer: every secret known here is taken out, whichever request it belongs to.
+
+        Heads are always searched; bodies, where any rule of the set adds a secret.
+        """
+        known = {(secret.name, secret.expose()) for secret in self._secrets.known()}
+        needles = frozenset(needle for needle in known if len(needle[1]) >= SHORT) | frozenset(admission.needles)
+        searched = any(rule.inject is not None for rule in self._generations.rules(claims).rules)
+        return Returning(redactor_for(needles), searched=searched, credentialed=admission.credential is not None)
 
     def allowance(self, decision: Decision) -> Allowance:
         """Where connections of the deciding rule may go."""

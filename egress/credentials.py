@@ -12,6 +12,8 @@ from .outgoing import BodyStep, Outgoing
 from .request import Denial
 from .secrets import Missing, Secret, SecretStore, Unready
 
+_NOT_ASKED = frozenset((b"accept-encoding", b"range", b"if-range"))
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Credentialed:
@@ -98,6 +100,6 @@ def _step(injection: Injection, secret: Secret, rule: str) -> Callable[[Outgoing
 
 
 def plainly(outgoing: Outgoing) -> Outgoing:
-    """Asked for without a content coding, so that what comes back can be searched."""
-    kept = [(name, value) for name, value in outgoing.headers if name.lower() != b"accept-encoding"]
+    """Asked for without a content coding and for the whole: in two halves a secret would be found in neither."""
+    kept = [(name, value) for name, value in outgoing.headers if name.lower() not in _NOT_ASKED]
     return replace(outgoing, headers=(*kept, (b"accept-encoding", b"identity")))

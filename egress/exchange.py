@@ -14,8 +14,8 @@ from .dialer import Destination
 from .held import Held
 from .ledger import Lease
 from .placeholder_watch import PlaceholderWatch
-from .redaction import Redactor, StreamRedactor
 from .request import Denial
+from .returning import Returning, ReturnRefusedError
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
@@ -41,15 +41,13 @@ class Exchange:
     lease: Lease | None = None
     watch: PlaceholderWatch | None = None
     last: bool = False  # the client wants its connection closed afterwards
-    redactor: Redactor | None = None
-    body_redactor: StreamRedactor | None = None
+    returning: Returning = field(default_factory=Returning)
     status: int | None = None
     answer: Answer | None = None
     address: str | None = None
     tls: str | None = None
     bytes_out: int = 0
     bytes_in: int = 0
-    redactions: int = 0
     cut: bool = False  # broken off by the proxy itself, and recorded as such whatever else is noticed
     recorded: bool = False
 
@@ -72,6 +70,7 @@ class Exchange:
 
     def fail(self, error: str, reason: str) -> Answer:
         """Note that the upstream failed an allowed request and give the answer to it."""
+        reason = self.returning.text(reason)
         self.code, self.reason, self.status = error, reason, 502
         self.answer = upstream_fault(
             error=error, reason=reason, rule=self.rule, host=self.host, credential=self.credential
@@ -96,12 +95,11 @@ class Exchange:
         data = self._within_budget(data)
         if self.cut and not data:
             return []
-        if self.body_redactor is None:
-            return data or []
-        clean = self.body_redactor.feed(data) if data else self.body_redactor.finish()
-        self.redactions += self.body_redactor.count
-        self.body_redactor.count = 0
-        return clean or []
+        try:
+            return list(self.returning.body(data))
+        except ReturnRefusedError as error:
+            self.cut_off("response_refused", str(error))
+            return []
 
     def exhausted(self, spent: Exhausted | None) -> bool:
         """Note that a budget ran out, if one did."""
@@ -148,7 +146,7 @@ class Exchange:
             "address": self.address,
             "tls": self.tls,
             "credential": self.credential,
-            "redactions": self.redactions,
+            "redactions": self.returning.redactions,
             "execution": claims.execution if claims else None,
             "actor": claims.actor if claims else None,
             "environment": claims.environment if claims else None,

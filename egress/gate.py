@@ -28,11 +28,9 @@ from .layers import EXCHANGE, RAW_TARGET, closed, exchange_of, limits, response_
 from .ledger import Ledger
 from .outgoing import Outgoing
 from .placeholder_watch import PlaceholderWatch
-from .redaction import Redactor, StreamRedactor
 from .request import CanonicalRequest, Denial, RawRequest, read_request
+from .returning import NO_BODY, ReturnRefusedError
 from .secrets import Unready
-
-_NO_BODY = frozenset({204, 304})
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,15 +175,13 @@ class Gate:
                 return
         exchange.address = (flow.server_conn.peername or (None,))[0]
         exchange.tls = flow.server_conn.tls_version
-        fault = _response_fault(exchange, response)
-        if fault:
-            exchange.fail("response_refused", fault)
+        try:
+            exchange.returning.head(flow.request, response)
+        except ReturnRefusedError as error:
+            exchange.fail("response_refused", str(error))
             flow.kill()
             return
-        _clean_head(exchange, response)
-        if exchange.redactor is not None:
-            _unframe(flow.request, response)
-            exchange.body_redactor = StreamRedactor(exchange.redactor)
+        _mark(exchange, response)
         if exchange.last:
             response.headers["connection"] = "close"
         response.stream = exchange.receiving
@@ -193,8 +189,10 @@ class Gate:
     def response(self, flow: http.HTTPFlow) -> None:
         """The end of an exchange that came to one."""
         exchange = _required(flow)
-        if flow.response is not None and flow.response.trailers and exchange.redactor is not None:
-            flow.response.trailers = _redacted(exchange, flow.response.trailers)
+        if flow.response is not None and flow.response.trailers:
+            flow.response.trailers = exchange.returning.fields(flow.response.trailers)
+        if exchange.cut and flow.killable:
+            flow.kill()
         self._end(flow)
 
     def error(self, flow: http.HTTPFlow) -> None:
@@ -356,7 +354,8 @@ class Gate:
         rule = admission.decision.rule
         exchange.allowed, exchange.code, exchange.reason = True, "allowed", admission.decision.reason
         exchange.rule, exchange.credential = rule.name if rule else None, admission.credential
-        exchange.redactor = Redactor(admission.needles) if admission.needles else None
+        if exchange.claims is not None:
+            exchange.returning = self._admitter.returning(exchange.claims, admission)
         asked = flow.request.headers
         rewrite(flow.request, admission.outgoing(request))
         allowance = self._admitter.allowance(admission.decision)
@@ -427,7 +426,7 @@ def _required(flow: http.HTTPFlow) -> Exchange:
 
 def _body_size(request: http.Request, response: http.Response) -> int:
     """Bytes of body that a response announces; 0 if it does not say or has none."""
-    if request.method == "HEAD" or response.status_code in _NO_BODY:
+    if request.method == "HEAD" or response.status_code in NO_BODY:
         return 0
     return _length(response.headers)
 
@@ -438,54 +437,15 @@ def _length(headers: http.Headers) -> int:
     return int(said) if said.isdecimal() and said.isascii() and len(said) < 20 else 0  # noqa: PLR2004 - beyond 64 bits
 
 
-def _response_fault(exchange: Exchange, response: http.Response) -> str | None:
-    """Why a response must not be passed on, or None."""
-    if response.status_code < 200:  # noqa: PLR2004 - final responses start there
-        return f"the upstream answered {response.status_code} to a request that did not ask for it"
-    coding = response.headers.get("content-encoding", "identity").strip().lower()
-    if exchange.redactor is not None and coding not in {"identity", ""}:
-        return f"the upstream encoded its answer ({coding[:20]}) although asked not to, so it cannot be searched"
-    return None
-
-
-def _clean_head(exchange: Exchange, response: http.Response) -> None:
-    kept = http.Headers(
-        [
-            (name, value)
-            for name, value in response.headers.fields
-            if not name.lower().startswith(NOTE_PREFIX) and name.lower() not in {b"alt-svc", b"proxy-authenticate"}
-        ]
-    )
-    if exchange.redactor is not None:
-        kept = _redacted(exchange, kept)
-        response.data.reason, found = exchange.redactor.replace(response.data.reason)
-        exchange.redactions += found
+def _mark(exchange: Exchange, response: http.Response) -> None:
+    """Put the note on a response, and take off what only the proxy says."""
+    kept = [
+        (name, value)
+        for name, value in response.headers.fields
+        if not name.lower().startswith(NOTE_PREFIX) and name.lower() not in {b"alt-svc", b"proxy-authenticate"}
+    ]
     left = exchange.lease.bytes_left() if exchange.lease is not None else None
     header = note(
         allowed=True, rule=exchange.rule, credential=exchange.credential, reason=exchange.reason, bytes_left=left
     )
-    response.headers = http.Headers([*kept.fields, (NOTE_HEADER, header)])
-
-
-def _redacted(exchange: Exchange, headers: http.Headers) -> http.Headers:
-    """Headers or trailers without secrets. A name that holds one goes with its value."""
-    assert exchange.redactor is not None
-    clean: list[tuple[bytes, bytes]] = []
-    for name, value in headers.fields:
-        value, found = exchange.redactor.replace(value)  # noqa: PLW2901
-        in_name = exchange.redactor.replace(name)[1]
-        exchange.redactions += found + in_name
-        if not in_name:
-            clean.append((name, value))
-    return http.Headers(clean)
-
-
-def _unframe(request: http.Request, response: http.Response) -> None:
-    """A redacted body may change its length: say so before it starts."""
-    if request.method == "HEAD" or response.status_code in _NO_BODY or "content-length" not in response.headers:
-        return
-    del response.headers["content-length"]
-    if request.http_version == "HTTP/1.1" and response.http_version == "HTTP/1.1":
-        response.headers["transfer-encoding"] = "chunked"
-    elif request.http_version.startswith("HTTP/1"):
-        response.headers["connection"] = "close"
+    response.headers = http.Headers([*kept, (NOTE_HEADER, header)])

@@ -25,7 +25,7 @@ from sandboxes.egress import EgressSettings
 from .command import Command, obey
 from .dialer import GuardedLoop
 from .proxy import Proxy
-from .redaction import Redactor
+from .redaction import redactor_for
 from .secrets import SecretStore
 
 _PR_SET_PDEATHSIG = 1
@@ -123,8 +123,8 @@ class _RedactedLines(logging.Formatter):
         self._secrets = secrets
 
     def format(self, record: logging.LogRecord) -> str:
-        redactor = Redactor((secret.name, secret.expose()) for secret in self._secrets.known())
-        return redactor.replace(super().format(record).encode(errors="replace"))[0].decode(errors="replace")
+        known = frozenset((secret.name, secret.expose()) for secret in self._secrets.known())
+        return redactor_for(known).text(super().format(record))
 
 
 def _log_to_stderr(secrets: SecretStore) -> None:

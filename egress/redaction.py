@@ -1,68 +1,98 @@
-"""Takes secrets out of what comes back: plain occurrences, in headers and in streams, across chunk borders."""
+"""Takes secrets out of what comes back: in every rendering, in headers and in streams, across chunk borders."""
 
-import re
 from collections.abc import Iterable
+from functools import lru_cache
+
+from .scanner import Found, Scanner
+
+KEPT_SCANNERS = 64
+
+
+class UnfinishedError(Exception):
+    """More of a stream might belong to one secret than any of its renderings is long: it cannot be searched."""
 
 
 class Redactor:
-    """Replaces each needle by `[redacted:<name>]`. One for all, it keeps no state between calls."""
+    """Replaces each rendering of a secret by `[redacted:<name>]`. One for all, it keeps no state between calls."""
 
-    def __init__(self, needles: Iterable[tuple[str, bytes]]) -> None:
-        """`needles`: (secret's name, bytes to look for); the longest match wins."""
-        self._names: dict[bytes, str] = {value: name for name, value in needles if value}
-        ordered = sorted(self._names, key=len, reverse=True)
-        self._pattern = re.compile(b"|".join(re.escape(value) for value in ordered)) if ordered else None
-        self._needles = tuple(ordered)
+    def __init__(self, scanner: Scanner) -> None:
+        self.scanner = scanner
 
     def replace(self, data: bytes) -> tuple[bytes, int]:
-        """The data without the needles, and how many were taken out."""
-        if self._pattern is None:
-            return data, 0
-        return self._pattern.subn(self._marker, data)
+        """The data without secrets, and how many places were redacted. What overlaps is one place."""
+        ranges = merged(self.scanner.scan(data, final=True).found)
+        return b"".join(_parts(data, 0, len(data), ranges)), len(ranges)
 
-    def held_back(self, data: bytes) -> int:
-        """How many bytes at the end of `data` may be the beginning of a needle that goes on."""
-        longest = 0
-        for needle in self._needles:
-            for size in range(min(len(needle) - 1, len(data)), longest, -1):
-                if needle.startswith(data[-size:]):
-                    longest = size
-                    break
-        return longest
+    def text(self, said: str) -> str:
+        """The same for a message."""
+        return self.replace(said.encode(errors="replace"))[0].decode(errors="replace")
 
-    def settled(self, data: bytes) -> int:
-        """How many bytes may pass on: up to a suffix that may begin a needle, but never inside a complete one."""
-        cut = len(data) - self.held_back(data)
-        for match in self._pattern.finditer(data) if self._pattern else ():
-            if match.start() < cut < match.end():
-                cut = len(data) - self.held_back(data[match.end() :])
-        return cut
 
-    def _marker(self, match: re.Match[bytes]) -> bytes:
-        return f"[redacted:{self._names[match[0]]}]".encode()
+@lru_cache(maxsize=KEPT_SCANNERS)
+def redactor_for(needles: frozenset[tuple[str, bytes]]) -> Redactor:
+    """The redactor of a set of (secret's name, its bytes). Kept, because making one takes some 10 ms."""
+    return Redactor(Scanner(needles))
+
+
+NOTHING = Redactor(Scanner(()))
 
 
 class StreamRedactor:
-    """A Redactor over a stream. Holds back only bytes that may begin a needle, so that streams keep flowing."""
+    """A Redactor over a stream. Holds back only bytes that may begin a rendering, so that streams keep flowing."""
 
     def __init__(self, redactor: Redactor) -> None:
-        self._redactor = redactor
+        self._scanner = redactor.scanner
         self._tail = b""
+        self._said = 0  # bytes of the tail that a marker stands for already
+        self._limit = self._scanner.held_limit
         self.count = 0
 
     def feed(self, data: bytes) -> bytes:
-        """What may pass on now."""
+        """What may pass on now. Raises UnfinishedError."""
         data = self._tail + data
-        cut = self._redactor.settled(data)
-        self._tail = data[cut:]
-        return self._replace(data[:cut])
+        findings = self._scanner.scan(data, final=False)
+        cut = _between_escapes(data, findings.unfinished)
+        if len(data) - cut > self._limit:
+            raise UnfinishedError
+        return self._pass(data, findings.found, cut)
 
     def finish(self) -> bytes:
         """What was held back at the end."""
-        rest, self._tail = self._tail, b""
-        return self._replace(rest)
+        return self._pass(self._tail, self._scanner.scan(self._tail, final=True).found, len(self._tail))
 
-    def _replace(self, data: bytes) -> bytes:
-        clean, found = self._redactor.replace(data)
-        self.count += found
-        return clean
+    def _pass(self, data: bytes, found: list[Found], cut: int) -> bytes:
+        """The data up to `cut`, redacted. A range that `cut` is inside of is marked now and swallowed later."""
+        ranges = merged(found if not self._said else [*found, Found(0, self._said, "")])
+        if self._said:
+            ranges[0] = Found(0, ranges[0].end, "")
+        begun = [each for each in ranges if each.start < cut or not each.name]
+        self.count += sum(1 for each in begun if each.name)
+        self._said = max([0, *(each.end - cut for each in begun)])
+        self._tail = data[cut:]
+        return b"".join(_parts(data, 0, cut, begun))
+
+
+def merged(found: Iterable[Found]) -> list[Found]:
+    """Ranges apart from each other, in order; what overlaps becomes one, named after what begins first."""
+    apart: list[Found] = []
+    for each in sorted(found, key=lambda each: (each.start, -each.end, each.name)):
+        if apart and each.start < apart[-1].end:
+            last = apart[-1]
+            apart[-1] = Found(last.start, max(last.end, each.end), last.name)
+        else:
+            apart.append(each)
+    return apart
+
+
+def _parts(data: bytes, place: int, end: int, ranges: list[Found]) -> Iterable[bytes]:
+    for each in ranges:
+        yield data[place : each.start]
+        yield f"[redacted:{each.name}]".encode() if each.name else b""
+        place = min(each.end, end)
+    yield data[place:end]
+
+
+def _between_escapes(data: bytes, cut: int) -> int:
+    """`cut`, or one less where it would part two backslashes that belong together."""
+    slashes = len(data[:cut]) - len(data[:cut].rstrip(b"\\")) if data[cut - 1 : cut] == b"\\" else 0
+    return cut - slashes % 2

@@ -73,5 +73,9 @@ class _Exchange:
             case h2.events.DataReceived():
                 self.reply.body += event.data
                 self._client.acknowledge_received_data(event.flow_controlled_length, 1)
-            case h2.events.StreamEnded() | h2.events.StreamReset() | h2.events.ConnectionTerminated():
+            case h2.events.TrailersReceived():
+                self.reply.trailers = [(name.decode(), value.decode()) for name, value in event.headers]
+            case h2.events.StreamReset():
+                self.reply.reset = self._ended = True
+            case h2.events.StreamEnded() | h2.events.ConnectionTerminated():
                 self._ended = True

@@ -54,11 +54,13 @@ def events_in(file: Path) -> list[dict[str, Any]]:
 
 @dataclass
 class Reply:
-    """A parsed HTTP/1.1 response."""
+    """A parsed response."""
 
     status: int
     headers: list[tuple[str, str]]
     body: bytes
+    trailers: list[tuple[str, str]] = field(default_factory=list)
+    reset: bool = False  # HTTP/2: the stream ended before its answer did
 
     def header(self, name: str) -> str | None:
         return next((value for key, value in self.headers if key.lower() == name.lower()), None)
