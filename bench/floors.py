@@ -57,6 +57,7 @@ FLOORS: Final[Mapping[str, tuple[Floor, ...]]] = {
         Floor("descriptors_leaked_count", "at most", 0),
         Floor("processes_leaked_count", "at most", 0),
         Floor("threads_leaked_count", "at most", 0),
+        Floor("worker_threads_most_count", "at most", 20),
         Floor("temporary_files_leaked_count", "at most", 0),
         Floor("unexpected_endings_count", "at most", 0),
     ),

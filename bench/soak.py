@@ -3,8 +3,9 @@
 Sixteen are in flight, in workers that are shared, of four tenants, and dedicated. Of a thousand, 970 compute (850 in
 JavaScript, 50 in TypeScript, 70 in Python), 20 run into a limit of one kind or another, 10 end with an error; once in
 two thousand a worker is killed with what runs in it. Memory, descriptors, processes and threads of the whole cell,
-and files in its temporary directory, are taken after the first tenth and at the end, each time when the tenants'
-workers have gone. Needs root: nobody else may read the memory of workers.
+and files in its temporary directory, are taken after the first tenth and at the end. Each time the shared workers have
+just met every kind of program a hundred times, so that one forked a moment ago is as worn as the others, and tenants'
+workers and idle connections have gone. Needs root: nobody else may read the memory of workers.
 """
 
 import argparse
@@ -35,10 +36,11 @@ from runtime.rpc import runtime_pb2 as pb
 from runtime.service.cell import Cell
 from sandboxes.profile import Isolation, Language
 
-REST_S = 40.0  # tenants' workers go after 30 s without work
+REST_S = 65.0  # tenants' workers go after 30 s without work, connections to the egress proxy after 60
 PARTS = 10
 KILL_EVERY = 2_000
-KINDS = ("gateway", "egress", "zygote", "worker")
+MOST_WEAR = 100
+STAYING = ("gateway", "egress", "zygote")
 ISOLATIONS: dict[Isolation, int] = {"shared": 70, "tenant": 27, "dedicated": 3}
 LIMITS = {
     "cpu_ms": 80,
@@ -48,6 +50,10 @@ LIMITS = {
     "result_bytes": 1_000,
     "host_calls": 5,
 }
+
+
+FETCH = "await fetch('https://a.test').catch((error) => 0)"
+FETCHES = "for (let n = 0; n < 9; n++) await fetch('https://a.test').catch((e) => { if (n > 5) throw e })"
 
 
 class Kind(NamedTuple):
@@ -74,12 +80,7 @@ MIX = (
     Kind(2, "python", "while True: print('x')", pb.STATUS_LIMIT_OUTPUT),
     Kind(2, "javascript", "'x'.repeat(10000)", pb.STATUS_LIMIT_RESULT),
     Kind(2, "javascript", "function f(n) { return f(n + 1) + 1 }; f(0)", pb.STATUS_LIMIT_STACK),
-    Kind(
-        2,
-        "javascript",
-        "for (let n = 0; n < 9; n++) await fetch('https://a.test').catch((e) => { if (n > 5) throw e })",
-        pb.STATUS_LIMIT_HOST_CALLS,
-    ),
+    Kind(2, "javascript", FETCHES, pb.STATUS_LIMIT_HOST_CALLS),
     Kind(5, "javascript", "throw new Error('x')", pb.STATUS_PROGRAM_ERROR),
     Kind(3, "python", "1 / 0", pb.STATUS_PROGRAM_ERROR),
 )
@@ -88,37 +89,48 @@ MIX = (
 class Soak:
     """Sends executions to a cell and counts how they end."""
 
-    def __init__(self, cell: Cell) -> None:
+    def __init__(self, cell: Cell, caller: Caller) -> None:
         self._cell = cell
+        self._caller = caller
+        self._places = threading.Semaphore(IN_FLIGHT)
         self._random = random.Random(1)
         self._sent = 0
         self.endings: Counter[str] = Counter()
         self.wrong: Counter[str] = Counter()
 
     def send(self, count: int) -> None:
-        """So many executions, IN_FLIGHT at a time; returns when all have ended."""
-        places = threading.Semaphore(IN_FLIGHT)
-        with Caller(self._cell.grpc_address, self._cell.token) as caller:
-            for _ in range(count):
-                self._sent += 1
-                if self._sent % KILL_EVERY == KILL_EVERY // 2:
-                    self._kill_a_worker()
-                places.acquire()
-                kind, request = self._draw()
-                caller.future(request).add_done_callback(partial(self._done, kind, places))
-            for _ in range(IN_FLIGHT):
-                places.acquire()
+        """So many executions of the mix; returns when all have ended."""
+        for _ in self._in_flight(count):
+            self._sent += 1
+            if self._sent % KILL_EVERY == KILL_EVERY // 2:
+                self._kill_a_worker()
+            kind = self._random.choices(MIX, [kind.share for kind in MIX])[0]
+            self._start(kind, self._random.choices(list(ISOLATIONS), list(ISOLATIONS.values()))[0])
 
-    def _draw(self) -> tuple[Kind, pb.ExecuteRequest]:
-        kind = self._random.choices(MIX, [kind.share for kind in MIX])[0]
-        isolation = self._random.choices(list(ISOLATIONS), list(ISOLATIONS.values()))[0]
+    def wear(self, times: int) -> None:
+        """Every kind so often in the shared workers, in a random order."""
+        kinds = list(MIX) * times
+        self._random.shuffle(kinds)
+        for number in self._in_flight(len(kinds)):
+            self._start(kinds[number], "shared")
+
+    def _in_flight(self, count: int) -> Iterator[int]:
+        """The numbers up to `count`, each when there is room for one more; ends when none is under way."""
+        for number in range(count):
+            self._places.acquire()
+            yield number
+        for _ in range(IN_FLIGHT):
+            self._places.acquire()
+        self._places.release(IN_FLIGHT)
+
+    def _start(self, kind: Kind, isolation: Isolation) -> None:
         owner = f"owner-{self._random.randrange(4)}"
         request = bench_request(kind.code, kind.language, profile_name=isolation, owner=owner, inputs=[1, 2, 3])
         if kind.wall_ms:
             request.limits["wall_ms"] = kind.wall_ms
-        return kind, request
+        self._caller.future(request).add_done_callback(partial(self._done, kind))
 
-    def _done(self, kind: Kind, places: threading.Semaphore, reply: "grpc.Future[pb.ExecuteResponse]") -> None:
+    def _done(self, kind: Kind, reply: "grpc.Future[pb.ExecuteResponse]") -> None:
         with suppress(grpc.RpcError, grpc.FutureCancelledError):
             status = reply.result().execution.status
             self.endings[pb.Status.Name(status).removeprefix("STATUS_").lower()] += 1
@@ -126,7 +138,7 @@ class Soak:
                 self.wrong[f"{pb.Status.Name(status)} of {kind.code!r}"] += 1
         if (error := reply.exception()) is not None:
             self.wrong[str(error)] += 1
-        places.release()
+        self._places.release()
 
     def _kill_a_worker(self) -> None:
         workers = [process for name, process in cell_processes(self._cell) if name == "worker"]
@@ -135,32 +147,46 @@ class Soak:
 
 
 def state_of(cell: Cell) -> dict[str, float]:
-    """What a cell has of everything that could leak."""
+    """What a cell has of everything that could leak. Threads are those of the processes that stay."""
     return {
         "pss_mb": pss_mb(cell),
         "descriptors": total(cell, lambda process: float(process.num_fds())),
         "processes": float(len(cell_processes(cell))),
-        "threads": total(cell, lambda process: float(process.num_threads())),
+        "threads": float(sum(threads(cell, *STAYING))),
         "temporary_files": float(sum(1 for _ in Path(tempfile.gettempdir()).rglob("*"))),
     }
 
 
+def threads(cell: Cell, *kinds: str) -> list[int]:
+    """Of each process of these kinds."""
+    found = []
+    for kind, process in cell_processes(cell):
+        if kind in kinds:
+            with suppress(psutil.NoSuchProcess):
+                found.append(process.num_threads())
+    return found
+
+
 def memory_by_kind(cell: Cell) -> dict[str, float]:
-    found = dict.fromkeys(KINDS, 0.0)
+    found = dict.fromkeys((*STAYING, "worker"), 0.0)
     for kind, process in cell_processes(cell):
         with suppress(psutil.NoSuchProcess):
             found[kind] += float(process.memory_full_info().pss) / 1e6
     return found
 
 
-def at_rest(cell: Cell, when: str) -> dict[str, float]:
-    progress(f"soak: {when}; waiting {REST_S:g} s for the tenants' workers to go")
+def at_rest(cell: Cell, caller: Caller, soak: Soak, wear: int) -> dict[str, float]:
+    soak.wear(wear)
+    progress(f"soak: waiting {REST_S:g} s for tenants' workers and idle connections to go")
     time.sleep(REST_S)
+    caller.call(bench_request(FETCH, "javascript", profile_name="shared"))  # closes the idle ones, and leaves one
+    time.sleep(1)
     return state_of(cell)
 
 
-def one_round(cell: Cell, count: int) -> Round:
-    soak, measured, before = Soak(cell), Round(), dict[str, float]()
+def one_round(cell: Cell, caller: Caller, count: int) -> Round:
+    soak, measured, before = Soak(cell, caller), Round(), dict[str, float]()
+    wear = max(2, min(MOST_WEAR, count // 100))
     seconds = 0.0
     for part in range(1, PARTS + 1):
         begun = time.perf_counter()
@@ -171,11 +197,12 @@ def one_round(cell: Cell, count: int) -> Round:
             measured.series.setdefault(f"{kind}_pss_mb", []).append((float(done), memory))
         progress(f"soak: {done:,} of {count:,} after {seconds:.0f} s")
         if part == 1:
-            before = at_rest(cell, "warmed up")
-    after = at_rest(cell, "done")
+            before = at_rest(cell, caller, soak, wear)
+    after = at_rest(cell, caller, soak, wear)
     for text, times in soak.wrong.most_common(5):
         progress(f"soak: {times} times unexpected: {text}")
     measured.figures = figures(before, after) | {
+        "worker_threads_most_count": float(max(threads(cell, "worker"))),
         "executions_per_s": count / seconds,
         "unexpected_endings_count": float(sum(soak.wrong.values())),
         **{f"ended_{name}_count": float(number) for name, number in sorted(soak.endings.items())},
@@ -212,7 +239,8 @@ async def measure(arguments: argparse.Namespace) -> list[Round]:
     for _ in counted("soak", arguments.rounds):
         with own_temporary_directory():
             async with running_cell(*profiles) as cell:
-                found.append(await asyncio.to_thread(one_round, cell, arguments.n))
+                with Caller(cell.grpc_address, cell.token) as caller:
+                    found.append(await asyncio.to_thread(one_round, cell, caller, arguments.n))
     return found
 
 
@@ -221,11 +249,11 @@ CHARTS = [
     Chart(
         kind="growth",
         title="Memory of the cell under load (as many workers as there happen to be)",
-        names=[f"{kind}_pss_mb" for kind in KINDS],
+        names=[f"{kind}_pss_mb" for kind in (*STAYING, "worker")],
         unit="MB of PSS",
         along="executions",
     ),
-    Chart(kind="bars", title="The cell at rest", names=["pss_before_mb", "pss_after_mb"], unit="MB of PSS"),
+    Chart(kind="bars", title="Memory of the cell at rest, PSS", names=["pss_before_mb", "pss_after_mb"], unit="MB"),
     Chart(kind="bars", title="Growth of PSS at rest", names=["pss_growth_percent"], unit="%"),
     Chart(kind="bars", title="More at the end than after warming up", names=LEAKS, unit="count"),
 ]

@@ -1,6 +1,7 @@
 """An upstream that is an MCP server: connected, listed, called, and connected again when it was gone."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -19,7 +20,9 @@ from runtime.portal.mcp_tools import MAX_TOOLS, build_tools
 from runtime.portal.mcp_transport import CallScope, McpWire, current_call
 from runtime.portal.tool import Tool, ToolReply
 from runtime.portal.upstream import Publish, earliest
-from runtime.portal.upstream_state import Backoff, UpstreamState, reason_of
+from runtime.portal.upstream_state import Backoff, UpstreamState, innermost, reason_of
+
+log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S: Final = 20.0
 MAX_PAGES: Final = 200
@@ -130,6 +133,8 @@ class McpService:
                     words = wire.last_words()
         except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001 - whatever it is, it ends this upstream alone
             reason = scope.failure.message if scope.failure is not None else reason_of(error)
+            if isinstance(cause := innermost(error), OSError) and cause.filename is not None:
+                log.warning("upstream %s: %s", self.name, cause)
             return f"{reason}; its last words: {words}" if words else reason
         return f"the connection ended; its last words: {words}" if words else "the connection ended"
 

@@ -1,6 +1,7 @@
 """An upstream that is an OpenAPI document and the API behind it."""
 
 import asyncio
+import logging
 import os
 import time
 from pathlib import Path
@@ -14,8 +15,10 @@ from runtime.portal.openapi_document import MAX_BYTES
 from runtime.portal.openapi_servers import base_of, place_tools
 from runtime.portal.tool import Tool, ToolReply
 from runtime.portal.upstream import Publish, ServiceToken, earliest
-from runtime.portal.upstream_state import Backoff, UpstreamState, reason_of
+from runtime.portal.upstream_state import Backoff, Phase, UpstreamState, reason_of
 from sandboxes.upstream import OpenApiUpstream
+
+log = logging.getLogger(__name__)
 
 LOAD_TIMEOUT_S: Final = 60.0
 
@@ -40,6 +43,7 @@ class OpenApiService:
         self._backoff = backoff
         self._check_s = check_s
         self._rules = config.rule_set(name).digest()
+        self._title = config.document if self._is_remote else Path(config.document).name
 
     async def run(self, publish: Publish) -> None:
         """Load until it works; then, for a file, again whenever it changes."""
@@ -67,15 +71,20 @@ class OpenApiService:
     async def _load(self) -> tuple[UpstreamState, OpenApiTools | None]:
         try:
             data = await self._read()
-            loaded = await asyncio.to_thread(load_openapi, self.name, data, self._config.document)
+            loaded = await asyncio.to_thread(load_openapi, self.name, data, self._title)
             placed = place_tools(self._config, loaded)
         except (OpenApiProblem, FileNotFoundError, IsADirectoryError, PermissionError) as problem:
-            return UpstreamState(phase="broken", reason=reason_of(problem)), None
+            return self._failed("broken", reason_of(problem)), None
         except (HostCallError, OSError) as error:
-            return UpstreamState(phase="down", reason=reason_of(error)), None
+            return self._failed("down", reason_of(error)), None
         except Exception as error:  # noqa: BLE001 - a document may break one upstream and nothing else
-            return UpstreamState(phase="broken", reason=f"{self._config.document}: {reason_of(error)}"), None
+            return self._failed("broken", f"{self._title}: {reason_of(error)}"), None
         return UpstreamState(phase="ready"), placed
+
+    def _failed(self, phase: Phase, reason: str) -> UpstreamState:
+        """Callers read the reason; where a document lies on this machine is for the log."""
+        log.warning("upstream %s, document %s: %s", self.name, self._config.document, reason)
+        return UpstreamState(phase=phase, reason=reason)
 
     @property
     def _is_remote(self) -> bool:
@@ -117,5 +126,5 @@ class OpenApiService:
 def _read_file(path: str) -> bytes:
     found = Path(path)
     if found.stat().st_size > MAX_BYTES:
-        raise OpenApiProblem(f"{path} has {found.stat().st_size} bytes; at most {MAX_BYTES} are read")
+        raise OpenApiProblem(f"{found.name} has {found.stat().st_size} bytes; at most {MAX_BYTES} are read")
     return found.read_bytes()

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, Literal
 
 Phase = Literal["starting", "ready", "down", "broken"]
@@ -34,13 +35,20 @@ class Backoff:
 MAX_REASON: Final = 400
 
 
-def reason_of(error: BaseException) -> str:
-    """The innermost cause in words; groups of exceptions are opened."""
+def innermost(error: BaseException) -> BaseException:
+    """The first cause in groups of exceptions."""
     while isinstance(error, BaseExceptionGroup) and error.exceptions:
         error = error.exceptions[0]
+    return error
+
+
+def reason_of(error: BaseException) -> str:
+    """The innermost cause in words, which callers may read: of a file its name, and not its place on this machine."""
+    error = innermost(error)
     if isinstance(error, TimeoutError) and not str(error):
         return "no answer in time"
-    if isinstance(error, FileNotFoundError):
-        return f"there is no {error.filename}"
+    if isinstance(error, OSError) and isinstance(error.filename, str):
+        name = Path(error.filename).name
+        return f"there is no {name}" if isinstance(error, FileNotFoundError) else f"{name}: {error.strerror}"
     text = " ".join((str(error) or type(error).__name__).split())
     return text[:MAX_REASON]

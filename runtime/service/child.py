@@ -8,6 +8,8 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from runtime.worker.process import how_it_ended
+
 log = logging.getLogger(__name__)
 
 _STOP_S = 5.0
@@ -124,7 +126,7 @@ class Child:
             ready = None
         if isinstance(ready, dict):
             return ready
-        return {"ready": False, "error": f"it ended with status {await process.wait()}; its log says why"}
+        return {"ready": False, "error": f"it {how_it_ended(await process.wait())}; its log says why"}
 
     async def tell(self, line: str) -> None:
         """Send one line. A child that is gone is started again and gets what it needs then."""
@@ -138,7 +140,7 @@ class Child:
         while True:
             assert self._process is not None
             status = await self._process.wait()
-            log.error("the %s ended with status %s; starting it again", self.name, status)
+            log.error("the %s %s; starting it again", self.name, how_it_ended(status))
             await asyncio.sleep(_DELAYS_S[min(self._failures, len(_DELAYS_S) - 1)])
             self._failures += 1
             try:

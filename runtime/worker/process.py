@@ -25,3 +25,13 @@ class Process:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def how_it_ended(returncode: int) -> str:
+    """A return code of `subprocess` in words, to stand behind the process's name."""
+    if returncode >= 0:
+        return f"ended with status {returncode}"
+    try:
+        return f"was ended by signal {-returncode} ({signal.Signals(-returncode).name})"
+    except ValueError:
+        return f"was ended by signal {-returncode}"

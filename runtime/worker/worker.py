@@ -106,7 +106,10 @@ class Worker:
 
     def _next_job(self) -> tuple[int, Run]:
         while not self._jobs:
-            data = self._link.recv(_RECEIVE_BYTES)
+            try:
+                data = self._link.recv(_RECEIVE_BYTES)
+            except ConnectionResetError:  # closed by a gateway that had not read everything
+                data = b""
             if not data:
                 os._exit(0)
             received = time.monotonic()

@@ -13,6 +13,7 @@ from dataclasses import asdict
 from typing import Any
 
 from runtime.isolate.compiled import CompiledImage
+from runtime.worker.process import how_it_ended
 
 log = logging.getLogger(__name__)
 
@@ -81,8 +82,15 @@ class ZygoteProcess:
         except OSError as error:
             raise ZygoteGoneError(f"the zygote is gone: {error}") from error
         if not answer:
-            raise ZygoteGoneError(f"the zygote ended with status {self._process.poll()}; its log says why")
+            raise ZygoteGoneError(f"the zygote {await self._ending()}; its log says why")
         return answer
+
+    async def _ending(self) -> str:
+        """Its socket closes a moment before its status is there."""
+        try:
+            return how_it_ended(await asyncio.to_thread(self._process.wait, _STOP_S))
+        except subprocess.TimeoutExpired:
+            return "closed its socket and does not end"
 
     async def stop(self) -> None:
         """End it; its workers end with it."""
