@@ -11,6 +11,7 @@ from runtime.execution.byte_budget import ByteBudget, Hold
 from runtime.execution.caller import Caller
 from runtime.execution.language import Language
 from runtime.isolate import LogLine, Usage
+from runtime.isolate.erasure import Types
 from sandboxes.limits import Limits, LimitSource
 from sandboxes.profile import Profile
 from sandboxes.walls import Wall
@@ -35,6 +36,14 @@ class Program:
     idempotency_key: str = ""
     intake: str = ""
     detected: bool = False
+
+    @property
+    def types(self) -> Types:
+        """What is to become of its types."""
+        if self.language == "typescript":
+            return Types.ERASE
+        may_be = self.language == "javascript" and self.detected and "typescript" in self.profile.languages
+        return Types.IF_NEEDED if may_be else Types.KEEP
 
     @property
     def image(self) -> str:
@@ -119,6 +128,7 @@ class Execution:
 
     program: Program
     image_digest: str
+    parser_digest: str = ""
     id: str = field(default_factory=new_execution_id)
     status: str = "queued"
     state: State = "queued"

@@ -14,6 +14,7 @@ from runtime.execution.registry import Registry
 from runtime.execution.running import AGAIN, RunningExecution
 from runtime.execution.tokens import ExecutionTokens, TokenMint
 from runtime.isolate import Status
+from runtime.isolate.erasure import Types
 from runtime.worker.link import Link
 from runtime.worker.pool import WorkerPool
 from sandboxes.walls import missing_walls
@@ -85,7 +86,12 @@ class Executor:
             raise QueueFullError(
                 f"the service holds {self._budget.held} bytes for its executions, of held_bytes {self._budget.most}"
             )
-        execution = Execution(program=program, image_digest=self._digests[program.image], hold=hold)
+        execution = Execution(
+            program=program,
+            image_digest=self._digests[program.image],
+            parser_digest="" if program.types is Types.KEEP else self._pool.parser_digest,
+            hold=hold,
+        )
         self.registry.add(execution)
         self._queue.push(execution)
         self._start_next()

@@ -5,11 +5,10 @@ import secrets
 import time
 from collections.abc import Callable
 
-from runtime.execution.execution import Execution, Failure, Program
+from runtime.execution.execution import Execution, Failure
 from runtime.execution.failure import limit_failure, lost_failure, program_failure
 from runtime.execution.host_calls import HostCalls
 from runtime.isolate import Ending, GuestLimits, LogLine, Outcome, Status, Usage
-from runtime.isolate.erasure import Types
 from runtime.worker.frames import Call, Run
 from runtime.worker.link import Link
 from sandboxes.limits import Limits
@@ -48,7 +47,7 @@ class RunningExecution:
         limits = program.limits
         run = Run(
             image=image,
-            types=_types(program),
+            types=program.types,
             seed=secrets.token_bytes(32),
             start_ns=self._execution.created_ns,
             limits=guest_limits(limits),
@@ -163,13 +162,6 @@ class RunningExecution:
         for task in list(self._tasks):
             task.cancel()
         self._finished(self._execution, status, failure)
-
-
-def _types(program: Program) -> Types:
-    if program.language == "typescript":
-        return Types.ERASE
-    may_be = program.language == "javascript" and program.detected and "typescript" in program.profile.languages
-    return Types.IF_NEEDED if may_be else Types.KEEP
 
 
 def guest_limits(limits: Limits) -> GuestLimits:

@@ -621,6 +621,8 @@ class Execution(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     ENDED_AT_FIELD_NUMBER: _builtins.int
     MISSING_WALLS_FIELD_NUMBER: _builtins.int
+    INTAKE_FIELD_NUMBER: _builtins.int
+    PARSER_DIGEST_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Its id."""
     status: Global___Status.ValueType
@@ -635,6 +637,10 @@ class Execution(_message.Message):
     """The profile's digest, "sha256:..."."""
     image_digest: _builtins.str
     """The image's digest, "sha256:..."."""
+    intake: _builtins.str
+    """What was made of the text that was sent before it ran, such as "taken out of its Markdown fence"; empty if nothing was."""
+    parser_digest: _builtins.str
+    """Digest of the parser that took its types off, or would have if it had any, "sha256:..."; empty where none may."""
     @_builtins.property
     def error(self) -> Global___ExecutionError:
         """Why it did not succeed; absent if it did, or has not ended."""
@@ -695,10 +701,12 @@ class Execution(_message.Message):
         created_at: _timestamp_pb2.Timestamp | None = ...,
         ended_at: _timestamp_pb2.Timestamp | None = ...,
         missing_walls: _abc.Iterable[Global___Wall] | None = ...,
+        intake: _builtins.str = ...,
+        parser_digest: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "created_at", b"created_at", "ended_at", b"ended_at", "error", b"error", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "created_at", b"created_at", "ended_at", b"ended_at", "error", b"error", "host_calls", b"host_calls", "id", b"id", "image_digest", b"image_digest", "language", b"language", "limits", b"limits", "logs", b"logs", "missing_walls", b"missing_walls", "profile", b"profile", "profile_digest", b"profile_digest", "result_json", b"result_json", "status", b"status", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "created_at", b"created_at", "ended_at", b"ended_at", "error", b"error", "host_calls", b"host_calls", "id", b"id", "image_digest", b"image_digest", "intake", b"intake", "language", b"language", "limits", b"limits", "logs", b"logs", "missing_walls", b"missing_walls", "parser_digest", b"parser_digest", "profile", b"profile", "profile_digest", b"profile_digest", "result_json", b"result_json", "status", b"status", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -40,6 +40,8 @@ def execution_message(execution: Execution, *, logs: bool = True, calls: bool = 
     message.status = STATUSES[execution.status]  # type: ignore[assignment]
     message.language = LANGUAGE_NUMBERS[program.language]  # type: ignore[assignment]
     message.result_json = execution.result
+    message.intake = program.intake
+    message.parser_digest = execution.parser_digest
     if execution.failure is not None:
         message.error.CopyFrom(error_message(execution.failure))
     if logs:

@@ -66,6 +66,7 @@ class WorkerPool:
     def __init__(self, images: Sequence[CompiledImage], eraser: CompiledImage, settings: PoolSettings) -> None:
         self.images = tuple(images)
         self._eraser = eraser
+        self.parser_digest = f"sha256:{eraser.digest}"
         self.on_available: Callable[[], None] = _nothing
         self._index = {image.name: index for index, image in enumerate(images)}
         self._settings = settings

@@ -102,7 +102,13 @@ def test_a_cursor_of_another_catalog() -> None:
 
 @given(st.text(max_size=80) | st.text(alphabet='"*():^-+ANDORNOTNEAR{}', max_size=40))
 def test_any_text_is_a_query(query: str) -> None:
-    SMALL.search(query, 5)
+    page = SMALL.search(query, 5)
+    found = [each.full_name for each in page.tools]
+    assert len(set(found)) == len(found) == min(5, page.total)
+    assert set(found) <= set(SMALL.catalog.tools)
+    assert page.unmatched == tuple(dict.fromkeys(page.unmatched))
+    assert bool(page.cursor) == (page.total > 5)
+    assert SMALL.search(query, 5) == page
 
 
 def test_a_query_without_end_is_cut() -> None:

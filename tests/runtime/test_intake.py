@@ -294,5 +294,15 @@ def test_what_was_taken_is_taken_as_it_is(sent, asked):
     ],
 )
 def test_a_quarter_of_a_megabyte_of_anything(piece):
-    take_in(piece * (262_144 // len(piece)), "javascript")
-    take_in(piece * (262_144 // len(piece)))
+    sent = piece * (262_144 // len(piece))
+    for asked in ("javascript", None):
+        taken = take_in(sent, asked)
+        if isinstance(taken, Refused):
+            assert 10 < len(taken.message) < 500
+            continue
+        assert taken.language in {JS, TS, PY}
+        assert taken.code.strip()
+        # Nothing is made up, and what is left keeps its lines; a main may be called at the end.
+        assert len(taken.code) <= len(sent) + 100
+        assert taken.code.count("\n") <= sent.count("\n") + 1
+        assert taken.note or taken.code == sent

@@ -49,6 +49,13 @@ async def test_it_runs(client: Client, code, asked, result, language):
     assert execution.language == language
 
 
+async def test_the_reply_tells_what_was_made_of_the_text(client: Client):
+    fenced = await run(client, "```js\nreturn 1\n```", "javascript")
+    assert fenced.intake == "taken out of its Markdown fence"
+    assert "read as Python, not JavaScript" in (await run(client, "def f():\n    return 1\nf()", "javascript")).intake
+    assert not (await run(client, "return 1", "javascript")).intake
+
+
 @pytest.mark.parametrize(
     ("code", "asked", "line", "source_line"),
     [

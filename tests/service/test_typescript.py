@@ -1,9 +1,12 @@
 """TypeScript, sent to a real cell: types erased, positions kept."""
 
+import json
+
 import grpc
 import pytest
 
 from runtime.client import Client
+from runtime.isolate.shipped import TYPE_ERASER, wasm_path
 from runtime.rpc import runtime_pb2 as pb
 from tests.service.programs import run as run_under
 from tests.service.programs import texts
@@ -34,6 +37,14 @@ async def test_types_are_erased(client: Client, asked):
     execution = await run(client, PROGRAM, asked, inputs=ORDERS)
     assert (execution.status, execution.result_json) == (pb.STATUS_SUCCEEDED, '{"1":6,"2":5}'), execution.error
     assert execution.language == pb.LANGUAGE_TYPESCRIPT
+    record = json.loads(wasm_path(TYPE_ERASER).with_suffix(".json").read_bytes())
+    assert execution.parser_digest == f"sha256:{record['digest']}"
+
+
+async def test_no_parser_is_named_where_none_may_be_used(client: Client):
+    assert not (await run(client, "1", "javascript")).parser_digest
+    assert not (await run(client, "1", "python")).parser_digest
+    assert (await run(client, "1", "")).parser_digest
 
 
 async def test_what_nobody_called_typescript_runs_once_it_did_not_parse_as_javascript(client: Client):
