@@ -8,10 +8,11 @@ from functools import partial
 
 from sandboxes.authority import Authority, parse_authority
 from sandboxes.budgets import Terms
-from sandboxes.egress_decision import Decision, RequestFacts, decide, decide_tunnel
+from sandboxes.egress_decision import Decision, decide, decide_tunnel
 from sandboxes.egress_rule import EgressRule
 from sandboxes.generation import Generation
 from sandboxes.hostname import is_address
+from sandboxes.request_facts import RequestFacts
 from sandboxes.rule_set import RuleSet
 from sandboxes.token import TokenClaims, TokenRefused, verify_token
 
@@ -67,6 +68,7 @@ class Admission:
     # With steps the request is held until its body is whole, and they run on it in order before it leaves.
     steps: tuple[BodyStep, ...] = ()
     body_limit: int = HELD_BODY
+    held: bool = False  # decided by its body, which therefore does not stream
 
     def outgoing(self, request: CanonicalRequest, body: bytes = b"") -> Outgoing:
         """The request as it will be sent."""
@@ -79,6 +81,13 @@ class Admission:
             headers=tuple(self.headers),
             body=body,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class BodyWanted:
+    """The head is allowed and the body decides: admit again with it. It may have `limit` bytes."""
+
+    limit: int
 
 
 class Admitter:
@@ -153,17 +162,29 @@ class Admitter:
         return None if decision.allowed else self._denial(decision, claims)
 
     def admit(
-        self, claims: TokenClaims, request: CanonicalRequest, headers: Iterable[tuple[bytes, bytes]]
-    ) -> Admission | Denial | Unready:
-        """The request with its credential, why it does not leave, or what to wait for before asking again."""
-        decision = decide(self._generations.rules(claims), _facts(request))
+        self,
+        claims: TokenClaims,
+        request: CanonicalRequest,
+        headers: Iterable[tuple[bytes, bytes]],
+        *,
+        body_length: int | None = 0,
+        body: bytes | None = None,
+    ) -> Admission | BodyWanted | Denial | Unready:
+        """The request with its credential, why it does not leave, or what to wait for before asking again.
+
+        Body as in `RequestFacts`.
+        """
+        kept = [(name, value) for name, value in headers if not _stays_here(name)]
+        decision = decide(self._generations.rules(claims), _facts(request, kept, body_length, body))
+        if decision.body_limit is not None:
+            return BodyWanted(decision.body_limit)
         if not decision.allowed or decision.rule is None:
             return self._denial(decision, claims)
         unreachable = self._refuse_literal(decision, request.authority)
         if unreachable:
             return Denial(code="address", reason=unreachable, rule=decision.rule.name)
-        kept = [(name, value) for name, value in headers if not _stays_here(name)]
-        admission = Admission(decision=decision, headers=kept, query=request.target.query)
+        held = body is not None
+        admission = Admission(decision=decision, headers=kept, query=request.target.query, held=held)
         return self._with_credential(admission, admission.outgoing(request), decision.rule)
 
     def returning(self, claims: TokenClaims, admission: Admission) -> Returning:
@@ -236,7 +257,9 @@ def _watching(admission: Admission, words: frozenset[str], rule: str) -> Admissi
     if not words:
         return admission
     step = partial(refuse_in_body, words, rule)
-    return replace(admission, watched=words, steps=(*admission.steps, step) if admission.steps else ())
+    return replace(
+        admission, watched=words, steps=(*admission.steps, step) if admission.steps or admission.held else ()
+    )
 
 
 def bearer(headers: Iterable[tuple[bytes, bytes]]) -> str | Denial:
@@ -275,16 +298,23 @@ def _stays_here(name: bytes) -> bool:
     return lowered in _NOT_FORWARDED or lowered.startswith(b"lockgate-")
 
 
-def _facts(request: CanonicalRequest) -> RequestFacts:
+def _facts(
+    request: CanonicalRequest, headers: list[tuple[bytes, bytes]], body_length: int | None, body: bytes | None
+) -> RequestFacts:
     return RequestFacts(
         method=request.method,
         scheme=request.scheme,
         host=request.authority.host,
         port=request.authority.port,
         path=request.target.path,
+        query=request.target.query,
+        headers=tuple(headers),
+        body_length=body_length,
+        body=body,
     )
 
 
 def _denial(decision: Decision) -> Denial:
     rule = decision.rule.name if decision.rule else None
-    return Denial(code=decision.code, reason=decision.reason, rule=rule, hint=decision.hint)
+    status = 413 if decision.code == "body_size" else 403
+    return Denial(code=decision.code, reason=decision.reason, status=status, rule=rule, hint=decision.hint)

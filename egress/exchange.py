@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from sandboxes.smallest_rule import without_values
 from sandboxes.token import TokenClaims
 
 from .account import Exhausted
@@ -151,5 +152,5 @@ class Exchange:
             "actor": claims.actor if claims else None,
             "environment": claims.environment if claims else None,
             "rules": claims.rules if claims else None,
-            "hint": self.hint,
+            "hint": without_values(self.hint),
         }

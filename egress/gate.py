@@ -17,14 +17,14 @@ from sandboxes.hostname import canonical_host, is_address
 from sandboxes.token import TokenClaims
 
 from .account import Exhausted
-from .admission import Admission, Admitter, bearer, connect_authority
+from .admission import Admission, Admitter, BodyWanted, bearer, connect_authority
 from .answers import NOTE_HEADER, NOTE_PREFIX, note
 from .dialer import DIAL, Destination, Dial
 from .events import EventLog
 from .exchange import Exchange
 from .expiry import ExpiryTimers
 from .held import Held, HeldMemory
-from .layers import EXCHANGE, RAW_TARGET, closed, exchange_of, limits, response_of
+from .layers import EXCHANGE, RAW_TARGET, body_length, closed, exchange_of, limits, response_of
 from .ledger import Ledger
 from .outgoing import Outgoing
 from .placeholder_watch import PlaceholderWatch
@@ -130,28 +130,23 @@ class Gate:
         """Decide, and put the request into the form it leaves in. Its body streams behind, or is held for steps."""
         self._unused.discard(flow.client_conn.id)
         exchange = self._begin(flow)
-        admitted = self._admit(flow, exchange)
-        if isinstance(admitted, Unready):
-            await admitted.wait()
-            # All of it anew, unless the client has gone: meanwhile token and rules may have ended.
-            admitted = closed() if exchange.recorded else self._admit(flow, exchange)
-        if isinstance(admitted, Unready):
-            admitted = Denial(code="secret", reason=f'secret "{admitted.name}" is not ready; try again')
-        if isinstance(admitted, Denial):
-            answer = exchange.deny(admitted)
+        denied = await self._settled(exchange, lambda: self._admit(flow, exchange))
+        if isinstance(denied, Denial):
+            answer = exchange.deny(denied)
             flow.response = None if flow.error else response_of(answer)
             return
         flow.request.stream = exchange.sending if exchange.held is None else False
 
-    def request(self, flow: http.HTTPFlow) -> None:
-        """The request is complete. If it was held, its steps run now, and nothing of it has left before."""
+    async def request(self, flow: http.HTTPFlow) -> None:
+        """The request is complete. If it was held, its body is decided on now, and nothing has left before."""
         flow.request.trailers = None  # nothing was decided about them
         exchange = _required(flow)
         if exchange.held is None or exchange.answer is not None:
             return
-        outgoing = self._finish(exchange.held, flow.request.raw_content or b"")
-        if isinstance(outgoing, Denial):
-            flow.response = response_of(exchange.deny(outgoing))
+        held = exchange.held
+        outgoing = await self._settled(exchange, lambda: self._finish(flow, exchange, held))
+        if not isinstance(outgoing, Outgoing):
+            flow.response = response_of(exchange.deny(outgoing or closed()))
             return
         spent = exchange.lease.sends(len(outgoing.body), sent=False) if exchange.lease else None
         if spent is not None:
@@ -301,7 +296,7 @@ class Gate:
             self._expiry.watch(claims.expires)
         return claims
 
-    def _admit(self, flow: http.HTTPFlow, exchange: Exchange) -> Admission | Denial | Unready:
+    def _admit(self, flow: http.HTTPFlow, exchange: Exchange) -> Denial | Unready | None:
         if flow.error:
             return Denial(code="malformed", reason="the request is not valid HTTP", status=400)
         client = flow.client_conn
@@ -319,21 +314,48 @@ class Gate:
             return claims
         if isinstance(request, Denial):
             return request
-        if spent := self._enter(exchange, claims, request, _length(flow.request.headers)):
+        length = body_length(flow.request)
+        if spent := self._enter(exchange, claims, request, length or 0):
             return spent
-        admission = self._admitter.admit(claims, request, asked)
+        admission = self._admitter.admit(claims, request, asked, body_length=length)
         if isinstance(admission, Denial | Unready):
             return admission
-        self._apply(flow, exchange, request, admission)
-        if not admission.steps:
-            return admission
-        exchange.held = Held(self._memory, asked, request, admission, token)
-        return exchange.held.refused or admission
+        if isinstance(admission, Admission):
+            self._apply(flow, exchange, request, admission)
+            if not admission.steps:
+                return None
+        exchange.held = Held(self._memory, asked, request, token, admission)
+        return exchange.held.refused
 
-    def _finish(self, held: Held, raw: bytes) -> Outgoing | Denial:
+    async def _settled(
+        self, exchange: Exchange, attempt: Callable[[], Outgoing | Denial | Unready | None]
+    ) -> Outgoing | Denial | None:
+        """What the attempt gives; if a secret was not ready, that of a second one when it is."""
+        settled = attempt()
+        if isinstance(settled, Unready):
+            await settled.wait()
+            # All of it anew, unless the client has gone: meanwhile token and rules may have ended.
+            settled = closed() if exchange.recorded else attempt()
+        if isinstance(settled, Unready):
+            return Denial(code="secret", reason=f'secret "{settled.name}" is not ready; try again')
+        return settled
+
+    def _finish(self, flow: http.HTTPFlow, exchange: Exchange, held: Held) -> Outgoing | Denial | Unready:
         """The held request as it leaves; its token may have ended while the body came."""
         claims = self._admitter.identify(held.token, time.time())
-        return claims if isinstance(claims, Denial) else held.finish(raw)
+        if isinstance(claims, Denial):
+            return claims
+        body = held.body(flow.request.raw_content or b"")
+        if isinstance(body, Denial):
+            return body
+        admission = held.admission
+        if not isinstance(admission, Admission):
+            decided = self._admitter.admit(claims, held.request, held.asked, body=body)
+            if not isinstance(decided, Admission):
+                return closed() if isinstance(decided, BodyWanted) else decided
+            admission = decided
+            self._apply(flow, exchange, held.request, admission)
+        return held.outgoing(admission, body)
 
     def _enter(self, exchange: Exchange, claims: TokenClaims, request: CanonicalRequest, size: int) -> Denial | None:
         """Count the request once, or tell which budget it would overdraw."""

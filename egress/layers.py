@@ -39,6 +39,7 @@ from .request import Denial
 
 EXCHANGE = "lockgate"
 RAW_TARGET = "lockgate_target"
+BODILESS = "lockgate_bodiless"
 MAX_HEAD = 64 * 1024
 MAX_DISCARDED = 1024 * 1024
 
@@ -62,6 +63,14 @@ def exchange_of(flow: http.HTTPFlow) -> Exchange | None:
     """The exchange that the gate attached to a flow."""
     found = flow.metadata.get(EXCHANGE)
     return found if isinstance(found, Exchange) else None
+
+
+def body_length(request: http.Request) -> int | None:
+    """What the framing says of the body's length: None for one that is counted only as it comes."""
+    if getattr(request, BODILESS):
+        return 0
+    said = request.headers.get("content-length")
+    return None if said is None else int(said)
 
 
 class NextLayer:
@@ -115,6 +124,7 @@ class GateStream(HttpStream):
         """Keep the target as it was written: mitmproxy normalises it before the first hook."""
         data = event.request.data
         setattr(event.request, RAW_TARGET, (data.scheme, data.authority))
+        setattr(event.request, BODILESS, event.end_stream)
         yield from super().state_wait_for_request_headers(event)
 
     def state_consume_request_body(self, event: events.Event) -> Commands:
@@ -297,6 +307,14 @@ def _head_fault(data: bytes) -> tuple[int, str] | None:
 
 class GateHttp1Client(Http1Client):
     """HTTP/1 towards upstreams: heads are bounded, interim responses other than 101 are passed over."""
+
+    def send(self, event: HttpEvent) -> Commands:
+        """Write a request. HTTP/2 frames a body without a header; unframed here, it would be a second request."""
+        if isinstance(event, RequestHeaders) and event.request.is_http2 and not event.end_stream:
+            headers = event.request.headers
+            if "content-length" not in headers:
+                headers["transfer-encoding"] = "chunked"
+        yield from super().send(event)
 
     def read_headers(self, event: events.ConnectionEvent) -> Commands:
         """Read a response head."""

@@ -4,76 +4,69 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from .egress_rule import EgressRule
-from .host_pattern import host_matches
-from .path_pattern import path_matches
+from .request_facts import RequestFacts
+from .rule_match import BodyNeeded, Fault, Step, host_named, match
 from .rule_set import RuleSet
+from .smallest_rule import smallest_rule
 
-Code = Literal["allowed", "host", "scheme", "port", "method", "path"]
-_STEPS: tuple[Code, ...] = ("host", "scheme", "port", "method", "path")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RequestFacts:
-    """What a decision is made on: canonical host and path, never what only the client says."""
-
-    method: str
-    scheme: str
-    host: str
-    port: int
-    path: str
+Code = Literal["allowed", "body_needed"] | Step
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Decision:
-    """`rule` allowed the request or, refused, came closest; `hint` is then the smallest rule that would allow it."""
+    """`rule` allowed the request or, refused, came closest; `hint` is then the smallest rule that would allow it.
+
+    With `body_limit` nothing is decided yet: decide again with the whole body, which has at most so many bytes.
+    """
 
     allowed: bool
     code: Code
     reason: str
     rule: EgressRule | None = None
     hint: dict[str, Any] | None = None
+    body_limit: int | None = None
 
 
 def decide(rules: RuleSet, request: RequestFacts) -> Decision:
     """The first rule that allows the request, or the refusal that names what the closest rule lacked."""
-    closest: tuple[int, EgressRule | None] = (0, None)
+    closest: tuple[Fault, EgressRule] | None = None
+    limit: int | None = None
     for rule in rules.rules:
-        passed = _passed(rule, request)
-        if passed == len(_STEPS):
-            return Decision(allowed=True, code="allowed", reason=f'rule "{rule.name}"', rule=rule)
-        if passed > closest[0]:
-            closest = (passed, rule)
-    step, rule_or_none = closest
-    return _refusal(_STEPS[step], rule_or_none, request)
+        found = match(rule, request)
+        if isinstance(found, BodyNeeded):
+            limit = max(limit or 0, found.limit)
+        elif found is None:
+            return _body_needed(limit) if limit is not None else _allowed(rule)
+        elif closest is None or found.passed > closest[0].passed:
+            closest = (found, rule)
+    return _body_needed(limit) if limit is not None else _refusal(closest, request)
 
 
 def decide_tunnel(rules: RuleSet, host: str, port: int) -> Decision:
     """Whether any request in a tunnel to `host:port` could be allowed. Each one inside is decided by itself."""
     closest: EgressRule | None = None
     for rule in rules.rules:
-        if not _host_matches(rule, host):
+        if not host_named(rule, host):
             continue
         closest = rule
         if any(rule.allows_port(scheme, port) for scheme in rule.schemes):
-            return Decision(allowed=True, code="allowed", reason=f'rule "{rule.name}"', rule=rule)
+            return _allowed(rule)
     code: Code = "port" if closest else "host"
     reason = f"no rule allows port {port} of {host}" if closest else f"no rule names the host {host}"
     return Decision(allowed=False, code=code, reason=reason, rule=closest, hint={"hosts": [host], "ports": [port]})
 
 
-def _passed(rule: EgressRule, request: RequestFacts) -> int:
-    """How many of the steps the rule lets the request pass, in order."""
-    checks = (
-        _host_matches(rule, request.host),
-        request.scheme in rule.schemes,
-        rule.allows_port(request.scheme, request.port),
-        "*" in rule.methods or request.method in rule.methods,
-        any(path_matches(pattern, request.path) for pattern in rule.paths),
-    )
-    return checks.index(False) if False in checks else len(checks)
+def _allowed(rule: EgressRule) -> Decision:
+    return Decision(allowed=True, code="allowed", reason=f'rule "{rule.name}"', rule=rule)
 
 
-def _refusal(step: Code, rule: EgressRule | None, request: RequestFacts) -> Decision:
+def _body_needed(limit: int) -> Decision:
+    reason = f"the request's body decides, up to {limit} bytes of it"
+    return Decision(allowed=False, code="body_needed", reason=reason, body_limit=limit)
+
+
+def _refusal(closest: tuple[Fault, EgressRule] | None, request: RequestFacts) -> Decision:
+    fault, rule = closest or (Fault(0, "host", ""), None)
     said = {
         "host": f"no rule names the host {request.host}",
         "scheme": f"no rule allows {request.scheme} to {request.host}",
@@ -81,19 +74,7 @@ def _refusal(step: Code, rule: EgressRule | None, request: RequestFacts) -> Deci
         "method": f"no rule allows {request.method} to {request.host}",
         "path": f"no rule allows {request.method} {request.path} on {request.host}",
     }
-    return Decision(allowed=False, code=step, reason=said[step], rule=rule, hint=smallest_rule(request))
-
-
-def smallest_rule(request: RequestFacts) -> dict[str, Any]:
-    """The least that would have to be allowed for this request, in the form a profile writes it."""
-    return {
-        "hosts": [request.host],
-        "ports": [request.port],
-        "schemes": [request.scheme],
-        "methods": [request.method],
-        "paths": [request.path],
-    }
-
-
-def _host_matches(rule: EgressRule, host: str) -> bool:
-    return any(host_matches(pattern, host) for pattern in rule.hosts)
+    closest_rule = rule if fault.step != "host" else None
+    reason = said.get(fault.step) or f'rule "{rule.name if rule else ""}": {fault.said}'
+    hint = smallest_rule(request, closest_rule)
+    return Decision(allowed=False, code=fault.step, reason=reason, rule=closest_rule, hint=hint)

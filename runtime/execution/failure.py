@@ -5,7 +5,7 @@ from typing import Any
 
 from runtime.execution.execution import Execution, Failure
 from runtime.isolate import Ending, Status
-from runtime.isolate.bounded_json import loads
+from sandboxes.bounded_json import loads
 from sandboxes.limits import Limits
 
 _ENDINGS: dict[Status, str] = {

@@ -12,9 +12,9 @@ from runtime.execution.byte_budget import ByteBudget, Hold, current_hold
 from runtime.execution.execution import CallEnded, CallStarted, Execution, HostCallRecord
 from runtime.execution.hostcall import CallContext, HostCallError
 from runtime.execution.window import Window
-from runtime.isolate.bounded_json import JsonBoundError, loads
 from runtime.isolate.guest import fits
 from runtime.worker.frames import MOST_PAYLOAD, Call
+from sandboxes.bounded_json import JsonBoundError, loads
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from runtime.execution.language import Family, unquoted
-from runtime.isolate.bounded_json import loads
+from sandboxes.bounded_json import loads
 
 _MOST_JSON = 65_536
 _LANGUAGES = "JavaScript, TypeScript or Python"

@@ -14,7 +14,7 @@ import httpcore2
 from runtime.execution.byte_budget import current_hold
 from runtime.execution.content_coding import CodingError, decode
 from runtime.execution.hostcall import Code, HostCallError
-from runtime.isolate.bounded_json import loads
+from sandboxes.bounded_json import loads
 
 Headers = tuple[tuple[str, str], ...]
 RawHeaders = Sequence[tuple[bytes, bytes]]

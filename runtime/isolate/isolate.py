@@ -5,10 +5,10 @@ import threading
 import time
 from typing import Any, Protocol
 
-from runtime.isolate.bounded_json import JsonBoundError, loads
 from runtime.isolate.guest import MOST_ERROR_BYTES, Guest, GuestLimits, LogLine, fits
 from runtime.isolate.outcome import Ending, Outcome, Status, Usage
 from runtime.isolate.slots import RunSlots
+from sandboxes.bounded_json import JsonBoundError, loads
 
 
 class Isolate(Protocol):

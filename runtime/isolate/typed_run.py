@@ -6,12 +6,12 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from runtime.isolate.bounded_json import loads
 from runtime.isolate.erasure import Erased, Problem, Types, lines_of
 from runtime.isolate.guest import MOST_ERROR_BYTES, Guest, fits
 from runtime.isolate.isolate import Isolate, settle
 from runtime.isolate.outcome import Outcome, Status
 from runtime.isolate.typescript import TypeEraser
+from sandboxes.bounded_json import loads
 
 # What QuickJS says of a program that does not parse: one frame, and no function in it.
 _PARSE_STACK = re.compile(r"\s*at program\.js:\d+:\d+\s*")

@@ -14,8 +14,8 @@ import mcp_types
 from mcp.shared.exceptions import MCPError
 
 from runtime.execution.hostcall import Code, HostCallError
-from runtime.isolate.bounded_json import MOST_ANSWER_VALUES, loads
 from runtime.portal.tool import Tool
+from sandboxes.bounded_json import MOST_ANSWER_VALUES, loads
 
 MAX_DETAIL_CHARACTERS: Final = 8 << 10
 _MESSAGE: Final = 500

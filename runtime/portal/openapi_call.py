@@ -7,13 +7,13 @@ from typing import Any, Final
 from urllib.parse import unquote, urljoin, urlsplit
 
 from runtime.execution.hostcall import Code, HostCallError
-from runtime.isolate.bounded_json import MOST_ANSWER_VALUES, loads
 from runtime.portal.arguments import checked_arguments
 from runtime.portal.http_call import RETRYABLE, HttpBounds, HttpReply, HttpRequest, HttpSend, blamed
 from runtime.portal.openapi_body import encode, is_json
 from runtime.portal.openapi_operation import HttpBinding
 from runtime.portal.openapi_parameter import Parameter, cookie_text, header_text, path_text, query_pairs
 from runtime.portal.tool import Tool, ToolReply
+from sandboxes.bounded_json import MOST_ANSWER_VALUES, loads
 
 MAX_DETAIL_BYTES: Final = 8 << 10
 MAX_REDIRECTS: Final = 3

@@ -6,7 +6,6 @@ from typing import Any, cast
 import grpc
 
 from runtime.client import Client, Context, Language, execute_request
-from runtime.isolate.bounded_json import MOST_ANSWER_VALUES, JsonBoundError, loads
 from runtime.portal.face import (
     BadRequestError,
     CallLine,
@@ -21,6 +20,7 @@ from runtime.portal.face import (
     ToolHit,
 )
 from runtime.rpc import runtime_pb2 as pb
+from sandboxes.bounded_json import MOST_ANSWER_VALUES, JsonBoundError, loads
 
 _LEVELS = {1: "debug", 2: "info", 3: "warning", 4: "error"}
 _LANGUAGES = {"javascript", "typescript", "python"}

@@ -8,10 +8,10 @@ import grpc
 from runtime.execution.caller import Caller
 from runtime.execution.execution import Program
 from runtime.execution.intake import Refused, take_in
-from runtime.isolate.bounded_json import JsonBoundError, loads
 from runtime.rpc import runtime_pb2 as pb
 from runtime.service.convert import ENVIRONMENTS, LANGUAGES, seconds
 from runtime.service.errors import ApiError, bad_fields
+from sandboxes.bounded_json import JsonBoundError, loads
 from sandboxes.limits import narrow
 from sandboxes.profile import Profile, environment_allowed, language_allowed
 

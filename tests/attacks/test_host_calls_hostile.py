@@ -13,9 +13,9 @@ from runtime.execution.caller import Caller
 from runtime.execution.execution import Execution, Program
 from runtime.execution.host_calls import FETCH, LEAST_WAITING_BYTES, TOOL, Answer, HostCalls
 from runtime.execution.hostcall import CallContext, HostCallError
-from runtime.isolate.bounded_json import MOST_VALUES
 from runtime.service.convert import execution_message
 from runtime.worker.frames import Call
+from sandboxes.bounded_json import MOST_VALUES
 from sandboxes.limits import Limits
 from sandboxes.profile import Profile
 

@@ -12,6 +12,7 @@ import h2.connection
 import h2.events
 import pytest
 
+from tests.egress import http2
 from tests.egress.lab import SECRET, World, render, rule, rule_set, start
 from tests.egress.origin import Origin, Received, answer
 
@@ -413,6 +414,16 @@ def test_framing_a_smuggled_second_request_is_decided_by_itself(world: World) ->
     )
     assert wire.reply().status == 200
     assert wire.reply().status == 403
+
+
+def test_framing_an_http2_body_without_a_length_is_no_second_request_upstream(world: World) -> None:
+    """HTTP/2 ends a body by a flag. Written to an HTTP/1 upstream without framing, this one would be a request."""
+    smuggled = b"GET /smuggled HTTP/1.1\r\nHost: api.example.test\r\n\r\n"
+    authority = f"api.example.test:{world.secure.port}"
+    reply = http2.request(world.lab, authority, world.token(), method="POST", path="/outer", body=smuggled)
+    assert reply.status == 200
+    assert [request.line for request in world.secure.received] == ["POST /outer HTTP/1.1"]
+    assert world.secure.received[0].body == smuggled
 
 
 # Tunnels

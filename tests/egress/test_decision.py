@@ -10,10 +10,11 @@ from egress.addresses import Allowance, refuse_address
 from egress.request import CanonicalRequest, Denial, RawRequest, read_request
 from sandboxes.address import special_kind
 from sandboxes.authority import Authority, agree, parse_authority
-from sandboxes.egress_decision import RequestFacts, decide, decide_tunnel
+from sandboxes.egress_decision import decide, decide_tunnel
 from sandboxes.egress_rule import EgressRule
 from sandboxes.host_pattern import host_matches
 from sandboxes.path_pattern import path_matches
+from sandboxes.request_facts import RequestFacts
 from sandboxes.rule_set import RuleSet
 from sandboxes.target import normalise_path, parse_target
 

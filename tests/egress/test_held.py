@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from egress.admission import Admission
+from egress.admission import Admission, BodyWanted
 from egress.body_coding import decode_body
 from egress.outgoing import BodyStep, Outgoing, run_steps
 from egress.request import Denial
@@ -60,9 +60,9 @@ def steps(proxy: InProcess, *given: BodyStep, limit: int = LIMIT) -> Iterator[No
     admitter = proxy.proxy.admitter
     admit = admitter.admit
 
-    def with_steps(*asked: Any) -> Admission | Denial:
-        admitted = admit(*asked)
-        return admitted if isinstance(admitted, Denial) else replace(admitted, steps=given, body_limit=limit)
+    def with_steps(*asked: Any, **body: Any) -> Admission | BodyWanted | Denial:
+        admitted = admit(*asked, **body)
+        return admitted if not isinstance(admitted, Admission) else replace(admitted, steps=given, body_limit=limit)
 
     admitter.admit = with_steps  # type: ignore[method-assign]
     try:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.isolate.bounded_json import JsonBoundError, check_bounds, loads
+from sandboxes.bounded_json import JsonBoundError, check_bounds, loads
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(st.sampled_from('a,[]{}"\\\n\u20ac\U0001f600')),
