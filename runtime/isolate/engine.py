@@ -9,7 +9,7 @@ from wasmtime import _ffi as ffi
 TICK_NS = 4_000_000
 """Between two epochs: how late a limit is noticed, and how long a turn in a run slot lasts."""
 
-WASM_STACK_BYTES = 4 << 20
+WASM_STACK_BYTES = 8 << 20
 THREAD_STACK_BYTES = 16 << 20
 """A guest's thread needs at least the wasm stack and 4 MiB more, or overflow takes the process down."""
 

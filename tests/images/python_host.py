@@ -20,7 +20,7 @@ from sandboxes.images.build import build_image
 
 FOREVER = (1 << 64) - 1
 START = 1_700_000_000_000_000_000
-WASM_STACK = 4 << 20
+WASM_STACK = 8 << 20
 _TICK_SECONDS = 0.05
 _NO_FINALIZER = ctypes.cast(0, ctypes.CFUNCTYPE(None, ctypes.c_void_p))
 

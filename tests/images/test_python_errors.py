@@ -193,7 +193,7 @@ def test_depth_is_an_error(python: Image, code: str) -> None:
     assert error["limit"] in {"stack", None}
 
 
-# These exhaust the stack of WebAssembly itself at 4 MiB; the host tells by the trap. None of them harms the host.
+# These exhaust the stack of WebAssembly itself at 8 MiB; the host tells by the trap. None of them harms the host.
 TRAPS = {
     "json": "import json\njson.loads('[' * 100000)",
     "freeing": "x = []\nfor _ in range(1000000): x = [x]\ndel x",

@@ -194,6 +194,19 @@ ATTACKS: dict[str, Attack] = {
         OK,
         result='"RecursionError"',
     ),
+    "py deep printing that is caught": python(
+        "a = []\nfor _ in range(10 ** 5): a = [a]\ntry: repr(a)\nexcept RecursionError as e: r = type(e).__name__\nr",
+        OK,
+        result='"RecursionError"',
+        limits=_ROOM,
+    ),
+    "py deep encoding that is caught": python(
+        "import json\na = []\nfor _ in range(10 ** 5): a = [a]\n"
+        "try: json.dumps(a)\nexcept RecursionError as e: r = type(e).__name__\nr",
+        OK,
+        result='"RecursionError"',
+        limits=_ROOM,
+    ),
     "py recursion that is not": python("def f(): return f() + 1\nf()", STACK),
     "py a deep result": python("a = []\nfor _ in range(10 ** 5): a = [a]\na", STACK, ERROR),
     "py a stack that traps": python("import json\njson.loads('[' * 100000)", STACK),
