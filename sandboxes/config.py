@@ -150,7 +150,12 @@ def undeclared_secrets(config: Config, profiles: Iterable[Profile]) -> tuple[str
 
 def _undeclared(config: Config, document: Document) -> Iterator[Problem]:
     for name, upstream in config.upstreams.items():
-        if isinstance(upstream, McpStdioUpstream) or upstream.auth is None:
+        if isinstance(upstream, McpStdioUpstream):
+            for secret in sorted(upstream.egress.secrets() - set(config.secrets)):
+                rules = ("upstreams", name, "egress")
+                yield document.problem(".".join(rules), document.mark(*rules), _no_secret(secret, config))
+            continue
+        if upstream.auth is None:
             continue
         if upstream.auth.secret not in config.secrets:
             keys = ("upstreams", name, "auth", "secret")

@@ -40,6 +40,11 @@ class StateDirectory:
         return self.path / "ca"
 
     @property
+    def ca_file(self) -> Path:
+        """The authority's certificate, without its key."""
+        return self.ca / "lockgate-ca-cert.pem"
+
+    @property
     def event_file(self) -> Path:
         """One JSON line per request that met the egress proxy; older ones in `.1` and so on."""
         return self.path / "egress.jsonl"

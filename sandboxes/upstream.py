@@ -112,10 +112,20 @@ class McpStdioUpstream(_Upstream):
     command: tuple[str, ...] = Field(min_length=1, max_length=100, description="The program and its arguments.")
     env: Variables = Field(default_factory=dict, description="Added to a minimal environment. Not for secrets.")
     cwd: str | None = Field(None, description="Its working directory.")
+    network: Literal["proxy", "none", "host"] = Field(
+        "proxy", description="proxy: the egress proxy and nothing else. none: nothing at all. host: the machine's own."
+    )
+    egress: RuleSet = Field(default_factory=RuleSet, description="What may leave the server, with network: proxy.")
+
+    @model_validator(mode="after")
+    def _egress_needs_proxy(self) -> Self:
+        if self.egress.rules and self.network != "proxy":
+            raise ValueError(f"egress has rules, and network: {self.network} does not go by them; write network: proxy")
+        return self
 
     def rule_set(self, name: str) -> RuleSet:  # noqa: ARG002 - as its siblings
-        """Nothing: it is not spoken to over a network."""
-        return RuleSet()
+        """What may leave the server itself."""
+        return self.egress
 
 
 class McpHttpUpstream(_Upstream):

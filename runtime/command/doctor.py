@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 from runtime.command.connection import find_place
 from runtime.command.exits import Exit
+from runtime.enclosure.enclosure import probe
+from runtime.enclosure.walls import UP
 from runtime.isolate.shipped import NAMES, TYPE_ERASER, wasm_path
 from runtime.isolate.versions import found_versions, judge
 from runtime.service.needed_images import image_problems
@@ -62,7 +64,14 @@ def _verdict(problems: int) -> str:
 
 def _checks(config: str | None) -> list[Callable[[], Iterator[Finding]]]:
     machine = [_interpreter, _packages, _images]
-    return [*machine, lambda: _state(config), lambda: _configuration(config), lambda: _engines(config), _walls]
+    return [
+        *machine,
+        lambda: _state(config),
+        lambda: _configuration(config),
+        lambda: _engines(config),
+        _walls,
+        _enclosure,
+    ]
 
 
 def _interpreter() -> Iterator[Finding]:
@@ -164,3 +173,9 @@ def _walls() -> Iterator[Finding]:
     missing = missing_walls(report)
     for wall in WALLS:
         yield Finding(good=wall not in missing, needed=False, text=f"wall {wall}: {missing.get(wall, 'stands')}")
+
+
+def _enclosure() -> Iterator[Finding]:
+    """Of MCP servers over stdio and of commands under `lockgate egress run`. Tried as well."""
+    for wall, state in probe().items():
+        yield Finding(good=state == UP, needed=False, text=f"children's {wall}: {'stands' if state == UP else state}")

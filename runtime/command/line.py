@@ -9,7 +9,7 @@ from importlib.metadata import version
 
 import grpc
 
-from runtime.command import catalog, doctor, mcp, profiles, run, serve
+from runtime.command import catalog, doctor, egress, mcp, profiles, run, serve
 from runtime.command.exits import Exit
 from runtime.service.child import ChildFailedError
 from sandboxes.problem import DocumentError
@@ -34,6 +34,7 @@ def parser() -> argparse.ArgumentParser:
         command.add_parser(commands)
     catalog.add_parsers(commands)
     profiles.add_parser(commands)
+    egress.add_parser(commands)
     doctor.add_parser(commands)
     commands.add_parser("version", help="print the version").set_defaults(main=_version)
     return top

@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from http import HTTPStatus
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 import anyio
 import httpx2
@@ -17,10 +17,14 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared._stream_protocols import ReadStream
 from mcp.shared.message import SessionMessage
 
+from runtime.enclosure.enclosure import Enclosure, Way, enclosed
+from runtime.enclosure.walls import Network, describe
 from runtime.execution.hostcall import Code, HostCallError
 from runtime.portal.http_call import RETRYABLE
 from runtime.portal.stderr_tail import StderrTail, stderr_tail
 from sandboxes.upstream import McpHttpUpstream, McpStdioUpstream
+
+_STANDARD_ERROR: Final = 2
 
 type TokenOf = Callable[[], str]
 # Makes the HTTP transport of one upstream. The function it gets names the egress token of the request in hand.
@@ -49,6 +53,13 @@ class McpWire:
     transport: AbstractAsyncContextManager[TransportStreams]
     closed: asyncio.Event
     stderr: StderrTail | None = None
+    enclosure: Enclosure | None = None
+
+    def surroundings(self) -> str:
+        """How a child is connected and which walls it has; empty for a server that is no child."""
+        if self.enclosure is None:
+            return ""
+        return f"network: {self.enclosure.network}; {describe(self.enclosure.walls)}"
 
     def last_words(self) -> str:
         """What the server last complained of, if anything."""
@@ -56,18 +67,34 @@ class McpWire:
 
 
 @asynccontextmanager
-async def stdio_wire(config: McpStdioUpstream) -> AsyncIterator[McpWire]:
-    """A child with the SDK's minimal environment (HOME, PATH and the like) and what the configuration adds."""
-    parameters = StdioServerParameters(
-        command=config.command[0],
-        args=list(config.command[1:]),
-        env=dict(config.env),
-        cwd=config.cwd,
-        encoding_error_handler="replace",
-    )
+async def stdio_wire(config: McpStdioUpstream, way: Way) -> AsyncIterator[McpWire]:
+    """An enclosed child with the SDK's minimal environment (HOME, PATH and the like) and what the configuration adds.
+
+    The SDK hands no descriptor on but the three standard ones, so the control socket goes in place of standard error.
+    """
     closed = asyncio.Event()
-    async with stderr_tail() as (tail, file):
-        yield McpWire(transport=_watched(stdio_client(parameters, errlog=file), closed), closed=closed, stderr=tail)  # type: ignore[arg-type]
+    async with enclosed(Network(config.network), way) as enclosure, stderr_tail() as (tail, file):
+        command, *arguments = enclosure.command(config.command, _STANDARD_ERROR)
+        parameters = StdioServerParameters(
+            command=command,
+            args=arguments,
+            env=enclosure.environment | dict(config.env),
+            cwd=config.cwd,
+            encoding_error_handler="replace",
+        )
+        enclosure.give_standard_error(file.fileno())
+        child = stdio_client(parameters, errlog=enclosure.control)  # type: ignore[arg-type]
+        transport = _watched(_established(child, enclosure), closed)
+        yield McpWire(transport=transport, closed=closed, stderr=tail, enclosure=enclosure)
+
+
+@asynccontextmanager
+async def _established(
+    transport: AbstractAsyncContextManager[TransportStreams], enclosure: Enclosure
+) -> AsyncIterator[TransportStreams]:
+    async with transport as streams:
+        await enclosure.established()
+        yield streams
 
 
 @asynccontextmanager

@@ -161,7 +161,9 @@ class McpService:
             if found != listed:
                 listed = found
                 self._client = client
-                publish(self.name, UpstreamState(phase="ready"), *build_tools(self.name, found))
+                publish(
+                    self.name, UpstreamState(phase="ready", reason=wire.surroundings()), *build_tools(self.name, found)
+                )
             await _first(wire.closed, self._look, self._refresh_s)
 
     async def _heard(self, message: IncomingMessage) -> None:

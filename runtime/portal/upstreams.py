@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Self
 
+from runtime.enclosure.enclosure import Way
 from runtime.portal.catalog import Catalog
 from runtime.portal.http_call import HttpSend
 from runtime.portal.mcp_transport import McpWire, TransportFactory, http_wire, stdio_wire
@@ -28,13 +29,14 @@ class Upstreams:
     one answer needs it and no longer.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - everything an upstream may need, by kind
         self,
         configs: Mapping[str, AnyUpstream],
         *,
         send: HttpSend,
         transport: TransportFactory,
         service_token: ServiceToken,
+        way: Callable[[Callable[[], str]], Way],
         backoff: Backoff | None = None,
     ) -> None:
         self.catalog = Catalog()
@@ -43,7 +45,7 @@ class Upstreams:
         self._changed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._running: dict[str, Upstream] = {
-            name: _service(name, config, send, transport, service_token, backoff or Backoff())
+            name: _service(name, config, send, transport, service_token, way, backoff or Backoff())
             for name, config in configs.items()
         }
 
@@ -117,19 +119,20 @@ def _service(  # noqa: PLR0913, PLR0917 - everything an upstream may need, by ki
     send: HttpSend,
     transport: TransportFactory,
     service_token: ServiceToken,
+    way: Callable[[Callable[[], str]], Way],
     backoff: Backoff,
 ) -> Upstream:
     if isinstance(config, OpenApiUpstream):
         return OpenApiService(name, config, send=send, service_token=service_token, backoff=backoff)
     rules = config.rule_set(name).digest()
     timeout_s = config.call_timeout_ms / 1_000
-    if isinstance(config, McpStdioUpstream):
-        return McpService(name, lambda: stdio_wire(config), rules=rules, call_timeout_s=timeout_s, backoff=backoff)
 
     def token() -> str:
         return service_token(name, rules)
 
     def open_wire() -> AbstractAsyncContextManager[McpWire]:
+        if isinstance(config, McpStdioUpstream):
+            return stdio_wire(config, way(token))
         return http_wire(config, transport, token)
 
     return McpService(name, open_wire, rules=rules, call_timeout_s=timeout_s, backoff=backoff)

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx2
 
+from runtime.enclosure.enclosure import Way
 from runtime.execution.fetcher import ProgramFetcher
 from runtime.execution.host_calls import Answer
 from runtime.execution.hostcall import CallContext, HostCallError
@@ -21,12 +22,15 @@ class EgressLink:
     A proxy that is started again listens where the one before did, so the connections mend themselves.
     """
 
-    def __init__(self, host: str = "127.0.0.1") -> None:
+    def __init__(self, ca_file: str, host: str = "127.0.0.1") -> None:
+        self._ca_file = ca_file
         self._host = host
+        self._port = 0
         self._outbound: asyncio.Future[Outbound] = asyncio.get_running_loop().create_future()
 
     def use(self, port: int) -> None:
         """The proxy listens on `port`."""
+        self._port = port
         if not self._outbound.done():
             self._outbound.set_result(Outbound(self._host, port))
 
@@ -69,6 +73,14 @@ class EgressLink:
         if not self._outbound.done():
             raise RuntimeError("the egress proxy is not ready")
         return OutboundTransport(self._outbound.result(), token_of)
+
+    def way(self, token_of: Callable[[], str]) -> Way:
+        """For a child of the gateway's, whose requests carry what `token_of` gives."""
+        return Way(find=self._address, token=token_of, ca_file=self._ca_file)
+
+    async def _address(self) -> tuple[str, int]:
+        await self.ready()
+        return self._host, self._port
 
     async def _in_time(self, deadline: float) -> Outbound:
         try:

@@ -65,10 +65,14 @@ async def serve(settings: GatewaySettings, lines: asyncio.StreamReader) -> None:
     token = state.token().get_secret_value()
     authenticator = Authenticator(token)
     async with contextlib.AsyncExitStack() as stack:
-        egress = EgressLink()
+        egress = EgressLink(str(state.ca_file))
         stack.push_async_callback(egress.close)
         upstreams = Upstreams(
-            config.upstreams, send=egress.send, transport=egress.transport, service_token=mint.for_service
+            config.upstreams,
+            send=egress.send,
+            transport=egress.transport,
+            service_token=mint.for_service,
+            way=egress.way,
         )
         declared = load_images([Path(place) for place in config.images])
         images = await needed_images(profiles.values(), state.images, declared)

@@ -13,6 +13,7 @@ import httpx2
 import uvicorn
 from starlette.types import ASGIApp
 
+from runtime.enclosure.enclosure import Way
 from runtime.execution.hostcall import CallContext, HostCallError
 from runtime.portal.caller import ToolCaller
 from runtime.portal.catalog_calls import CatalogCalls
@@ -74,12 +75,17 @@ class TokenTransport(httpx2.AsyncHTTPTransport):
         return await super().handle_async_request(request)
 
 
+async def nowhere() -> tuple[str, int]:
+    raise OSError("there is no proxy in these tests")
+
+
 def upstreams(configs: Mapping[str, AnyUpstream], send: DirectSend | None = None) -> Upstreams:
     return Upstreams(
         configs,
         send=send or DirectSend(),
         transport=TokenTransport,
         service_token=lambda purpose, _: f"service {purpose}",
+        way=lambda token: Way(find=nowhere, token=token, ca_file="/nowhere"),
         backoff=QUICK,
     )
 

@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
+from runtime.enclosure.environment import proxy_environment
 from runtime.execution.hostcall import HostCallError
 from runtime.portal.upstreams import Upstreams
 from sandboxes.upstream import McpStdioUpstream
@@ -141,7 +142,8 @@ async def test_a_child_sees_a_minimal_environment_and_ends_with_its_owner(monkey
         children = [child for child in psutil.Process().children() if str(NOTES) in child.cmdline()]
         assert children
     assert seen["NOTES_DIR"] == "here"
-    assert set(seen) <= {"NOTES_DIR", "HOME", "PATH", "LOGNAME", "SHELL", "TERM", "USER", "LC_CTYPE"}
+    kept = {"NOTES_DIR", "HOME", "PATH", "LOGNAME", "SHELL", "TERM", "USER", "LC_CTYPE"}
+    assert set(seen) <= kept | set(proxy_environment("", ""))
     _, alive = psutil.wait_procs(children, timeout=10)
     assert alive == []
 

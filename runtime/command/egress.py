@@ -1,0 +1,13 @@
+"""`lockgate egress ...`: the egress proxy for an operator's own use, and what it recorded."""
+
+from typing import Any
+
+from runtime.command import egress_log, egress_run
+
+
+def add_parser(commands: Any) -> None:
+    """The group's commands."""
+    parser = commands.add_parser("egress", help="the egress proxy: use it, read its record")
+    below = parser.add_subparsers(dest="egress_command", required=True, metavar="COMMAND")
+    for command in (egress_run, egress_log):
+        command.add_parser(below)
