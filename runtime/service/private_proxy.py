@@ -71,7 +71,8 @@ class PrivateProxy:
         terms = Terms(name=profile.name, environments=profile.environments, budgets=profile.budgets)
         generation = make_generation(0, {f"profile {profile.name}": profile.egress}, [(profile.digest(), terms)])
         own = [split_endpoint(endpoint)[1] for endpoint in (config.listen.grpc, config.listen.mcp)]
-        used = profile.egress.secrets()
+        # All or none: a secret may be made from others, or be in a store that takes one.
+        needed = config.secrets if profile.egress.secrets() else {}
         return EgressSettings(
             listen_port=self._port,
             token_key=base64.b64encode(self._key).decode(),
@@ -81,7 +82,8 @@ class PrivateProxy:
             rule_sets=generation.rule_sets,
             owners=generation.owners,
             terms=generation.terms,
-            secrets={name: source for name, source in config.secrets.items() if name in used},
+            secrets=needed,
+            secret_stores=config.secret_stores if needed else {},
             own_ports=tuple(port for port in own if port),
             hosts=config.hosts,
             extra_ca_file=config.extra_ca_file,
