@@ -70,6 +70,7 @@ class GuardedLoop(asyncio.SelectorEventLoop):
         dial = DIAL.get()
         if dial is None:
             return await super().getaddrinfo(host, port, **options)
+        host = host.decode() if isinstance(host, bytes) else host  # as some libraries give it
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 answers = await super().getaddrinfo(dial.hosts.get(host, host), port, **options)

@@ -79,9 +79,10 @@ class CachedSecret:
 
     def _start(self) -> None:
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._run(), eager_start=False)
+            self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def _run(self) -> None:
+        await asyncio.sleep(0)  # mitmproxy's loop starts tasks at once: not to be over before `_start` has noted it
         try:
             async with asyncio.timeout(self._timeout_s):
                 fetched = await self._fetch()

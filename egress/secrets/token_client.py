@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import certifi
 
 from egress.addresses import Allowance, allowance_of
-from egress.dialer import DIAL, AddressRefusedError, Dial
+from egress.dialer import DIAL, REFUSED, AddressRefusedError, Dial
 
 from .backend import MAX_BYTES, UnavailableError
 
@@ -49,10 +49,8 @@ class TokenClient:
                 pool.stream("POST", url, headers=list(headers.items()), content=body) as response,
             ):
                 return Reply(response.status, await _bounded(response))
-        except AddressRefusedError as error:
-            reason = f"its token endpoint may not be reached: {error}"
-        except (httpcore2.ConnectError, OSError):
-            reason = _unreachable(url)
+        except (httpcore2.ConnectError, OSError) as error:
+            reason = _refusal(error) or _unreachable(url)
         except (httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.TimeoutException):
             reason = "its token endpoint broke off, or answered what is not HTTP"
         raise UnavailableError(reason)
@@ -62,6 +60,18 @@ class TokenClient:
             self._context = ssl.create_default_context(cafile=self.trust)
             self._context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # as upstreams are verified: many companies' own
         return self._context
+
+
+def _refusal(error: BaseException | None) -> str | None:
+    """What the address guard said, if it was the guard: libraries wrap it in errors of their own."""
+    for _ in range(10):
+        if isinstance(error, AddressRefusedError):
+            return f"its token endpoint may not be reached: {str(error).removeprefix(REFUSED)}"
+        if isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        elif error is not None:
+            error = error.__cause__ or error.__context__
+    return None
 
 
 def _unreachable(url: str) -> str:
