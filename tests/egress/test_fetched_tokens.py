@@ -86,10 +86,11 @@ class Running:
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def running(tmp_path_factory: pytest.TempPathFactory, authority) -> Iterator[Running]:
     issuer, own, upstream = Issuer(), Origin(echo), Origin(echo)
+    untrusted = Origin(echo, authority.server("id.example.test"))
     spare = [f"spare-{n}" for n in range(40)]
-    ports = {"port": issuer.origin.port, "own": own.port}
+    ports = {"port": issuer.origin.port, "own": own.port, "untrusted": untrusted.port}
     sources = {
         **{name: oauth2(issuer, name) for name in spare},
         **{name: oauth2(issuer, name, **more) for name, more in SPECIAL.items()},
@@ -119,7 +120,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     assert not any(secret in events for secret in (CLIENT_SECRET, REFRESH, "access-token-", "BEGIN RSA"))
     assert lab.stop() == 0
     assert own.connections == 0
-    for origin in (issuer.origin, own, upstream):
+    assert untrusted.received == []
+    for origin in (issuer.origin, own, upstream, untrusted):
         origin.close()
 
 
@@ -155,7 +157,7 @@ GUARDED: dict[str, tuple[dict[str, Any], str]] = {
     "private-name": ({"token_url": "https://id.example.test:{port}/x", "networks": []}, "a loopback address"),
     "own-port": ({"token_url": "http://127.0.0.1:{own}/x"}, "belongs to Lockgate itself"),
     "closed-port": ({"token_url": "http://127.0.0.1:1/x"}, "could not be reached"),
-    "no-tls": ({"token_url": "https://id.example.test:{port}/x"}, "could not be reached"),
+    "untrusted": ({"token_url": "https://id.example.test:{untrusted}/x"}, "its certificate is not trusted"),
 }
 
 
