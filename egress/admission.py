@@ -68,6 +68,7 @@ class Admission:
     # With steps the request is held until its body is whole, and they run on it in order before it leaves.
     steps: tuple[BodyStep, ...] = ()
     body_limit: int = HELD_BODY
+    would_deny: Decision | None = None  # the refusal that mode report lets go
     held: bool = False  # decided by its body, which therefore does not stream
 
     def outgoing(self, request: CanonicalRequest, body: bytes = b"") -> Outgoing:
@@ -138,9 +139,12 @@ class Admitter:
         return terms
 
     def still_admits(self, claims: TokenClaims, rule: str | None) -> bool:
-        """Whether the rule of that name still stands for this token."""
-        return self._generations.knows(claims.rules) and any(
-            standing.name == rule for standing in self._generations.rules(claims).rules
+        """Whether the rule of that name still stands for this token; None: that mode report does."""
+        if not self._generations.knows(claims.rules):
+            return False
+        rules = self._generations.rules(claims)
+        return any(standing.name == rule for standing in rules.rules) or (
+            rule is None and rules.reports_in(claims.environment)
         )
 
     def _token_fault(self, claims: TokenClaims) -> str | None:
@@ -159,7 +163,7 @@ class Admitter:
     def admit_tunnel(self, claims: TokenClaims, authority: Authority) -> Denial | None:
         """Why no request could leave through a tunnel to this authority, or None."""
         decision = decide_tunnel(self._generations.rules(claims), authority.host, authority.port)
-        return None if decision.allowed else self._denial(decision, claims)
+        return None if decision.allowed or self._lets_go(claims, decision) else self._denial(decision, claims)
 
     def admit(
         self,
@@ -178,6 +182,8 @@ class Admitter:
         decision = decide(self._generations.rules(claims), _facts(request, kept, body_length, body))
         if decision.body_limit is not None:
             return BodyWanted(decision.body_limit)
+        if not decision.allowed and self._lets_go(claims, decision):
+            return self._reported(decision, request, kept, held=body is not None)
         if not decision.allowed or decision.rule is None:
             return self._denial(decision, claims)
         unreachable = self._refuse_literal(decision, request.authority)
@@ -196,6 +202,26 @@ class Admitter:
         needles = frozenset(needle for needle in known if len(needle[1]) >= SHORT) | frozenset(admission.needles)
         searched = any(rule.inject is not None for rule in self._generations.rules(claims).rules)
         return Returning(redactor_for(needles), searched=searched, credentialed=admission.credential is not None)
+
+    def _lets_go(self, claims: TokenClaims, refusal: Decision) -> bool:
+        """Whether mode report lets a refused request go. Never where the closest rule would add a secret."""
+        secret = refusal.rule is not None and refusal.rule.inject is not None
+        return not secret and self._generations.rules(claims).reports_in(claims.environment)
+
+    def _reported(
+        self, refusal: Decision, request: CanonicalRequest, headers: list[tuple[bytes, bytes]], *, held: bool
+    ) -> Admission | Denial:
+        """A request that no rule allows, let go with nothing that a rule gives: no secret, no private network."""
+        unruled = Decision(allowed=True, code="allowed", reason=f"mode report; would be refused: {refusal.reason}")
+        unreachable = self._refuse_literal(unruled, request.authority)
+        if unreachable:
+            return Denial(code="address", reason=unreachable)
+        admission = Admission(
+            decision=unruled, headers=headers, query=request.target.query, would_deny=refusal, held=held
+        )
+        elsewhere = not_replaced(None, self._placeholders)
+        refused = refuse_placeholder(elsewhere.head, admission.outgoing(request), None)
+        return refused or _watching(admission, elsewhere.body, None)
 
     def allowance(self, decision: Decision) -> Allowance:
         """Where connections of the deciding rule may go."""
@@ -252,7 +278,7 @@ def _with_step(admission: Admission, step: BodyStep | None, rule: str) -> tuple[
     return (*admission.steps, *watch, step)
 
 
-def _watching(admission: Admission, words: frozenset[str], rule: str) -> Admission:
+def _watching(admission: Admission, words: frozenset[str], rule: str | None) -> Admission:
     """With a watch for placeholders in the body: as it streams, or as a step where it is held."""
     if not words:
         return admission

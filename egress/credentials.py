@@ -48,22 +48,24 @@ def not_replaced(injection: Injection | None, words: frozenset[str]) -> Elsewher
     return Elsewhere(others, others if "body" in injection.places else words)
 
 
-def refuse_placeholder(words: Iterable[str], outgoing: Outgoing, rule: str) -> Denial | None:
+def refuse_placeholder(words: Iterable[str], outgoing: Outgoing, rule: str | None) -> Denial | None:
     """The refusal of a request whose head holds one of `words`, none of which its rule replaces."""
     words = tuple(words)
     place = found_in_head(words, outgoing) if words else None
     return None if place is None else misplaced(place, rule)
 
 
-def refuse_in_body(words: Iterable[str], rule: str, outgoing: Outgoing) -> Outgoing | Denial:
+def refuse_in_body(words: Iterable[str], rule: str | None, outgoing: Outgoing) -> Outgoing | Denial:
     """The step that refuses a whole body with a placeholder in it."""
     place = found_in_body(words, outgoing.body)
     return outgoing if place is None else misplaced(place, rule)
 
 
-def misplaced(place: str, rule: str) -> Denial:
-    """The refusal of a placeholder in a place where no rule replaces it."""
-    reason = f'{place} has a placeholder for a secret, which the rule "{rule}" does not replace there; leave it out'
+def misplaced(place: str, rule: str | None) -> Denial:
+    """The refusal of a placeholder in a place where no rule replaces it. Mode report has no rule."""
+    who = f'the rule "{rule}"' if rule else "no rule"
+    does = "does not replace" if rule else "replaces"
+    reason = f"{place} has a placeholder for a secret, which {who} {does} there; leave it out"
     return Denial(code="placeholder", reason=reason, rule=rule)
 
 

@@ -37,6 +37,7 @@ class Exchange:
     rule: str | None = None
     credential: str | None = None
     hint: dict[str, Any] | None = None
+    would_deny: str | None = None  # the code of the refusal that mode report let go
     destination: Destination | None = None
     held: Held | None = None
     lease: Lease | None = None
@@ -153,4 +154,5 @@ class Exchange:
             "environment": claims.environment if claims else None,
             "rules": claims.rules if claims else None,
             "hint": without_values(self.hint),
+            "would_deny": self.would_deny,
         }

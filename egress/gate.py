@@ -376,6 +376,8 @@ class Gate:
         rule = admission.decision.rule
         exchange.allowed, exchange.code, exchange.reason = True, "allowed", admission.decision.reason
         exchange.rule, exchange.credential = rule.name if rule else None, admission.credential
+        if admission.would_deny is not None:
+            exchange.would_deny, exchange.hint = admission.would_deny.code, admission.would_deny.hint
         if exchange.claims is not None:
             exchange.returning = self._admitter.returning(exchange.claims, admission)
         asked = flow.request.headers

@@ -80,7 +80,7 @@ class Generations:
         ]
         if claims.rules not in self._owners and claims.rules in self._present.rule_sets:
             return asked
-        return RuleSet(rules=tuple(rule for rule in asked.rules if any(rule in rules.rules for rules in present)))
+        return asked.standing(present)
 
     def _owners_for(self, claims: TokenClaims) -> set[str]:
         """Whose rules the token goes by: its own profile's if that had them, else every upstream's that had."""

@@ -59,7 +59,7 @@ def from_ocsf(event: Mapping[str, Any]) -> dict[str, Any]:
     if query is not None:
         record["path"] = f"{record['path']}?{query}"
     # What was not known was left out of the event.
-    return dict.fromkeys((*_PLACES, "credential", "environment", "hint")) | record
+    return dict.fromkeys((*_PLACES, "credential", "environment", "hint", "would_deny")) | record
 
 
 def read_event(line: bytes | str) -> dict[str, Any] | None:

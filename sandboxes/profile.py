@@ -10,6 +10,7 @@ from sandboxes.budgets import Budgets
 from sandboxes.canonical_json import canonical_json
 from sandboxes.ceilings import Ceilings, over_limits
 from sandboxes.decision import Decision
+from sandboxes.environment import Environment
 from sandboxes.image import IMAGE_NAME
 from sandboxes.limits import Limits
 from sandboxes.rule_set import RuleSet
@@ -17,10 +18,8 @@ from sandboxes.tools import ToolRules, decide_tool
 from sandboxes.walls import Wall
 
 Language = Literal["javascript", "typescript", "python"]
-Environment = Literal["dev", "stage", "prod"]
 Isolation = Literal["shared", "tenant", "dedicated"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
-ENVIRONMENTS: tuple[Environment, ...] = get_args(Environment)
 
 
 def _unique[T](values: tuple[T, ...]) -> tuple[T, ...]:

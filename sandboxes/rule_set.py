@@ -5,21 +5,31 @@ Deny by default: a request leaves only if one rule allows it. The first such rul
 """
 
 import hashlib
-from typing import Self
+from collections.abc import Iterable
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from .canonical_json import canonical_json
 from .egress_rule import DEFAULT_PORTS, EgressRule
+from .environment import Environment
 from .injection import Injection
 from .model import FrozenModel
+
+Mode = Literal["enforce", "report"]
 
 
 class RuleSet(FrozenModel):
     """The egress rules of one profile or of one upstream, known by their digest."""
 
     rules: tuple[EgressRule, ...] = ()
+    mode: Mode = Field(
+        "enforce", description="report: what no rule allows is recorded as such and let go, without any secret."
+    )
+    report_in: tuple[Environment, ...] = Field(
+        ("dev", "stage"), min_length=1, description="Environments that mode report is for; prod only if written here."
+    )
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
@@ -32,6 +42,19 @@ class RuleSet(FrozenModel):
     def digest(self) -> str:
         """`sha256:` and the hexadecimal SHA-256 of the set's canonical JSON (sorted keys, no spaces)."""
         return "sha256:" + hashlib.sha256(canonical_json(self.model_dump(mode="json", by_alias=True))).hexdigest()
+
+    def reports_in(self, environment: str) -> bool:
+        """Whether what no rule allows is let go there."""
+        return self.mode == "report" and environment in self.report_in
+
+    def standing(self, present: Iterable["RuleSet"]) -> "RuleSet":
+        """What is left of this set where only `present` ones are in force: never more than either allowed."""
+        held = list(present)
+        reporting = tuple(place for place in self.report_in if any(rules.reports_in(place) for rules in held))
+        rules = tuple(rule for rule in self.rules if any(rule in other.rules for other in held))
+        if self.mode == "report" and reporting:
+            return RuleSet(rules=rules, mode="report", report_in=reporting)
+        return RuleSet(rules=rules)
 
     def secrets(self) -> frozenset[str]:
         """Names of the secrets that these rules may add."""

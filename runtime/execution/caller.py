@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sandboxes.profile import Environment
+from sandboxes.environment import Environment
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -204,3 +204,23 @@ def test_an_ipv4_address_is_never_taken_for_a_name(address) -> None:
         canonical_host(str(int(address)))
     with pytest.raises(ValueError):
         canonical_host(hex(int(address)))
+
+
+def test_mode_report_is_for_production_only_if_written_out() -> None:
+    silent = RuleSet.model_validate({"mode": "report"})
+    assert [silent.reports_in(place) for place in ("dev", "stage", "prod", "service")] == [True, True, False, False]
+    assert RuleSet.model_validate({"mode": "report", "report_in": ["prod"]}).reports_in("prod")
+    assert not RuleSet.model_validate({"report_in": ["prod"]}).reports_in("prod")
+    with pytest.raises(ValidationError, match="at least 1 item"):
+        RuleSet.model_validate({"mode": "report", "report_in": []})
+
+
+def test_an_older_set_keeps_mode_report_only_where_the_present_one_has_it() -> None:
+    old = RuleSet.model_validate({"mode": "report", "report_in": ["dev", "stage"], "rules": [rule()]})
+    assert old.standing([old]) == old
+    assert not old.standing([RuleSet(rules=(rule(),))]).reports_in("dev")
+    narrower = old.standing([RuleSet.model_validate({"mode": "report", "report_in": ["stage", "prod"]})])
+    assert [narrower.reports_in(place) for place in ("dev", "stage", "prod")] == [False, True, False]
+    assert narrower.rules == ()
+    enforcing = RuleSet(rules=(rule(),))
+    assert not enforcing.standing([old]).reports_in("dev")
