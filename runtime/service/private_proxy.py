@@ -15,8 +15,9 @@ from runtime.service.child import Child, Ready
 from sandboxes.budgets import Terms
 from sandboxes.config import Config, split_endpoint
 from sandboxes.egress import EgressSettings
+from sandboxes.environment import Environment
 from sandboxes.generation import make_generation
-from sandboxes.profile import Environment, Profile
+from sandboxes.profile import Profile
 from sandboxes.state import StateDirectory
 from sandboxes.token import TokenClaims, sign_token
 
