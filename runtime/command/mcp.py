@@ -6,8 +6,6 @@ from typing import Any
 
 from runtime.command.connection import add_options, connected, find_place
 from runtime.command.exits import Exit
-from runtime.portal.mcp_server import portal_server, serve_stdio
-from runtime.service.client_face import ClientFace
 
 
 def add_parser(commands: Any) -> None:
@@ -21,6 +19,9 @@ def add_parser(commands: Any) -> None:
 
 
 async def _mcp(arguments: argparse.Namespace) -> int:
+    from runtime.portal.mcp_server import portal_server, serve_stdio  # noqa: PLC0415 - the MCP SDK takes half a second
+    from runtime.service.client_face import ClientFace  # noqa: PLC0415 - loads it too
+
     place = find_place(config=arguments.config, server=arguments.server)
     async with connected(place) as client:
         face = ClientFace(client, profile=arguments.profile, environment=arguments.environment, owner=arguments.owner)

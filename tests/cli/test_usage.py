@@ -103,3 +103,13 @@ def test_a_directory_of_profiles_that_is_not_there_has_no_line(home, tmp_path) -
     config.write_text("profiles: [absent]\n")
     done = lockgate(home, "profiles", "--config", str(config))
     assert done.stderr.decode() == f"lockgate: {tmp_path}/absent: is not a directory\n"
+
+
+def test_a_command_does_not_load_what_only_another_needs() -> None:
+    """The MCP SDK takes longer to load than everything else of `lockgate serve`."""
+    dear = {"mcp", "mcp_types", "mitmproxy", "starlette"}
+    code = f"import sys, runtime.command.line; print(sorted({dear} & {{*sys.modules}}))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True, timeout=60
+    )
+    assert done.stdout == "[]\n"
