@@ -41,7 +41,8 @@ def main() -> None:
         _fail(f"the settings are not valid: {_messages(error)}")
     with asyncio.Runner(loop_factory=GuardedLoop) as runner:
         status = runner.run(_serve(settings))
-        sys.stdout.flush()
+        with contextlib.suppress(BrokenPipeError):
+            sys.stdout.flush()
         os._exit(status)  # nothing is left to close, and idle threads are not waited for
 
 
@@ -75,10 +76,11 @@ class _Starter:
             _say({"ready": False, "error": str(error)})
             self._proxy.stop()
             return
-        warnings = self._proxy.secrets.warnings()
-        _say({"ready": True, "port": port, "ca_file": str(self._proxy.ca_file), "warnings": warnings})
+        # Before the word goes out: a parent that is gone by now is known by the end of the input alone.
         loop = asyncio.get_running_loop()
         threading.Thread(target=_follow, args=(self._proxy, loop), name="commands", daemon=True).start()
+        warnings = self._proxy.secrets.warnings()
+        _say({"ready": True, "port": port, "ca_file": str(self._proxy.ca_file), "warnings": warnings})
 
 
 def _follow(proxy: Proxy, loop: asyncio.AbstractEventLoop) -> None:
@@ -139,8 +141,10 @@ def _messages(error: ValidationError) -> str:
 
 
 def _say(line: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(line) + "\n")
-    sys.stdout.flush()
+    """One line to the parent. If it is gone, the end of the input tells so."""
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.write(json.dumps(line) + "\n")
+        sys.stdout.flush()
 
 
 def _fail(reason: str) -> None:
