@@ -119,6 +119,10 @@ class Admitter:
         self._allowances.clear()
         self._placeholders = placeholders(self._generations.rule_sets())
 
+    def use_secrets(self, secrets: SecretStore) -> None:
+        """Take secrets from here from now on."""
+        self._secrets = secrets
+
     def identify(self, token: str | Denial, now: float) -> TokenClaims | Denial:
         """Who a token speaks for, if it still does."""
         if isinstance(token, Denial):

@@ -4,11 +4,30 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from sandboxes.egress import Hosts
 from sandboxes.generation import Generation
 from sandboxes.rule_set import RuleSet
+from sandboxes.secret_name import SecretName
+from sandboxes.secret_source import SecretSource, dangling
+from sandboxes.secret_store import SecretStoreConfig, StoreName
 from sandboxes.token import MOST_LIFETIME_S
 
 from .proxy import Proxy
+
+
+class SecretsTold(BaseModel):
+    """Where secrets are found from now on, all of them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    sources: dict[SecretName, SecretSource]
+    stores: dict[StoreName, SecretStoreConfig]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for keys, fault in dangling(self.sources, self.stores):
+            raise ValueError(f"{'.'.join(keys)}: {fault}")
+        return self
 
 
 class Command(BaseModel):
@@ -19,6 +38,8 @@ class Command(BaseModel):
     rule_sets: dict[str, RuleSet] = Field(default_factory=dict)
     revoke: dict[str, int] | tuple[str, ...] = ()
     generation: Generation | None = None
+    secrets: SecretsTold | None = None
+    hosts: Hosts | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -39,6 +60,10 @@ def obey(command: Command, proxy: Proxy, now: float) -> None:
     admitter, gate = proxy.admitter, proxy.gate
     if command.generation is not None:
         admitter.load(command.generation, now)
+    if command.secrets is not None:
+        proxy.use_secrets(command.secrets.sources, command.secrets.stores)
+    if command.hosts is not None:
+        proxy.use_hosts(command.hosts)
     admitter.add_rule_sets(command.rule_sets)
     if revoked := command.revoked(now):
         admitter.revocations.add(revoked, now)

@@ -16,31 +16,43 @@ REFUSED = "address refused: "
 
 
 class Destination(tuple[str, int]):  # noqa: SLOT001 - a tuple subclass cannot have slots with a value in them
-    """A decided `(host, port)`. Connections do not serve rules that differ in allowance or client certificate."""
+    """A decided `(host, port)`. Connections do not serve rules that differ in allowance or client certificate.
+
+    `declared` is the address that the configuration gives the name, if it does: a connection to another is no good.
+    """
 
     allowance: Allowance
     certificate: ClientCertificate | None
+    declared: str | None
 
     @classmethod
     def of(
-        cls, host: str, port: int, allowance: Allowance, certificate: ClientCertificate | None = None
+        cls,
+        host: str,
+        port: int,
+        allowance: Allowance,
+        certificate: ClientCertificate | None = None,
+        *,
+        declared: str | None = None,
     ) -> "Destination":
         """The destination of a request that a rule with this allowance let pass."""
         made = cls((host, port))
         made.allowance = allowance
         made.certificate = certificate
+        made.declared = declared
         return made
 
+    def _all(self) -> tuple[object, ...]:
+        return (*self, self.allowance, self.certificate, self.declared)
+
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Destination) or tuple(self) != tuple(other):
-            return False
-        return self.allowance == other.allowance and self.certificate == other.certificate
+        return isinstance(other, Destination) and self._all() == other._all()
 
     def __ne__(self, other: object) -> bool:
         return not self == other
 
     def __hash__(self) -> int:
-        return hash((*self, self.allowance, self.certificate))
+        return hash(self._all())
 
 
 @dataclass(frozen=True, slots=True)

@@ -385,7 +385,9 @@ class Gate:
         allowance = self._admitter.allowance(admission.decision)
         exchange.last = not flow.request.is_http2 and connection_close(flow.request.http_version, asked)
         host, port = request.authority.host, request.authority.port
-        exchange.destination = Destination.of(host, port, allowance, admission.certificate)
+        exchange.destination = Destination.of(
+            host, port, allowance, admission.certificate, declared=self._hosts.get(host)
+        )
         exchange.watch = PlaceholderWatch(admission.watched) if admission.watched else None
 
 

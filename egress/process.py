@@ -26,7 +26,6 @@ from .command import Command, obey
 from .dialer import GuardedLoop
 from .proxy import Proxy
 from .redaction import redactor_for
-from .secrets import SecretStore
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
@@ -52,7 +51,7 @@ async def _serve(settings: EgressSettings) -> int:
     except (OSError, ValueError) as error:
         _say({"ready": False, "error": str(error)})
         return 1
-    _log_to_stderr(proxy.secrets)
+    _log_to_stderr(proxy)
     _end_on_signals(proxy)
     starter = _Starter(proxy)
     proxy.addons.add(starter)
@@ -120,18 +119,20 @@ def _end_on_signals(proxy: Proxy) -> None:
 class _RedactedLines(logging.Formatter):
     """mitmproxy's log lines may quote what was on the wire."""
 
-    def __init__(self, secrets: SecretStore) -> None:
+    def __init__(self, proxy: Proxy) -> None:
         super().__init__("egress: %(levelname)s %(message)s")
-        self._secrets = secrets
+        self._proxy = proxy
 
     def format(self, record: logging.LogRecord) -> str:
-        known = frozenset((secret.name, secret.expose()) for secret in self._secrets.known())
-        return redactor_for(known).text(super().format(record))
+        secrets = (*self._proxy.secrets.known(), *self._proxy.former_secrets)
+        return redactor_for(frozenset((secret.name, secret.expose()) for secret in secrets)).text(
+            super().format(record)
+        )
 
 
-def _log_to_stderr(secrets: SecretStore) -> None:
+def _log_to_stderr(proxy: Proxy) -> None:
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_RedactedLines(secrets))
+    handler.setFormatter(_RedactedLines(proxy))
     logging.basicConfig(level=logging.ERROR, handlers=[handler], force=True)
 
 

@@ -1,7 +1,9 @@
 """The proxy put together: a real mitmproxy master with as few parts as it runs with."""
 
+import asyncio
 import contextlib
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 from mitmproxy import options
@@ -9,6 +11,8 @@ from mitmproxy.addons.proxyserver import Proxyserver
 
 from sandboxes.egress import EgressSettings
 from sandboxes.generation import Generation
+from sandboxes.secret_source import SecretSource
+from sandboxes.secret_store import SecretStoreConfig
 
 from . import layers
 from .admission import Admitter
@@ -18,10 +22,11 @@ from .event_file import EventFile
 from .events import EventLog
 from .gate import Gate
 from .metrics import Metrics
-from .secrets import SecretStore, TokenClient
+from .secrets import Secret, SecretStore, TokenClient
 
 _log = logging.getLogger(__name__)
 _IDLE_TIMEOUT_S = 600
+_MOST_FORMER = 10_000
 
 
 class Proxy:
@@ -35,12 +40,15 @@ class Proxy:
         self.log = _event_log(settings)
         self._own_ports = set(settings.own_ports)
         trusted = trust_file(state, settings.extra_ca_file)
-        client = TokenClient(trust=trusted, own_ports=self._own_ports, hosts=settings.hosts)
-        self.secrets = SecretStore(settings.secrets, stores=settings.secret_stores, client=client)
+        self._hosts = dict(settings.hosts)
+        self._client = TokenClient(trust=trusted, own_ports=self._own_ports, hosts=self._hosts)
+        self.secrets = SecretStore(settings.secrets, stores=settings.secret_stores, client=self._client)
+        self.former_secrets: list[Secret] = []  # still not to be shown
+        self._loading: asyncio.Task[None] | None = None
         self.admitter = Admitter(
             key=settings.key(), generation=_generation(settings), secrets=self.secrets, own_ports=self._own_ports
         )
-        self.gate = Gate(admitter=self.admitter, log=self.log, own_ports=self._own_ports, hosts=dict(settings.hosts))
+        self.gate = Gate(admitter=self.admitter, log=self.log, own_ports=self._own_ports, hosts=self._hosts)
         self.master = GateMaster(_options(settings, trusted))
         self._server = Proxyserver()
         self.master.addons.add(self._server, layers.NextLayer(), self.gate, Certificates(store, trusted))
@@ -52,6 +60,18 @@ class Proxy:
     def addons(self) -> ClosedAddons:
         """The closing addon manager, for its fault counts."""
         return self.master.addons
+
+    def use_secrets(self, sources: Mapping[str, SecretSource], stores: Mapping[str, SecretStoreConfig]) -> None:
+        """Take secrets from these sources from now on."""
+        self.former_secrets = [*self.former_secrets, *self.secrets.known()][-_MOST_FORMER:]
+        self.secrets = SecretStore(sources, stores=stores, client=self._client)
+        self.admitter.use_secrets(self.secrets)
+        self._loading = asyncio.create_task(self.secrets.load())
+
+    def use_hosts(self, hosts: Mapping[str, str]) -> None:
+        """These names have addresses of their own from now on, and no others."""
+        self._hosts.clear()
+        self._hosts.update(hosts)
 
     def ready(self) -> int:
         """The port, once the proxy listens. Raises OSError with the reason if it does not."""

@@ -132,6 +132,10 @@ class Client:
         request = portal_pb2.OverviewRequest(language=_LANGUAGES[language])
         return await self._portal.Overview(request, metadata=self._metadata)
 
+    async def health(self) -> runtime_pb2.GetHealthResponse:
+        """How the service stands. Raises grpc.aio.AioRpcError."""
+        return await self._runtime.GetHealth(runtime_pb2.GetHealthRequest(), metadata=self._metadata)
+
     async def profiles(self) -> Sequence[runtime_pb2.ProfileSummary]:
         """The profiles of the service."""
         reply = await self._runtime.ListProfiles(runtime_pb2.ListProfilesRequest(), metadata=self._metadata)

@@ -3,9 +3,9 @@
 import base64
 import binascii
 import ipaddress
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from .budgets import Terms
 from .egress_rule import Port
@@ -15,6 +15,17 @@ from .rule_set import RuleSet
 from .secret_name import SecretName
 from .secret_source import SecretSource, dangling
 from .secret_store import SecretStoreConfig, StoreName
+
+
+def _check_hosts(hosts: dict[str, str]) -> dict[str, str]:
+    for name, address in hosts.items():
+        if canonical_host(name) != name or is_address(name):
+            raise ValueError(f'hosts: "{name}" is not a host name in canonical form')
+        ipaddress.ip_address(address)
+    return hosts
+
+
+Hosts = Annotated[dict[str, str], AfterValidator(_check_hosts)]
 
 
 class EventSettings(FrozenModel):
@@ -48,9 +59,7 @@ class EgressSettings(FrozenModel):
     own_ports: tuple[Port, ...] = Field(
         (), description="Ports of this service on this machine: refused whatever a rule says."
     )
-    hosts: dict[str, str] = Field(
-        default_factory=dict, description="Private services: name to address, instead of DNS."
-    )
+    hosts: Hosts = Field(default_factory=dict, description="Private services: name to address, instead of DNS.")
     head_timeout_s: float = Field(15.0, gt=0, description="For a request head to arrive, once it began.")
     extra_ca_file: str | None = Field(None, description="PEM certificates trusted for upstreams beside the system's.")
 
@@ -59,10 +68,6 @@ class EgressSettings(FrozenModel):
         for digest, rules in self.rule_sets.items():
             if rules.digest() != digest:
                 raise ValueError(f"rule set {digest} has the digest {rules.digest()}")
-        for name, address in self.hosts.items():
-            if canonical_host(name) != name or is_address(name):
-                raise ValueError(f'hosts: "{name}" is not a host name in canonical form')
-            ipaddress.ip_address(address)
         if len(self.key()) < 32:  # noqa: PLR2004 - the output size of SHA-256
             raise ValueError("token_key is shorter than 32 bytes")
         for keys, fault in dangling(self.secrets, self.secret_stores):

@@ -55,6 +55,11 @@ class StateDirectory:
         return self.path / "egress.prom"
 
     @property
+    def status_file(self) -> Path:
+        """Which generation of the configuration is in force, written by the running service."""
+        return self.path / "configuration.json"
+
+    @property
     def images(self) -> Path:
         """Compiled guest images."""
         return self.path / "images"

@@ -31,7 +31,7 @@ class TokenClient:
     ) -> None:
         self.trust = trust or certifi.where()
         self._own_ports = own_ports
-        self._hosts = dict(hosts or {})
+        self._hosts: Mapping[str, str] = {} if hosts is None else hosts
         self._context: ssl.SSLContext | None = None
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes, networks: tuple[str, ...]) -> Reply:
@@ -42,7 +42,7 @@ class TokenClient:
         """In a task of its own, so that what it may connect to is its own too."""
         import httpcore2  # noqa: PLC0415 - only proxies that fetch tokens need it
 
-        DIAL.set(Dial(allowance, self._own_ports, self._hosts))
+        DIAL.set(Dial(allowance, self._own_ports, dict(self._hosts)))
         try:
             async with (
                 httpcore2.AsyncConnectionPool(ssl_context=self._verified(), retries=0) as pool,

@@ -1,6 +1,7 @@
 """`lockgate doctor`: what this machine has and lacks."""
 
 import argparse
+import json
 import os
 import platform
 import sys
@@ -68,6 +69,7 @@ def _checks(config: str | None) -> list[Callable[[], Iterator[Finding]]]:
         *machine,
         lambda: _state(config),
         lambda: _configuration(config),
+        lambda: _running(config),
         lambda: _engines(config),
         _walls,
         _enclosure,
@@ -152,6 +154,23 @@ def _secret(name: str, source: SecretSource) -> Finding:
             f"from the store {source.store}" if source.store else "fetched by the egress proxy when needed",
         )
     return Finding(good=there, needed=False, text=f"secret {name}: {how}")
+
+
+def _running(config: str | None) -> Iterator[Finding]:
+    """What a service that runs on this state directory has in force."""
+    try:
+        place = find_place(config=config, server=None)
+        status = json.loads(place.state.status_file.read_bytes())
+        os.kill(status["pid"], 0)
+    except (StateError, OSError, ValueError, KeyError, TypeError):
+        return  # none runs
+    problem = status.get("problem")
+    text = f"running service: generation {status.get('generation')} of the configuration is in force"
+    if problem:
+        text += f"; the files as they are now cannot be loaded: {problem}"
+    yield Finding(not problem, True, text)  # noqa: FBT003
+    for key in status.get("stale", []):
+        yield Finding(False, False, f"running service: {key} was changed; start it again to use that")  # noqa: FBT003
 
 
 def _engines(config: str | None) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import logging
 import signal
 import sys
 from typing import Any
@@ -28,12 +29,14 @@ def add_parser(commands: Any) -> None:
 
 
 async def _serve(arguments: argparse.Namespace) -> int:
+    logging.basicConfig(level=logging.INFO, format="lockgate: %(message)s")
     place = find_place(config=arguments.config, server=None)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     options = CellOptions(state=place.state, config_file=place.config_file, workers=arguments.workers)
     async with Cell(options) as cell:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, cell.reload)
         print(describe(cell) if arguments.json else _greeting(cell, place), flush=True)
         for warning in cell.warnings:
             print(f"lockgate: warning: {warning}", file=sys.stderr)

@@ -1271,8 +1271,14 @@ class GetHealthResponse(_message.Message):
     ACCEPTING_FIELD_NUMBER: _builtins.int
     ENGINES_FIELD_NUMBER: _builtins.int
     WALLS_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
+    CONFIGURATION_PROBLEM_FIELD_NUMBER: _builtins.int
     accepting: _builtins.bool
     """Whether new executions are taken: every engine is acceptable and at least one worker is ready."""
+    generation: _builtins.int
+    """Which loading of the operator's files is in force: 0 since the start, one more with every reload."""
+    configuration_problem: _builtins.str
+    """Why the files as they are now cannot be loaded, so that an earlier generation stays in force; empty if they can."""
     @_builtins.property
     def engines(self) -> _containers.RepeatedCompositeFieldContainer[Global___Engine]:
         """The engines."""
@@ -1287,10 +1293,12 @@ class GetHealthResponse(_message.Message):
         accepting: _builtins.bool = ...,
         engines: _abc.Iterable[Global___Engine] | None = ...,
         walls: _abc.Iterable[Global___Wall] | None = ...,
+        generation: _builtins.int = ...,
+        configuration_problem: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepting", b"accepting", "engines", b"engines", "walls", b"walls"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepting", b"accepting", "configuration_problem", b"configuration_problem", "engines", b"engines", "generation", b"generation", "walls", b"walls"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -6,23 +6,26 @@ sources to the proxy only, and gives the gateway an environment without them.
 
 import asyncio
 import base64
+import contextlib
 import json
 import logging
 import os
 import secrets
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-from runtime.service.child import Child, Ready
-from runtime.service.settings import EgressAddress, GatewaySettings
+from pydantic import BaseModel
+
+from runtime.service.child import Child, ChildFailedError, Ready
+from runtime.service.loaded import Loaded
+from runtime.service.reloader import Reloader
+from runtime.service.settings import GatewaySettings, News
 from runtime.worker.pool import usable_cores
-from sandboxes.budgets import Terms
-from sandboxes.config import Config, load_config, split_endpoint, undeclared_secrets
+from sandboxes.config import split_endpoint
 from sandboxes.egress import EgressSettings
-from sandboxes.generation import Generation, make_generation
-from sandboxes.profile_file import load_profiles
 from sandboxes.state import StateDirectory
 
 log = logging.getLogger(__name__)
@@ -50,15 +53,18 @@ class Cell:
 
     def __init__(self, options: CellOptions) -> None:
         self._options = options
-        self.config = load_config(options.config_file) if options.config_file is not None else Config()
+        self.loaded = Loaded.read(options.config_file)
+        self.config = self.loaded.config
         self.token = options.state.token().get_secret_value()
         self.warnings: list[str] = []
         self._key = base64.b64encode(secrets.token_bytes(32)).decode()
-        self._profiles = load_profiles([Path(place) for place in self.config.profiles]).profiles
-        self.warnings += undeclared_secrets(self.config, self._profiles.values())
+        self.warnings += self.loaded.warnings()
         self.grpc_address = self._address(self.config.listen.grpc)
         self.mcp_address = self._address(self.config.listen.mcp)
         self._egress_port = 0
+        self._problem = ""
+        self._reloader: Reloader | None = None
+        self._watching: asyncio.Task[None] | None = None
         self.ca_file = ""
         self._egress = Child("egress proxy", "egress", self._egress_settings, self._egress_ready, os.environ)
         self._gateway = Child(
@@ -92,18 +98,55 @@ class Cell:
             await asyncio.gather(*starting, return_exceptions=True)
             await self._stop()
             raise
+        self._reloader = Reloader(
+            self.loaded, self._options.config_file, self._options.state.status_file, self._apply, self._tell_problem
+        )
+        self._watching = asyncio.create_task(self._reloader.run())
         return self
+
+    def reload(self) -> None:
+        """Look at the operator's files now."""
+        if self._reloader is not None:
+            self._reloader.request()
+
+    async def _apply(self, following: Loaded) -> None:
+        """The proxy first: no token may name what it does not know. Raises ChildFailedError."""
+        command: dict[str, Any] = {"generation": following.generation().model_dump(mode="json", by_alias=True)}
+        told, was = following.config, self.loaded.config
+        if (told.secrets, told.secret_stores) != (was.secrets, was.secret_stores):
+            command["secrets"] = {"sources": _plain(told.secrets), "stores": _plain(told.secret_stores)}
+        if told.hosts != was.hosts:
+            command["hosts"] = told.hosts
+        await self._ask(self._egress, json.dumps(command))
+        news = News(generation=following.number, profiles=following.profiles)
+        self.loaded, self.config = following, following.config
+        # What was not written stays so: who set a limit is told from it.
+        await self._ask(self._gateway, news.model_dump_json(by_alias=True, exclude_unset=True))
+
+    @staticmethod
+    async def _ask(child: Child, line: str) -> None:
+        answer = await child.ask(line)
+        if not answer["done"]:
+            raise ChildFailedError(f"the {child.name} refused the configuration: {answer.get('error')}")
+
+    async def _tell_problem(self, problem: str) -> None:
+        self._problem = problem
+        with contextlib.suppress(ChildFailedError):
+            await self._ask(self._gateway, News(problem=problem).model_dump_json(by_alias=True, exclude_unset=True))
 
     async def __aexit__(self, *_: object) -> None:
         await self._stop()
 
     async def _stop(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
         await self._gateway.stop()
         await self._egress.stop()
 
     def _egress_settings(self) -> str:
         own = [split_endpoint(address)[1] for address in (self.grpc_address, self.mcp_address)]
-        generation = self._generation()
+        generation = self.loaded.generation()
         settings = EgressSettings(
             listen_port=self._egress_port,
             token_key=self._key,
@@ -121,34 +164,28 @@ class Cell:
             hosts=self.config.hosts,
             extra_ca_file=self.config.extra_ca_file,
         )
-        return settings.model_dump_json(by_alias=True)
-
-    def _generation(self) -> Generation:
-        owned = {f"profile {profile.name}": profile.egress for profile in self._profiles.values()}
-        owned |= {f"upstream {name}": upstream.rule_set(name) for name, upstream in self.config.upstreams.items()}
-        terms = [
-            (profile.digest(), Terms(name=profile.name, environments=profile.environments, budgets=profile.budgets))
-            for profile in self._profiles.values()
-        ]
-        return make_generation(0, owned, terms)
+        return settings.model_dump_json(by_alias=True, exclude_unset=True)
 
     async def _egress_ready(self, ready: Ready) -> None:
         self._egress_port = int(ready["port"])
         self.ca_file = str(ready.get("ca_file", ""))
         self.warnings += [str(warning) for warning in ready.get("warnings", [])]
         if self._gateway.pid is not None:
-            await self._gateway.tell(EgressAddress(egress_port=self._egress_port).model_dump_json())
+            await self._gateway.tell(News(egress_port=self._egress_port).model_dump_json())
 
     def _gateway_settings(self) -> str:
         return GatewaySettings(
-            config_file=self._options.config_file,
+            config=self.config,
+            profiles=self.loaded.profiles,
+            generation=self.loaded.number,
+            problem=self._problem,
             state_dir=self._options.state.path,
             grpc_address=self.grpc_address,
             mcp_address=self.mcp_address,
             token_key=self._key,
             workers=self._options.workers or usable_cores(),
             slots=SLOTS,
-        ).model_dump_json()
+        ).model_dump_json(by_alias=True, exclude_unset=True)
 
     async def _gateway_says(self, line: Ready) -> None:
         """Executions that are over; a list of names and times, and nothing else is passed on."""
@@ -157,7 +194,11 @@ class Cell:
 
     async def _gateway_ready(self, _: Ready) -> None:
         if self._egress_port:
-            await self._gateway.tell(EgressAddress(egress_port=self._egress_port).model_dump_json())
+            await self._gateway.tell(News(egress_port=self._egress_port).model_dump_json())
+
+
+def _plain(models: Mapping[str, BaseModel]) -> dict[str, Any]:
+    return {name: model.model_dump(mode="json", by_alias=True) for name, model in models.items()}
 
 
 def _without_secrets() -> dict[str, str]:

@@ -5,6 +5,7 @@ import contextlib
 import json
 import logging
 import sys
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -28,7 +29,7 @@ class Child:
     """`python -m MODULE` with a settings line on its standard input and a ready line on its output.
 
     It ends when its standard input closes. `on_ready` is called with each ready line, the first included;
-    `on_line` with every line that answers nothing. Lines with `done` in them answer `ask`, in order.
+    `on_line` with every line that answers nothing. A line with `done` in it answers the next of those sent.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - what a process is started with, and who is told what it says
@@ -50,8 +51,7 @@ class Child:
         self._failures = 0
         self._on_line = on_line
         self._reading: asyncio.Task[None] | None = None
-        self._asking = asyncio.Lock()
-        self._answer: asyncio.Future[Ready] | None = None
+        self._answers: deque[asyncio.Future[Ready] | None] = deque()
 
     @property
     def pid(self) -> int | None:
@@ -74,7 +74,8 @@ class Child:
             limit=_MOST_LINE,
             start_new_session=True,
         )
-        await self.tell(self._settings())
+        self._answers = deque()
+        await self._send(self._settings())
         try:
             async with asyncio.timeout(timeout_s):
                 ready = await self._ready_line(process)
@@ -89,16 +90,19 @@ class Child:
 
     async def ask(self, line: str, timeout_s: float = _ANSWER_S) -> Ready:
         """Send one line and wait for its answer. Raises ChildFailedError if there is none in time."""
-        async with self._asking:
-            self._answer = asyncio.get_running_loop().create_future()
-            try:
-                async with asyncio.timeout(timeout_s):
-                    await self.tell(line)
-                    return await self._answer
-            except TimeoutError:
-                raise ChildFailedError(f"the {self.name} did not answer within {timeout_s:g} s") from None
-            finally:
-                self._answer = None
+        answer: asyncio.Future[Ready] = asyncio.get_running_loop().create_future()
+        self._answers.append(answer)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._send(line)
+                return await answer
+        except TimeoutError:
+            raise ChildFailedError(f"the {self.name} did not answer within {timeout_s:g} s") from None
+
+    async def tell(self, line: str) -> None:
+        """Send one line. A child that is gone is started again and gets what it needs then."""
+        self._answers.append(None)
+        await self._send(line)
 
     async def _read(self, process: asyncio.subprocess.Process) -> None:
         """What it says after its ready line, until its end."""
@@ -112,10 +116,16 @@ class Child:
             if "done" not in said:
                 if self._on_line is not None:
                     await self._on_line(said)
-            elif self._answer is not None and not self._answer.done():
-                self._answer.set_result(said)
-            elif not said["done"]:
-                log.error("the %s refused what it was told: %s", self.name, said.get("error"))
+            else:
+                self._answered(said)
+
+    def _answered(self, said: Ready) -> None:
+        """To the line that was sent first of those without an answer."""
+        asked = self._answers.popleft() if self._answers else None
+        if asked is not None and not asked.done():
+            asked.set_result(said)
+        elif not said["done"]:
+            log.error("the %s refused what it was told: %s", self.name, said.get("error"))
 
     async def _ready_line(self, process: asyncio.subprocess.Process) -> Ready:
         assert process.stdout is not None
@@ -128,8 +138,7 @@ class Child:
             return ready
         return {"ready": False, "error": f"it {how_it_ended(await process.wait())}; its log says why"}
 
-    async def tell(self, line: str) -> None:
-        """Send one line. A child that is gone is started again and gets what it needs then."""
+    async def _send(self, line: str) -> None:
         assert self._process is not None
         assert self._process.stdin is not None
         with contextlib.suppress(ConnectionError):

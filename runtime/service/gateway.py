@@ -32,6 +32,7 @@ from runtime.portal.upstreams import Upstreams
 from runtime.rpc import portal_pb2, runtime_pb2
 from runtime.service.auth import Authenticator
 from runtime.service.egress_link import EgressLink
+from runtime.service.follower import Follower
 from runtime.service.handlers import generic_handler
 from runtime.service.mcp_face import serve_mcp
 from runtime.service.needed_images import needed_images
@@ -39,12 +40,10 @@ from runtime.service.portal_servicer import PortalServicer
 from runtime.service.readiness import Readiness
 from runtime.service.revoker import Revoker
 from runtime.service.runtime_servicer import RuntimeServicer
-from runtime.service.settings import EgressAddress, GatewaySettings
+from runtime.service.settings import GatewaySettings
 from runtime.service.standard_services import add_standard_services
 from runtime.worker.pool import PoolSettings, WorkerPool
-from sandboxes.config import Config, load_config
 from sandboxes.image_file import load_images
-from sandboxes.profile_file import load_profiles
 from sandboxes.state import open_state
 
 log = logging.getLogger(__name__)
@@ -58,9 +57,8 @@ _STOP_GRACE_S = 1.0
 async def serve(settings: GatewaySettings, lines: asyncio.StreamReader) -> None:
     """Serve until `lines` ends."""
     state = open_state(settings.state_dir)
-    config = load_config(settings.config_file) if settings.config_file is not None else Config()
-    profiles = load_profiles([Path(place) for place in config.profiles]).profiles
-    mint = TokenMint(base64.b64decode(settings.token_key))
+    config, profiles = settings.config, settings.profiles
+    mint = TokenMint(base64.b64decode(settings.token_key), settings.generation)
     mint.on_revoked = Revoker(_say).revoke
     token = state.token().get_secret_value()
     authenticator = Authenticator(token)
@@ -84,6 +82,7 @@ async def serve(settings: GatewaySettings, lines: asyncio.StreamReader) -> None:
         caller = ToolCaller(upstreams, CatalogCalls(finder))
         executor = Executor(pool, caller, egress, mint, bounds=Bounds(held_bytes=config.held_bytes))
         readiness = Readiness(judge(found_versions(), config.accept_vulnerable_versions), pool.walls)
+        readiness.generation, readiness.problem = settings.generation, settings.problem
         if readiness.refusals:
             log.error("no execution is started: %s", readiness.refusals)
         servicer = RuntimeServicer(executor, profiles, readiness)
@@ -93,19 +92,10 @@ async def serve(settings: GatewaySettings, lines: asyncio.StreamReader) -> None:
         stack.push_async_callback(executor.close)
         await stack.enter_async_context(serve_mcp(settings, token, authenticator.bearer))
         _say({"ready": True})
-        await _follow(lines, egress, upstreams, stack)
-
-
-async def _follow(
-    lines: asyncio.StreamReader, egress: EgressLink, upstreams: Upstreams, stack: contextlib.AsyncExitStack
-) -> None:
-    """The egress proxy's address, when it comes; upstreams start then, because most are reached through it."""
-    started = False
-    async for line in lines:
-        egress.use(EgressAddress.model_validate_json(line).egress_port)
-        if not started:
-            started = True
-            await stack.enter_async_context(upstreams)
+        follower = Follower(egress=egress, servicer=servicer, mint=mint, readiness=readiness)
+        async for line in lines:
+            if follower.obey(line):
+                await stack.enter_async_context(upstreams)
 
 
 async def _grpc_server(
@@ -141,7 +131,7 @@ def _say(line: Mapping[str, Any]) -> None:
 
 
 async def _main() -> None:
-    lines = asyncio.StreamReader(limit=1 << 20)
+    lines = asyncio.StreamReader(limit=64 << 20)
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
     try:

@@ -28,11 +28,11 @@ async def needed_images(
         raise RuntimeError("\n".join(problems))
     return [
         await compiled_image(f"{name}{FUEL_SUFFIX}" if fuel else name, wasm_path(name), cache, fuel=fuel)
-        for name, fuel in _wanted(profiles)
+        for name, fuel in wanted_images(profiles)
     ]
 
 
-def _wanted(profiles: Collection[Profile]) -> list[tuple[str, bool]]:
+def wanted_images(profiles: Collection[Profile]) -> list[tuple[str, bool]]:
     """Names, and whether fuel is counted; each once."""
     fuel = any(profile.limits.fuel for profile in profiles)
     guests = [(name, counts) for name in NAMES for counts in ((False, True) if fuel else (False,))]

@@ -17,11 +17,16 @@ type Report = Mapping[str, str]
 
 
 class Readiness:
-    """The engines as found at the start, and the walls as the workers report them now."""
+    """The engines as found at the start, and the walls as the workers report them now.
+
+    `generation` is that of the configuration in force, `problem` why the files as they are now cannot be loaded.
+    """
 
     def __init__(self, engines: Sequence[EngineState], walls: Callable[[], Report]) -> None:
         self._engines = tuple(engines)
         self._walls = walls
+        self.generation = 0
+        self.problem = ""
         self._refusals = "; ".join(engine.decision.reason for engine in engines if not engine.decision.allowed)
 
     @property
@@ -53,6 +58,8 @@ class Readiness:
             accepting=bool(report) and not self._refusals,
             engines=[_engine_message(engine) for engine in self._engines],
             walls=[pb.Wall(name=wall, reason=missing.get(wall, "")) for wall in WALLS] if report else [],
+            generation=self.generation,
+            configuration_problem=self.problem,
         )
 
 

@@ -27,7 +27,7 @@ class RuntimeServicer:
 
     def __init__(self, executor: Executor, profiles: Mapping[str, Profile], readiness: Readiness) -> None:
         self._executor = executor
-        self._profiles = profiles
+        self.profiles = profiles
         self._readiness = readiness
 
     async def Execute(  # noqa: N802, D102 - named and described in the proto
@@ -57,7 +57,7 @@ class RuntimeServicer:
             execution.watchers -= 1
 
     def _begin(self, request: pb.ExecuteRequest, principal: str) -> tuple[Execution, bool]:
-        program = program_of(request, principal, self._profiles)
+        program = program_of(request, principal, self.profiles)
         if program.idempotency_key:
             earlier = self._executor.registry.by_key(principal, program.idempotency_key)
             if earlier is not None:
@@ -123,15 +123,15 @@ class RuntimeServicer:
     async def ListProfiles(  # noqa: N802, D102
         self, _request: pb.ListProfilesRequest, _principal: str, _: ServicerContext
     ) -> pb.ListProfilesResponse:
-        summaries = [_summary(profile) for _, profile in sorted(self._profiles.items())]
+        summaries = [_summary(profile) for _, profile in sorted(self.profiles.items())]
         return pb.ListProfilesResponse(profiles=summaries)
 
     async def GetProfile(  # noqa: N802, D102
         self, request: pb.GetProfileRequest, _principal: str, _: ServicerContext
     ) -> pb.GetProfileResponse:
-        profile = self._profiles.get(request.name)
+        profile = self.profiles.get(request.name)
         if profile is None:
-            names = ", ".join(sorted(self._profiles))
+            names = ", ".join(sorted(self.profiles))
             message = f'there is no profile "{request.name[:100]}"; there are {names}'
             raise ApiError(grpc.StatusCode.NOT_FOUND, "NO_SUCH_PROFILE", message)
         document = profile.model_dump(mode="json", by_alias=True)

@@ -138,5 +138,5 @@ def test_the_table_of_limits_names_them_all(cell: TestCell):
     section = PAGE.split("\n## Limits")[1]
     rows = re.findall(r"^\| ([^|]+) \| [^|]+ \|[^|]*\|$", section, re.MULTILINE)
     named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
-    profile = cell.cell._profiles["tests"]
+    profile = cell.cell.loaded.profiles["tests"]
     assert named == set(profile.limits.model_dump())

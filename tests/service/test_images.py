@@ -156,5 +156,5 @@ def test_images_are_loaded_once_and_for_fuel_once_more():
         profile(image="data-basics", languages=["python", "javascript"]),
     ]
     base = [("javascript", False), ("javascript", True), ("python", False), ("python", True)]
-    assert needed_images._wanted(profiles) == [*base, ("data-basics", False), ("data-basics", True)]
-    assert needed_images._wanted(profiles[:1]) == [("javascript", False), ("python", False)]
+    assert needed_images.wanted_images(profiles) == [*base, ("data-basics", False), ("data-basics", True)]
+    assert needed_images.wanted_images(profiles[:1]) == [("javascript", False), ("python", False)]
