@@ -8,6 +8,8 @@ import h2.events
 
 from tests.egress.lab import Lab, Reply, Wire
 
+# What is sent goes out as it was given, however wrong.
+_LAX = h2.config.H2Configuration(validate_outbound_headers=False, normalize_outbound_headers=False)
 Fields = Sequence[tuple[str, str]]
 
 
@@ -24,16 +26,30 @@ def request(
 ) -> Reply:
     """One request; status 0 if the proxy reset its stream or closed."""
     wire = lab.secure(lab.tunnel(authority, token), authority.rpartition(":")[0], ["h2"])
-    client = h2.connection.H2Connection(h2.config.H2Configuration(validate_outbound_headers=False))
+    return exchange(wire, authority, method=method, path=path, headers=headers, body=body, trailers=trailers)
+
+
+def exchange(
+    wire: Wire,
+    authority: str,
+    *,
+    method: str = "GET",
+    path: str = "/",
+    headers: Fields = (),
+    body: bytes | None = None,
+    trailers: Fields = (),
+) -> Reply:
+    """The same on a wire whose TLS stands; it is closed afterwards."""
+    client = h2.connection.H2Connection(_LAX)
     client.initiate_connection()
     pseudo = [(":method", method), (":scheme", "https"), (":path", path), (":authority", authority)]
     client.send_headers(1, [*pseudo, *headers], end_stream=body is None)
-    exchange = _Exchange(wire, client, body, trailers)
+    made = _Exchange(wire, client, body, trailers)
     try:
-        exchange.run()
+        made.run()
     finally:
         wire.close()
-    return exchange.reply
+    return made.reply
 
 
 class _Exchange:

@@ -99,12 +99,12 @@ class Wire:
         except (ConnectionError, ssl.SSLError):
             return True
 
-    def reply(self, *, head: bool = False) -> Reply:
+    def reply(self, *, head: bool = False, connect: bool = False) -> Reply:
         head_bytes, _, self._buffer = self._until(b"\r\n\r\n").partition(b"\r\n\r\n")
         first, *lines = head_bytes.decode("latin-1").split("\r\n")
         headers = [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines)]
         reply = Reply(int(first.split()[1]), headers, b"")
-        if not head and reply.status not in {204, 304}:
+        if not head and reply.status not in {204, 304} and not (connect and reply.status == 200):
             reply.body = self._body(reply)
         return reply
 
