@@ -38,6 +38,21 @@ FLOORS: Final[Mapping[str, tuple[Floor, ...]]] = {
     ),
     "serve": (Floor("serve_to_first_execution_p50_s", "under", 1.5),),
     "typescript": (Floor("typescript_added_p50_ms", "at most", 1.0),),
+    "search": (
+        Floor("github_load_s", "under", 5),
+        Floor("github_rss_growth_mb", "under", 400),
+        Floor("many_index_s", "under", 3),
+        Floor("many_query_p50_ms", "under", 10),
+        Floor("many_query_p95_ms", "under", 10),
+    ),
+    "tokens": tuple(
+        floor
+        for place in ("github", "stripe", "kubernetes", "everything")
+        for floor in (
+            Floor(f"{place}_pair_tokens", "under", 700),
+            Floor(f"{place}_describe_p100_tokens", "at most", 1_500),
+        )
+    ),
     "memory": (
         Floor("javascript_warmed_1000_pss_mb", "under", 300),
         Floor("python_unwarmed_1000_pss_mb", "under", 600),

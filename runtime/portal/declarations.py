@@ -17,7 +17,11 @@ from runtime.portal.type_reader import type_name
 LEAST_BUDGET: Final = 50
 MAX_BUDGET: Final = 50_000
 MAX_NAMES: Final = 50
+# From full to bare: characters of prose, and how deep objects without a name of their own are written out.
 _PROSE: Final = (400, 120, 0)
+_WHOLE: Final = 8
+_CUT: Final = ((0, 3), (0, 2), (0, 1), (0, 0))
+_CUT_NOTE: Final = "Inner objects are cut for length; codemode.describe(name, {budget: 5000}) has them."
 # Of a budget: the list of what was left out, if anything was.
 _RESERVED: Final = 0.1
 _LISTED: Final = 24
@@ -61,7 +65,7 @@ def _declared(tools: list[Tool], types: list[tuple[str, Named]], language: Langu
 
 
 def _within(tools: list[Tool], types: list[tuple[str, Named]], language: Language, budget: int) -> Declarations:
-    writer = PythonWriter() if language == "python" else TypeScriptWriter()
+    writer = _writer(language)
     shown, text = _tools_within(writer, language, tools, budget)
     parts = [text] if text else []
     left_out = [tool.full_name for tool in tools[len(shown) :]]
@@ -91,16 +95,33 @@ def _size(part: str) -> int:
 def _tools_within(
     writer: PythonWriter | TypeScriptWriter, language: Language, tools: list[Tool], budget: int
 ) -> tuple[list[Tool], str]:
-    """As many tools as fit, with as much prose as fits."""
+    """As many tools as fit, with as much prose as fits; a single one that does not fit loses its inner objects."""
     shown = list(tools)
     while shown:
         for prose_limit in _PROSE:
-            text = (PythonWriter() if language == "python" else TypeScriptWriter()).tools(shown, prose_limit)
-            size = estimated_tokens(text)
-            if size <= budget or (len(shown) == 1 and prose_limit == 0):
+            size = estimated_tokens(_writer(language).tools(shown, prose_limit))
+            if size <= budget:
                 return shown, writer.tools(shown, prose_limit)
+        if len(shown) == 1:
+            return shown, _cut(writer, language, shown, budget)
         shown = shown[: min(len(shown) - 1, max(1, len(shown) * budget // max(1, size)))]
     return [], ""
+
+
+def _cut(writer: PythonWriter | TypeScriptWriter, language: Language, shown: list[Tool], budget: int) -> str:
+    mark = "#" if language == "python" else "//"
+    note = f"\n{mark} {_CUT_NOTE}"
+    for prose_limit, nesting in _CUT:
+        if estimated_tokens(_writer(language, nesting).tools(shown, prose_limit) + note) <= budget:
+            break
+    writer.nesting = nesting
+    text = writer.tools(shown, prose_limit)
+    writer.nesting = _WHOLE
+    return text + note
+
+
+def _writer(language: Language, nesting: int = _WHOLE) -> PythonWriter | TypeScriptWriter:
+    return PythonWriter(nesting) if language == "python" else TypeScriptWriter(nesting)
 
 
 def _types_within(

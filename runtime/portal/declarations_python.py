@@ -14,7 +14,6 @@ from runtime.portal.type_reader import object_fields, read_type
 from runtime.portal.type_text import python, python_literal
 
 _WIDE = 110
-_MAX_NESTING = 8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,10 +26,14 @@ class _Inline:
 
 
 class PythonWriter:
-    """Writes the tools and types of one answer; `names` knows what is still to be declared."""
+    """Writes the tools and types of one answer; `names` knows what is still to be declared.
 
-    def __init__(self) -> None:
+    Objects without a name of their own are written out `nesting` deep.
+    """
+
+    def __init__(self, nesting: int = 8) -> None:
         self.names = TypeNames()
+        self.nesting = nesting
         self._inline: list[_Inline] = []
 
     def tools(self, tools: list[Tool], prose_limit: int) -> str:
@@ -103,7 +106,7 @@ class PythonWriter:
         match kind:
             case ObjectOf() | Both():
                 fields = _fields(kind, None)
-                if fields is None or depth > _MAX_NESTING:
+                if fields is None or depth > self.nesting:
                     return "dict[str, Any]"
                 name = self.names.claim(hint, hint)
                 self._inline.append(_Inline(name=name, fields=fields, depth=depth))

@@ -9,14 +9,17 @@ from runtime.portal.type_reader import object_fields, read_type
 from runtime.portal.type_text import javascript_key, typescript
 
 _WIDE = 100
-_MAX_NESTING = 8
 
 
 class TypeScriptWriter:
-    """Writes the tools and types of one answer; `names` knows what is still to be declared."""
+    """Writes the tools and types of one answer; `names` knows what is still to be declared.
 
-    def __init__(self) -> None:
+    Objects without a name of their own are written out `nesting` deep.
+    """
+
+    def __init__(self, nesting: int = 8) -> None:
         self.names = TypeNames()
+        self.nesting = nesting
 
     def tools(self, tools: list[Tool], prose_limit: int) -> str:
         """All the tools inside one `declare const codemode`."""
@@ -72,7 +75,7 @@ class TypeScriptWriter:
         return f"({text})" if isinstance(kind, Union | Values) and " | " in text else text
 
     def _block(self, kind: ObjectOf, indent: str, prose_limit: int, depth: int) -> str:
-        if depth > _MAX_NESTING:
+        if depth > self.nesting:
             return "Record<string, unknown>"
         inner = indent + "  "
         lines = ["{"]
