@@ -40,6 +40,7 @@ FLOORS: Final[Mapping[str, tuple[Floor, ...]]] = {
     "typescript": (Floor("typescript_added_p50_ms", "at most", 1.0),),
     "search": (
         Floor("github_load_s", "under", 5),
+        Floor("github_cached_load_s", "under", 0.5),
         Floor("github_rss_growth_mb", "under", 400),
         Floor("many_index_s", "under", 3),
         Floor("many_query_p50_ms", "under", 10),

@@ -127,6 +127,10 @@ class Client:
         request = portal_pb2.DescribeRequest(names=names, language=_LANGUAGES[language])
         return await self._portal.Describe(request, metadata=self._metadata)
 
+    async def skipped(self, upstream: str = "") -> portal_pb2.ListSkippedResponse:
+        """What upstreams offer that is not in the catalog, and why."""
+        return await self._portal.ListSkipped(portal_pb2.ListSkippedRequest(upstream=upstream), metadata=self._metadata)
+
     async def overview(self, language: Language = "") -> portal_pb2.OverviewResponse:
         """All declarations at once, if the catalog is small enough."""
         request = portal_pb2.OverviewRequest(language=_LANGUAGES[language])

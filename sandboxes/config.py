@@ -155,12 +155,10 @@ def _undeclared(config: Config, document: Document) -> Iterator[Problem]:
                 rules = ("upstreams", name, "egress")
                 yield document.problem(".".join(rules), document.mark(*rules), _no_secret(secret, config))
             continue
-        if upstream.auth is None:
-            continue
-        if upstream.auth.secret not in config.secrets:
-            keys = ("upstreams", name, "auth", "secret")
-            message = _no_secret(upstream.auth.secret, config)
-            yield document.problem(".".join(keys), document.mark(*keys), message)
+        for place, inject in upstream.injections():
+            if inject.secret not in config.secrets:
+                keys = ("upstreams", name, *place, "secret")
+                yield document.problem(".".join(keys), document.mark(*keys), _no_secret(inject.secret, config))
     for place, message in dangling(config.secrets, config.secret_stores):
         yield document.problem(".".join(place), document.mark(*place), message)
 

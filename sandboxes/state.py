@@ -64,6 +64,11 @@ class StateDirectory:
         """Compiled guest images."""
         return self.path / "images"
 
+    @property
+    def documents(self) -> Path:
+        """API documents as they were after reading; only a cache."""
+        return self.path / "documents"
+
     def token(self) -> SecretStr:
         """The API's token, made at the first call: `lg_` and 32 random bytes in base64url. Raises StateError."""
         if not self.token_file.exists():

@@ -1,6 +1,7 @@
 """Where tools come from, as an operator writes it in lockgate.yaml, and what may leave for each."""
 
 import re
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
@@ -64,6 +65,8 @@ def _check_variables(env: dict[str, str]) -> dict[str, str]:
 UpstreamName = Annotated[str, AfterValidator(check_upstream_name)]
 BaseUrl = Annotated[str, Field(max_length=2_000), AfterValidator(_check_url)]
 Headers = Annotated[dict[str, str], AfterValidator(_check_headers)]
+SchemeName = Annotated[str, Field(min_length=1, max_length=200)]
+VariableValue = Annotated[str, Field(max_length=500, pattern=r"^[A-Za-z0-9._~:/-]*$")]
 Variables = Annotated[dict[str, str], AfterValidator(_check_variables)]
 
 
@@ -83,14 +86,36 @@ class OpenApiUpstream(_Upstream):
         (), max_length=20, description="Further servers that single operations of the document name, as it names them."
     )
     auth: Injection | None = Field(None, description="The secret the egress proxy adds, and where. Needs base_url.")
+    security: dict[SchemeName, Injection] = Field(
+        default_factory=dict,
+        max_length=20,
+        description="Further secrets by the document's security schemes: for operations that want that scheme.",
+    )
+    variables: dict[SchemeName, VariableValue] = Field(
+        default_factory=dict, max_length=20, description="Values of variables in the document's server URLs."
+    )
     headers: Headers = Field(default_factory=dict, description="Sent with every call. Not for credentials.")
     networks: tuple[Network, ...] = Field((), description="Private networks the API may be in, as CIDR.")
+    refresh_s: int = Field(3_600, ge=10, le=30 * 86_400, description="A document at a URL is read again after this.")
+    retries: int = Field(2, ge=0, le=10, description="Further requests after an answer of 429, or of 503 to a read.")
+    retry_budget_ms: int = Field(10_000, ge=0, le=600_000, description="What all waits of one call may take together.")
 
     @model_validator(mode="after")
     def _auth_needs_base_url(self) -> Self:
-        if self.base_url is None and (self.auth is not None or self.servers):
-            raise ValueError("auth and servers need base_url: the document does not decide where requests go")
+        if self.base_url is None and (self.auth is not None or self.servers or self.security):
+            raise ValueError("auth, security and servers need base_url: the document does not decide where requests go")
         return self
+
+    def rule_sets(self, name: str) -> dict[str, RuleSet]:
+        """Of every security scheme that has a secret of its own, and of all other calls under the empty name."""
+        own = {scheme: self.model_copy(update={"auth": inject}) for scheme, inject in self.security.items()}
+        return {"": self.rule_set(name), **{scheme: each.rule_set(name) for scheme, each in own.items()}}
+
+    def injections(self) -> Iterator[tuple[tuple[str, ...], Injection]]:
+        """Every secret it names, with the keys it stands under."""
+        if self.auth is not None:
+            yield ("auth",), self.auth
+        yield from ((("security", scheme), inject) for scheme, inject in self.security.items())
 
     def rule_set(self, name: str) -> RuleSet:
         """What may leave for this upstream: calls under its base URL and servers, and the document by GET."""
@@ -127,6 +152,14 @@ class McpStdioUpstream(_Upstream):
         """What may leave the server itself."""
         return self.egress
 
+    def rule_sets(self, name: str) -> dict[str, RuleSet]:
+        """The one there is, under the empty name."""
+        return {"": self.rule_set(name)}
+
+    def injections(self) -> Iterator[tuple[tuple[str, ...], Injection]]:
+        """No secret."""
+        yield from ()
+
 
 class McpHttpUpstream(_Upstream):
     """An MCP server spoken to over streamable HTTP, through the egress proxy."""
@@ -140,6 +173,15 @@ class McpHttpUpstream(_Upstream):
     def rule_set(self, name: str) -> RuleSet:
         """What may leave for this upstream: requests to its endpoint."""
         return rules_for_base_url(_rule_name(name), self.url, inject=self.auth, networks=self.networks)
+
+    def rule_sets(self, name: str) -> dict[str, RuleSet]:
+        """The one there is, under the empty name."""
+        return {"": self.rule_set(name)}
+
+    def injections(self) -> Iterator[tuple[tuple[str, ...], Injection]]:
+        """Its secret, if it has one."""
+        if self.auth is not None:
+            yield ("auth",), self.auth
 
 
 def _kind_of(value: Any) -> str | None:

@@ -30,7 +30,7 @@ def add_parsers(commands: Any) -> None:
 async def _search(arguments: argparse.Namespace) -> int:
     place = find_place(config=arguments.config, server=arguments.server)
     async with connected(place) as client:
-        await _upstreams_settled(client)
+        await upstreams_settled(client)
         query = " ".join(arguments.words)
         reply = await client.search(query, limit=arguments.limit, language=arguments.language)
     for tool in reply.tools:
@@ -49,7 +49,7 @@ async def _search(arguments: argparse.Namespace) -> int:
 async def _describe(arguments: argparse.Namespace) -> int:
     place = find_place(config=arguments.config, server=arguments.server)
     async with connected(place) as client:
-        await _upstreams_settled(client)
+        await upstreams_settled(client)
         reply = await client.describe(arguments.tool, language=arguments.language)
     if reply.declarations:
         print(reply.declarations)
@@ -59,7 +59,7 @@ async def _describe(arguments: argparse.Namespace) -> int:
     return Exit.PROGRAM_ERROR if reply.unknown else Exit.SUCCESS
 
 
-async def _upstreams_settled(client: Client) -> pb.SearchResponse:
+async def upstreams_settled(client: Client) -> pb.SearchResponse:
     """A cell that has just been started still loads its upstreams."""
     async with asyncio.timeout(_WAIT_S):
         while True:

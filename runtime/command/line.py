@@ -9,7 +9,7 @@ from importlib.metadata import version
 
 import grpc
 
-from runtime.command import catalog, doctor, egress, mcp, profiles, run, serve
+from runtime.command import catalog, doctor, egress, mcp, profiles, run, serve, tools
 from runtime.command.exits import Exit
 from runtime.service.child import ChildFailedError
 from sandboxes.problem import DocumentError
@@ -33,6 +33,7 @@ def parser() -> argparse.ArgumentParser:
     for command in (serve, mcp, run):
         command.add_parser(commands)
     catalog.add_parsers(commands)
+    tools.add_parser(commands)
     profiles.add_parser(commands)
     egress.add_parser(commands)
     doctor.add_parser(commands)

@@ -75,4 +75,5 @@ def blamed(error: HostCallError, tool: str, *, read_only: bool) -> HostCallError
         tool=tool,
         details=error.details,
         egress=error.egress,
+        retry_after=error.retry_after,
     )

@@ -17,21 +17,29 @@ MAX_OPERATIONS: Final = 20_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OpenApiTools:
-    """What a document offers. `servers` are its own base URLs, which may be relative."""
+    """What a document offers: `servers` are its own base URLs, maybe relative, `schemes` its security schemes."""
 
     title: str
     version: str
     tools: tuple[Tool, ...]
     skipped: tuple[SkippedTool, ...]
     servers: tuple[str, ...]
+    schemes: tuple[str, ...] = ()
 
 
-def load_openapi(upstream: str, data: bytes, source: str) -> OpenApiTools:
-    """The tools of the document in `data`; `source` names it in errors. Raises OpenApiProblem.
+def load_openapi(upstream: str, data: bytes, source: str, variables: Mapping[str, str] | None = None) -> OpenApiTools:
+    """The tools of the document in `data`; `source` names it in errors. Raises OpenApiProblem."""
+    return openapi_tools(upstream, parse_openapi(data, source), source, variables)
+
+
+def openapi_tools(
+    upstream: str, document: dict[str, Any], source: str, variables: Mapping[str, str] | None = None
+) -> OpenApiTools:
+    """The tools of a parsed document; `variables` are for its server URLs. Raises OpenApiProblem.
 
     An operation that cannot be supported is listed under `skipped` with its reason and stops nothing else.
     """
-    document = parse_openapi(data, source)
+    variables = variables or {}
     found = list(operations(document))
     if len(found) > MAX_OPERATIONS:
         raise OpenApiProblem(f"{source} has {len(found)} operations; at most {MAX_OPERATIONS} are read")
@@ -40,8 +48,8 @@ def load_openapi(upstream: str, data: bytes, source: str) -> OpenApiTools:
     skipped: list[SkippedTool] = []
     for operation, name in zip(found, names, strict=True):
         try:
-            tools.append(build_tool(upstream, name, operation, document))
-        except (UnsupportedOperation, ReferenceProblem) as reason:
+            tools.append(build_tool(upstream, name, operation, document, variables))
+        except (UnsupportedOperation, ReferenceProblem, OpenApiProblem) as reason:
             skipped.append(SkippedTool(upstream=upstream, original=operation.key, reason=str(reason)))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             skipped.append(SkippedTool(upstream=upstream, original=operation.key, reason=f"malformed: {error!r}"[:300]))
@@ -50,7 +58,8 @@ def load_openapi(upstream: str, data: bytes, source: str) -> OpenApiTools:
         version=_info(document, "version"),
         tools=tuple(tools),
         skipped=tuple(skipped),
-        servers=tuple(server_urls(document)),
+        servers=tuple(server_urls(document, variables)),
+        schemes=_schemes(document),
     )
 
 
@@ -58,3 +67,9 @@ def _info(document: Mapping[str, Any], key: str) -> str:
     info = document.get("info")
     value = info.get(key) if isinstance(info, Mapping) else None
     return value if isinstance(value, str) else ""
+
+
+def _schemes(document: Mapping[str, Any]) -> tuple[str, ...]:
+    components = document.get("components")
+    declared = components.get("securitySchemes") if isinstance(components, Mapping) else None
+    return tuple(str(name) for name in declared) if isinstance(declared, Mapping) else ()

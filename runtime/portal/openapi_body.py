@@ -5,12 +5,12 @@ import binascii
 import json
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 from urllib.parse import quote_plus
 
-from runtime.portal.openapi_parameter import scalar
+from runtime.portal.openapi_parameter import STYLES, Parameter, query_pairs, scalar
 
 BodyKind = Literal["json", "form", "multipart", "text", "binary"]
 
@@ -26,12 +26,24 @@ _RANK: Final[tuple[BodyKind, ...]] = ("json", "form", "multipart", "text", "bina
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class FieldEncoding:
+    """How a document wants one field of a form: as query parameters are, or of a media type (OpenAPI 3.1, 4.8.15)."""
+
+    name: str
+    style: str = ""
+    explode: bool = True
+    allow_reserved: bool = False
+    content_type: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Body:
     """How the `body` argument is sent."""
 
     kind: BodyKind
     media_type: str
     required: bool
+    encoding: tuple[FieldEncoding, ...] = ()
 
 
 def is_json(media_type: str) -> bool:
@@ -44,6 +56,31 @@ def choose(content: Mapping[str, Any]) -> tuple[str, BodyKind] | None:
     offered = [(media_type, _kind(media_type)) for media_type in content if isinstance(media_type, str)]
     ranked = sorted(offered, key=lambda pair: (_RANK.index(pair[1]), not pair[0].startswith("application/json")))
     return ranked[0] if ranked else None
+
+
+def encodings(declared: Any) -> tuple[FieldEncoding, ...]:
+    """What a media type says of its fields. Raises ValueError for a style or type that cannot be written."""
+    found: list[FieldEncoding] = []
+    for name, each in declared.items() if isinstance(declared, Mapping) else ():
+        if not isinstance(each, Mapping):
+            continue
+        style = each.get("style", "form" if "explode" in each or "allowReserved" in each else "")
+        if style and style not in STYLES["query"]:
+            raise ValueError(f'field "{name}" of its body has the style "{style}", which forms do not have')
+        # Of several media types the first is meant; a wildcard says nothing.
+        first = str(each.get("contentType", "")).split(",")[0].strip()
+        if not re.fullmatch(r"[\w.+/;=* \"-]*", first):
+            raise ValueError(f'field "{name}" of its body has no plain media type')
+        found.append(
+            FieldEncoding(
+                name=str(name),
+                style=str(style),
+                explode=each.get("explode", style == "form") is True,
+                allow_reserved=each.get("allowReserved") is True,
+                content_type="" if "*" in first else first,
+            )
+        )
+    return tuple(found)
 
 
 def _kind(media_type: str) -> BodyKind:
@@ -63,25 +100,42 @@ def encode(body: Body, value: Any) -> tuple[bytes, str]:
         media_type = body.media_type if is_json(body.media_type) else "application/json"
         return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"), media_type
     if body.kind == "form":
-        pairs = [f"{quote_plus(key)}={quote_plus(text)}" for key, text in _fields(value)]
-        return "&".join(pairs).encode(), body.media_type
+        return "&".join(f"{name}={text}" for name, text in _fields(value, body)).encode(), body.media_type
     if body.kind == "multipart":
-        return _multipart(value)
+        return _multipart(value, body)
     media_type = body.media_type if "*" not in body.media_type else "application/octet-stream"
     return _bytes(value), f"{media_type}; charset=utf-8" if body.kind == "text" else media_type
 
 
-def _fields(value: Any) -> list[tuple[str, str]]:
+def _fields(value: Any, body: Body) -> Iterator[tuple[str, str]]:
+    """The pairs of a form, escaped. A field without a style of its own is repeated for each item of an array."""
     if not isinstance(value, dict):
         raise ValueError("a form is an object")  # noqa: TRY004 - told to the program as it is
-    return [(key, scalar(each)) for key, member in value.items() for each in _each(member)]
+    wanted = {each.name: each for each in body.encoding if each.style}
+    for name, member in value.items():
+        if name not in wanted:
+            yield from ((quote_plus(name), quote_plus(scalar(each))) for each in _each(member))
+        elif member is not None:
+            yield from query_pairs(_as_parameter(wanted[name]), member)
 
 
-def _multipart(value: Any) -> tuple[bytes, str]:
+def _as_parameter(field: FieldEncoding) -> Parameter:
+    return Parameter(
+        wire=field.name,
+        argument=field.name,
+        location="query",
+        style=field.style,
+        explode=field.explode,
+        allow_reserved=field.allow_reserved,
+    )
+
+
+def _multipart(value: Any, body: Body) -> tuple[bytes, str]:
     if not isinstance(value, dict):
         raise ValueError("a form is an object")  # noqa: TRY004 - told to the program as it is
+    types = {each.name: each.content_type for each in body.encoding}
     boundary = f"lockgate-{secrets.token_hex(16)}"
-    parts = [_part(boundary, key, each) for key, member in value.items() for each in _each(member)]
+    parts = [_part(boundary, key, each, types.get(key, "")) for key, member in value.items() for each in _each(member)]
     return b"".join(parts) + f"--{boundary}--\r\n".encode(), f"multipart/form-data; boundary={boundary}"
 
 
@@ -89,17 +143,20 @@ def _each(member: Any) -> list[Any]:
     return [each for each in (member if isinstance(member, list) else [member]) if each is not None]
 
 
-def _part(boundary: str, name: str, value: Any) -> bytes:
+def _part(boundary: str, name: str, value: Any, content_type: str) -> bytes:
     # RFC 7578, 4.2, with the escapes of the WHATWG's multipart encoding.
-    safe = name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
-    head = f'--{boundary}\r\nContent-Disposition: form-data; name="{safe}"'
+    head = f'--{boundary}\r\nContent-Disposition: form-data; name="{_quoted(name)}"'
     if isinstance(value, dict) and isinstance(value.get("base64"), str):
-        filename = str(value.get("filename", "file")).replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
-        head += f'; filename="{filename}"\r\nContent-Type: application/octet-stream'
+        head += f'; filename="{_quoted(str(value.get("filename", "file")))}"'
+        head += f"\r\nContent-Type: {content_type or 'application/octet-stream'}"
         return f"{head}\r\n\r\n".encode() + _bytes(value) + b"\r\n"
-    if isinstance(value, dict | list):
-        head += "\r\nContent-Type: application/json"
+    if content_type or isinstance(value, dict | list):
+        head += f"\r\nContent-Type: {content_type or 'application/json'}"
     return f"{head}\r\n\r\n{scalar(value)}\r\n".encode("utf-8", "replace")
+
+
+def _quoted(text: str) -> str:
+    return text.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def _bytes(value: Any) -> bytes:

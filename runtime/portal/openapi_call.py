@@ -1,22 +1,31 @@
 """Calling an OpenAPI operation: arguments to a request, the answer to a value or an error. No I/O but the port."""
 
+import asyncio
 import base64
-from collections.abc import Mapping
-from dataclasses import dataclass
+import itertools
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import unquote, urljoin, urlsplit
 
 from runtime.execution.hostcall import Code, HostCallError
 from runtime.portal.arguments import checked_arguments
 from runtime.portal.http_call import RETRYABLE, HttpBounds, HttpReply, HttpRequest, HttpSend, blamed
+from runtime.portal.http_retry import RetryPolicy, retry_after_s, wait_before_again
 from runtime.portal.openapi_body import encode, is_json
 from runtime.portal.openapi_operation import HttpBinding
+from runtime.portal.openapi_pages import links_of, next_arguments
 from runtime.portal.openapi_parameter import Parameter, cookie_text, header_text, path_text, query_pairs
 from runtime.portal.tool import Tool, ToolReply
 from sandboxes.bounded_json import MOST_ANSWER_VALUES, loads
 
 MAX_DETAIL_BYTES: Final = 8 << 10
 MAX_REDIRECTS: Final = 3
+MAX_HEADER_BYTES: Final = 16 << 10
+_HIDDEN_HEADERS: Final = frozenset(
+    ("connection", "keep-alive", "proxy-connection", "transfer-encoding", "set-cookie", "set-cookie2")
+)
 
 _CODES: Final[dict[int, Code]] = {
     404: "not_found",
@@ -31,27 +40,69 @@ _MESSAGE_BYTES = 300
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Api:
-    """Where an operation is called, with which headers, by which way."""
+    """Where an operation is called, with which headers, by which way, and how patiently."""
 
     base_url: str
     headers: Mapping[str, str]
     send: HttpSend
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
 async def call_openapi(tool: Tool, arguments: Any, api: Api, bounds: HttpBounds) -> ToolReply:
     """The parsed answer of one call. Raises HostCallError."""
-    request = build_request(tool, checked_arguments(tool, arguments), base_url=api.base_url, headers=api.headers)
+    checked = checked_arguments(tool, arguments)
+    request = build_request(tool, checked, base_url=api.base_url, headers=api.headers)
     try:
-        reply = await _followed(request, api.send, bounds)
+        reply, tries = await _insisted(request, tool, api, bounds)
     except HostCallError as error:
         raise blamed(error, tool.full_name, read_only=tool.read_only) from error
+    value = read_reply(tool, reply, tries)
+    links = links_of(reply)
     return ToolReply(
-        value=read_reply(tool, reply),
+        value=value,
+        headers=shown_headers(reply),
+        links=links,
+        next=next_arguments(tool, checked, links, value),
         http_status=reply.status,
         bytes_in=len(reply.body),
         egress=reply.egress,
         credential=reply.credential,
     )
+
+
+async def _insisted(request: HttpRequest, tool: Tool, api: Api, bounds: HttpBounds) -> tuple[HttpReply, int]:
+    """The answer, after as many tries as the policy allows, and how many there were."""
+    waited = 0.0
+    for tried in itertools.count(1):
+        reply = await _followed(request, api.send, bounds)
+        wait = wait_before_again(
+            api.retry,
+            reply,
+            tried=tried,
+            waited_s=waited,
+            left_s=bounds.deadline - time.monotonic(),
+            now=time.time(),
+            read_only=tool.read_only,
+        )
+        if wait is None:
+            return reply, tried
+        waited += wait
+        await api.sleep(wait)
+    raise AssertionError  # a count has no end
+
+
+def shown_headers(reply: HttpReply) -> dict[str, str]:
+    """The answer's headers for a program, without those of the connection and cookies, bounded in size."""
+    shown: dict[str, str] = {}
+    room = MAX_HEADER_BYTES
+    for name, value in reply.headers:
+        room -= len(name) + len(value)
+        if room < 0:
+            break
+        if name not in _HIDDEN_HEADERS:
+            shown[name] = f"{shown[name]}, {value}" if name in shown else value
+    return shown
 
 
 async def _followed(request: HttpRequest, send: HttpSend, bounds: HttpBounds) -> HttpReply:
@@ -131,14 +182,14 @@ def redirect_target(request: HttpRequest, reply: HttpReply) -> str | None:
     return target.split("#", 1)[0] if same else None
 
 
-def read_reply(tool: Tool, reply: HttpReply) -> Any:
+def read_reply(tool: Tool, reply: HttpReply, tries: int = 1) -> Any:
     """JSON parsed, other text as it is, bytes as `{base64, content_type}`, nothing as None.
 
     A documented redirect to elsewhere is `{status, location}`: a download to fetch. Raises HostCallError.
     """
     binding: HttpBinding = tool.binding
     if reply.status >= 400:  # noqa: PLR2004 - RFC 9110, 15
-        raise _error(tool, reply)
+        raise _error(tool, reply, tries)
     if reply.status >= 300:  # noqa: PLR2004 - RFC 9110, 15
         if reply.status in binding.redirects:
             return {"status": reply.status, "location": reply.header("location") or None}
@@ -172,10 +223,11 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-def _error(tool: Tool, reply: HttpReply) -> HostCallError:
+def _error(tool: Tool, reply: HttpReply, tries: int) -> HostCallError:
     details = _details(reply)
     said = _said(details)
-    message = f"{tool.full_name}: the upstream answered {reply.status}" + (f": {said}" if said else "")
+    times = f", {tries} times" if tries > 1 else ""
+    message = f"{tool.full_name}: the upstream answered {reply.status}{times}" + (f": {said}" if said else "")
     return HostCallError(
         _CODES.get(reply.status, "upstream_error"),
         message,
@@ -184,6 +236,7 @@ def _error(tool: Tool, reply: HttpReply) -> HostCallError:
         tool=tool.full_name,
         details=details,
         egress=reply.egress,
+        retry_after=retry_after_s(reply, time.time()),
     )
 
 

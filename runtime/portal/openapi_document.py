@@ -1,11 +1,13 @@
-"""From bytes to an OpenAPI 3.0 or 3.1 document, or a clear error."""
+"""From bytes to an OpenAPI 3.0 or 3.1 document, or a clear error. Swagger 2.0 is converted."""
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import yaml
+
+from runtime.portal.swagger import from_swagger
 
 MAX_BYTES: Final = 64 << 20
 MAX_YAML_BYTES: Final = 8 << 20
@@ -27,8 +29,7 @@ def parse_openapi(data: bytes, source: str) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise OpenApiProblem(f"{source} is not an OpenAPI document: it holds {_kind(document)}, not an object")
     if "swagger" in document:
-        swagger = str(document["swagger"])[:20]
-        raise OpenApiProblem(f"{source} is a Swagger {swagger} document; OpenAPI 3.0 or 3.1 is read")
+        document = _converted(document, source)
     version = document.get("openapi")
     if not isinstance(version, str):
         raise OpenApiProblem(f'{source} is not an OpenAPI document: it has no "openapi" version at its top')
@@ -37,6 +38,18 @@ def parse_openapi(data: bytes, source: str) -> dict[str, Any]:
     if not isinstance(document.get("paths"), dict):
         raise OpenApiProblem(f'{source} has no "paths"')
     return _without_unread(document)
+
+
+def _converted(document: dict[str, Any], source: str) -> dict[str, Any]:
+    swagger = str(document["swagger"])[:20]
+    if swagger != "2.0":
+        raise OpenApiProblem(f"{source} is a Swagger {swagger} document; Swagger 2.0, OpenAPI 3.0 and 3.1 are read")
+    try:
+        return from_swagger(document)
+    except (ValueError, RecursionError) as error:
+        raise OpenApiProblem(f"{source} cannot be converted from Swagger 2.0: {error}") from None
+    except (AttributeError, KeyError, TypeError) as error:
+        raise OpenApiProblem(f"{source} is a malformed Swagger 2.0 document: {error!r}"[:300]) from None
 
 
 def _parse(data: bytes, source: str) -> Any:
@@ -129,19 +142,28 @@ def _kind(value: Any) -> str:
     return {list: "an array", str: "text", type(None): "nothing"}.get(type(value), "a single value")
 
 
-def server_urls(document: dict[str, Any]) -> Iterator[str]:
-    """The document's own base URLs with their variables filled in by default, absolute or not."""
+def server_urls(document: dict[str, Any], variables: Mapping[str, str] | None = None) -> Iterator[str]:
+    """The document's own base URLs, absolute or not, with their variables filled in: those given, else by default.
+
+    Raises OpenApiProblem for a value that the document does not know.
+    """
     servers = document.get("servers")
     for server in servers if isinstance(servers, list) else ():
         if isinstance(server, dict) and isinstance(server.get("url"), str):
-            yield _filled(server["url"], server.get("variables"))
+            yield _filled(server["url"], server.get("variables"), variables or {})
 
 
-def _filled(url: str, variables: Any) -> str:
-    known = variables if isinstance(variables, dict) else {}
+def _filled(url: str, declared: Any, given: Mapping[str, str]) -> str:
+    known = declared if isinstance(declared, dict) else {}
 
     def value(match: re.Match[str]) -> str:
         variable = known.get(match[1])
+        if match[1] in given:
+            allowed = variable.get("enum") if isinstance(variable, dict) else None
+            if isinstance(allowed, list) and given[match[1]] not in allowed:
+                may = ", ".join(str(each) for each in allowed[:20])
+                raise OpenApiProblem(f'the variable {match[1]} is "{given[match[1]]}"; the document knows {may}')
+            return given[match[1]]
         return str(variable.get("default", "")) if isinstance(variable, dict) else match[0]
 
     return re.sub(r"\{([^{}]+)\}", value, url)

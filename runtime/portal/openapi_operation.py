@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from runtime.portal.identifier import RESERVED_ARGUMENTS, distinct_identifiers
-from runtime.portal.openapi_body import BINARY_SCHEMA, Body, choose, is_json
+from runtime.portal.openapi_body import BINARY_SCHEMA, Body, choose, encodings, is_json
 from runtime.portal.openapi_document import server_urls
 from runtime.portal.openapi_parameter import STYLES, Parameter
 from runtime.portal.schema import ReferenceProblem, Shape, follow, properties_of
@@ -27,7 +27,10 @@ class UnsupportedOperation(ValueError):  # noqa: N818 - a reason for the list of
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HttpBinding:
-    """How an operation is called. `server` is set where the operation has one of its own."""
+    """How an operation is called. `server` is set where the operation has one of its own.
+
+    `security` has the alternatives of what it wants, each the names of schemes that go together.
+    """
 
     method: str
     path: str
@@ -36,6 +39,7 @@ class HttpBinding:
     accept: str
     server: str | None = None
     redirects: frozenset[int] = field(default_factory=frozenset)
+    security: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,7 +75,13 @@ def operations(document: Mapping[str, Any]) -> Iterator[Operation]:
                 yield Operation(method=method, path=path, item=resolved, operation=found)
 
 
-def build_tool(upstream: str, name: str, operation: Operation, document: Mapping[str, Any]) -> Tool:
+def build_tool(
+    upstream: str,
+    name: str,
+    operation: Operation,
+    document: Mapping[str, Any],
+    variables: Mapping[str, str] | None = None,
+) -> Tool:
     """The tool of an operation. Raises UnsupportedOperation, or ReferenceProblem for a reference to nothing."""
     if operation.method == "trace":
         raise UnsupportedOperation("TRACE is not called")
@@ -104,15 +114,21 @@ def build_tool(upstream: str, name: str, operation: Operation, document: Mapping
             parameters=parameters,
             body=body,
             accept=accept,
-            server=_server(operation),
+            server=_server(operation, variables or {}),
             redirects=redirects,
+            security=_security(operation.operation.get("security", document.get("security"))),
         ),
     )
 
 
-def _server(operation: Operation) -> str | None:
+def _security(declared: Any) -> tuple[tuple[str, ...], ...]:
+    alternatives = declared if isinstance(declared, list) else []
+    return tuple(tuple(str(name) for name in each) for each in alternatives[:20] if isinstance(each, Mapping))
+
+
+def _server(operation: Operation, variables: Mapping[str, str]) -> str | None:
     for holder in (operation.operation, operation.item):
-        if (url := next(server_urls(dict(holder)), None)) is not None:
+        if (url := next(server_urls(dict(holder), variables), None)) is not None:
             return url
     return None
 
@@ -222,7 +238,12 @@ def _body(operation: Operation, document: Mapping[str, Any]) -> tuple[Body | Non
         schema = {"type": "string"} if kind == "text" else BINARY_SCHEMA
     if described := _text(declared, "description"):
         schema = {"allOf": [schema], "description": described} if "description" not in schema else schema
-    return Body(kind=kind, media_type=media_type, required=declared.get("required") is True), schema
+    try:
+        encoding = encodings(media.get("encoding") if isinstance(media, Mapping) else None)
+    except ValueError as error:
+        raise UnsupportedOperation(str(error)) from None
+    required = declared.get("required") is True
+    return Body(kind=kind, media_type=media_type, required=required, encoding=encoding), schema
 
 
 def _responses(operation: Operation, document: Mapping[str, Any]) -> tuple[Shape | None, str, frozenset[int]]:

@@ -56,7 +56,7 @@ def query_pairs(parameter: Parameter, value: Any) -> list[tuple[str, str]]:
     name = quote(parameter.wire, safe="[]")
     if parameter.as_json:
         return [(name, quote(_json(value), safe=safe))]
-    if parameter.style == "deepObject" and isinstance(value, dict):
+    if parameter.style == "deepObject" and isinstance(value, dict | list):
         return list(_deep(name, value, safe))
     if isinstance(value, dict) and parameter.explode:
         return [(quote(str(key), safe=""), _text(member, safe)) for key, member in value.items()]

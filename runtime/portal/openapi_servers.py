@@ -22,13 +22,23 @@ def place_tools(config: OpenApiUpstream, loaded: OpenApiTools) -> OpenApiTools:
         said = _absolute(config, loaded.servers[0]) if loaded.servers else ""
         hint = f'; the document says "{said[:200]}"' if said.startswith(("http://", "https://")) else ""
         raise OpenApiProblem(f"base_url is missing in the configuration: it decides where requests may go{hint}")
+    if missing := sorted(set(config.security) - set(loaded.schemes)):
+        known = ", ".join(loaded.schemes) or "none"
+        raise OpenApiProblem(f'security names "{missing[0]}", which the document does not declare; it has {known}')
     own = {_origin(_absolute(config, server)) for server in loaded.servers}
-    if _origin(config.base_url) not in own:
-        return loaded
-    elsewhere = [tool for tool in loaded.tools if _is_elsewhere(config, tool)]
-    reasons = tuple(_reason(tool) for tool in elsewhere)
-    kept = tuple(tool for tool in loaded.tools if tool not in elsewhere)
-    return replace(loaded, tools=kept, skipped=(*loaded.skipped, *reasons))
+    overridden = _origin(config.base_url) not in own
+    reasons = {tool.full_name: reason for tool in loaded.tools if (reason := _reason(config, tool, overridden))}
+    skipped = (
+        SkippedTool(
+            upstream=tool.upstream,
+            original=f"{tool.binding.method} {tool.binding.path}",
+            reason=reasons[tool.full_name],
+        )
+        for tool in loaded.tools
+        if tool.full_name in reasons
+    )
+    kept = tuple(tool for tool in loaded.tools if tool.full_name not in reasons)
+    return replace(loaded, tools=kept, skipped=(*loaded.skipped, *skipped))
 
 
 def base_of(config: OpenApiUpstream, tool: Tool) -> str:
@@ -38,17 +48,28 @@ def base_of(config: OpenApiUpstream, tool: Tool) -> str:
     return listed.get((binding.server or "").rstrip("/"), config.base_url or "")
 
 
+def scheme_of(config: OpenApiUpstream, tool: Tool) -> str:
+    """The security scheme whose secret a call carries; empty for the upstream's `auth`, or none."""
+    binding: HttpBinding = tool.binding
+    return next((each[0] for each in binding.security if len(each) == 1 and each[0] in config.security), "")
+
+
+def _reason(config: OpenApiUpstream, tool: Tool, overridden: bool) -> str:  # noqa: FBT001 - a fact of the document
+    """Why an operation cannot be called; empty if it can."""
+    binding: HttpBinding = tool.binding
+    if not overridden and _is_elsewhere(config, tool):
+        return f"it is served by {(binding.server or '')[:200]}; list that under servers to have it"
+    several = [each for each in binding.security if len(each) > 1 and all(name in config.security for name in each)]
+    if several and not scheme_of(config, tool) and len(several) == len(binding.security):
+        return f"it wants {' and '.join(several[0])} at once; a request carries one secret"
+    return ""
+
+
 def _is_elsewhere(config: OpenApiUpstream, tool: Tool) -> bool:
     server = tool.binding.server
     if server is None or base_of(config, tool).rstrip("/") == server.rstrip("/"):
         return False
     return _origin(_absolute(config, server)) != _origin(config.base_url or "")
-
-
-def _reason(tool: Tool) -> SkippedTool:
-    binding: HttpBinding = tool.binding
-    reason = f"it is served by {(binding.server or '')[:200]}; list that under servers to have it"
-    return SkippedTool(upstream=tool.upstream, original=f"{binding.method} {binding.path}", reason=reason)
 
 
 def _absolute(config: OpenApiUpstream, server: str) -> str:

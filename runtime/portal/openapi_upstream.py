@@ -1,6 +1,7 @@
 """An upstream that is an OpenAPI document and the API behind it."""
 
 import asyncio
+import hashlib
 import logging
 import os
 import time
@@ -8,11 +9,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from runtime.execution.hostcall import CallContext, HostCallError
+from runtime.portal.document_cache import DocumentCache
 from runtime.portal.http_call import HttpBounds, HttpRequest, HttpSend
-from runtime.portal.openapi import OpenApiProblem, OpenApiTools, load_openapi
+from runtime.portal.http_retry import RetryPolicy
+from runtime.portal.openapi import OpenApiProblem, OpenApiTools, load_openapi, openapi_tools
 from runtime.portal.openapi_call import Api, call_openapi
-from runtime.portal.openapi_document import MAX_BYTES
-from runtime.portal.openapi_servers import base_of, place_tools
+from runtime.portal.openapi_document import MAX_BYTES, parse_openapi
+from runtime.portal.openapi_servers import base_of, place_tools, scheme_of
 from runtime.portal.tool import Tool, ToolReply
 from runtime.portal.upstream import Publish, ServiceToken, earliest
 from runtime.portal.upstream_state import Backoff, Phase, UpstreamState, reason_of
@@ -34,6 +37,7 @@ class OpenApiService:
         send: HttpSend,
         service_token: ServiceToken,
         backoff: Backoff,
+        cache: DocumentCache | None = None,
         check_s: float = 5.0,
     ) -> None:
         self.name = name
@@ -41,18 +45,21 @@ class OpenApiService:
         self._send = send
         self._service_token = service_token
         self._backoff = backoff
+        self._cache = cache
         self._check_s = check_s
-        self._rules = config.rule_set(name).digest()
+        self._rules = {scheme: rules.digest() for scheme, rules in config.rule_sets(name).items()}
+        self._digest = b""
         self._title = config.document if self._is_remote else Path(config.document).name
 
     async def run(self, publish: Publish) -> None:
-        """Load until it works; then, for a file, again whenever it changes."""
+        """Load until it works; then again when the file changes, or a URL's time is over."""
         failures = 0
         while True:
             version = await self._version()
             state, loaded = await self._load()
             failures = 0 if state.phase == "ready" else failures + 1
             if loaded is None:
+                # Tools that were read before stay: a document that is gone says nothing of the API.
                 publish(self.name, state)
             else:
                 publish(self.name, state, loaded.tools, loaded.skipped)
@@ -61,18 +68,26 @@ class OpenApiService:
     async def call(self, tool: Tool, arguments: Any, context: CallContext) -> ToolReply:
         """One request, at most three with redirects under the same origin."""
         bounds = HttpBounds(
-            token=context.token(self._rules),
+            token=context.token(self._rules[scheme_of(self._config, tool)]),
             deadline=earliest(context, self._config.call_timeout_ms / 1_000),
             max_response_bytes=context.max_response_bytes,
         )
-        api = Api(base_url=base_of(self._config, tool), headers=self._config.headers, send=self._send)
+        api = Api(
+            base_url=base_of(self._config, tool),
+            headers=self._config.headers,
+            send=self._send,
+            retry=RetryPolicy(retries=self._config.retries, budget_s=self._config.retry_budget_ms / 1_000),
+        )
         return await call_openapi(tool, arguments, api, bounds)
 
     async def _load(self) -> tuple[UpstreamState, OpenApiTools | None]:
         try:
             data = await self._read()
-            loaded = await asyncio.to_thread(load_openapi, self.name, data, self._title)
-            placed = place_tools(self._config, loaded)
+            digest = hashlib.sha256(data).digest()
+            if digest == self._digest:
+                return UpstreamState(phase="ready"), None
+            placed = place_tools(self._config, await asyncio.to_thread(self._understood, data))
+            self._digest = digest
         except (OpenApiProblem, FileNotFoundError, IsADirectoryError, PermissionError) as problem:
             return self._failed("broken", reason_of(problem)), None
         except (HostCallError, OSError) as error:
@@ -86,6 +101,18 @@ class OpenApiService:
         log.warning("upstream %s, document %s: %s", self.name, self._config.document, reason)
         return UpstreamState(phase=phase, reason=reason)
 
+    def _understood(self, data: bytes) -> OpenApiTools:
+        """The tools of a document, which is read from the cache where it was read before. Raises OpenApiProblem."""
+        source = self._title
+        if self._cache is None:
+            return load_openapi(self.name, data, source, self._config.variables)
+        key = self._cache.key(data)
+        document = self._cache.find(key)
+        if document is None:
+            document = parse_openapi(data, source)
+            self._cache.keep(key, document)
+        return openapi_tools(self.name, document, source, self._config.variables)
+
     @property
     def _is_remote(self) -> bool:
         return self._config.document.startswith(("http://", "https://"))
@@ -94,7 +121,7 @@ class OpenApiService:
         if not self._is_remote:
             return await asyncio.to_thread(_read_file, self._config.document)
         bounds = HttpBounds(
-            token=self._service_token(self.name, self._rules),
+            token=self._service_token(self.name, self._rules[""]),
             deadline=time.monotonic() + LOAD_TIMEOUT_S,
             max_response_bytes=MAX_BYTES,
         )
@@ -119,7 +146,10 @@ class OpenApiService:
         if state.phase == "down" or (self._is_remote and state.phase != "ready"):
             await asyncio.sleep(self._backoff.wait_s(failures))
             return
-        while self._is_remote or await self._version() == version:  # noqa: ASYNC110 - a file does not tell
+        if self._is_remote:
+            await asyncio.sleep(self._config.refresh_s)
+            return
+        while await self._version() == version:  # noqa: ASYNC110 - a file does not tell
             await asyncio.sleep(self._check_s)
 
 

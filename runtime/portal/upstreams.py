@@ -8,6 +8,8 @@ from typing import Self
 
 from runtime.enclosure.enclosure import Way
 from runtime.portal.catalog import Catalog
+from runtime.portal.catalog_change import change_between
+from runtime.portal.document_cache import DocumentCache
 from runtime.portal.http_call import HttpSend
 from runtime.portal.mcp_transport import McpWire, TransportFactory, http_wire, stdio_wire
 from runtime.portal.mcp_upstream import McpService
@@ -38,14 +40,16 @@ class Upstreams:
         service_token: ServiceToken,
         way: Callable[[Callable[[], str]], Way],
         backoff: Backoff | None = None,
+        cache: DocumentCache | None = None,
     ) -> None:
         self.catalog = Catalog()
         self.states: dict[str, UpstreamState] = {name: UpstreamState(phase="starting") for name in configs}
         self._listeners: list[Callable[[Catalog], None]] = []
         self._changed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._comparing: set[asyncio.Future[None]] = set()
         self._running: dict[str, Upstream] = {
-            name: _service(name, config, send, transport, service_token, way, backoff or Backoff())
+            name: _service(name, config, send, transport, service_token, way, backoff or Backoff(), cache)
             for name, config in configs.items()
         }
 
@@ -106,11 +110,22 @@ class Upstreams:
             log.info("upstream %s is %s", name, state)
             self.states[name] = state
         if tools is not None:
+            earlier = self.catalog.by_upstream.get(name)
+            if earlier is not None:
+                comparing = asyncio.get_running_loop().run_in_executor(None, _log_change, name, earlier, tools)
+                self._comparing.add(comparing)
+                comparing.add_done_callback(self._comparing.discard)
             self.catalog = self.catalog.with_upstream(name, tools, skipped)
             for listener in self._listeners:
                 listener(self.catalog)
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
+
+
+def _log_change(name: str, before: tuple[Tool, ...], after: tuple[Tool, ...]) -> None:
+    """What is different now; beside the event loop, because large documents take a moment."""
+    if change := change_between(before, after):
+        log.info("upstream %s has other tools: %s", name, change)
 
 
 def _service(  # noqa: PLR0913, PLR0917 - everything an upstream may need, by kind
@@ -121,9 +136,10 @@ def _service(  # noqa: PLR0913, PLR0917 - everything an upstream may need, by ki
     service_token: ServiceToken,
     way: Callable[[Callable[[], str]], Way],
     backoff: Backoff,
+    cache: DocumentCache | None,
 ) -> Upstream:
     if isinstance(config, OpenApiUpstream):
-        return OpenApiService(name, config, send=send, service_token=service_token, backoff=backoff)
+        return OpenApiService(name, config, send=send, service_token=service_token, backoff=backoff, cache=cache)
     rules = config.rule_set(name).digest()
     timeout_s = config.call_timeout_ms / 1_000
 

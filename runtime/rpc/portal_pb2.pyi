@@ -318,3 +318,87 @@ class OverviewResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___OverviewResponse: _TypeAlias = OverviewResponse  # noqa: Y015
+
+@_typing.final
+class ListSkippedRequest(_message.Message):
+    """Which upstream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UPSTREAM_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    upstream: _builtins.str
+    """Its name; empty for all."""
+    limit: _builtins.int
+    """At most this many: 1 to 1,000, default 1,000."""
+    def __init__(
+        self,
+        *,
+        upstream: _builtins.str = ...,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "upstream", b"upstream"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSkippedRequest: _TypeAlias = ListSkippedRequest  # noqa: Y015
+
+@_typing.final
+class ListSkippedResponse(_message.Message):
+    """What is not in the catalog."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOOLS_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    total: _builtins.int
+    """How many there are in all."""
+    @_builtins.property
+    def tools(self) -> _containers.RepeatedCompositeFieldContainer[Global___SkippedTool]:
+        """In the order of upstreams and their documents."""
+
+    def __init__(
+        self,
+        *,
+        tools: _abc.Iterable[Global___SkippedTool] | None = ...,
+        total: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tools", b"tools", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSkippedResponse: _TypeAlias = ListSkippedResponse  # noqa: Y015
+
+@_typing.final
+class SkippedTool(_message.Message):
+    """Something an upstream offers that no program can call."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UPSTREAM_FIELD_NUMBER: _builtins.int
+    ORIGINAL_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    upstream: _builtins.str
+    """The upstream."""
+    original: _builtins.str
+    """What the upstream calls it: "POST /things" or a tool's name."""
+    reason: _builtins.str
+    """Why it is left out."""
+    def __init__(
+        self,
+        *,
+        upstream: _builtins.str = ...,
+        original: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["original", b"original", "reason", b"reason", "upstream", b"upstream"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SkippedTool: _TypeAlias = SkippedTool  # noqa: Y015

@@ -50,6 +50,11 @@ class PortalStub:
                 request_serializer=lockgate_dot_v1_dot_portal__pb2.OverviewRequest.SerializeToString,
                 response_deserializer=lockgate_dot_v1_dot_portal__pb2.OverviewResponse.FromString,
                 _registered_method=True)
+        self.ListSkipped = channel.unary_unary(
+                '/lockgate.v1.Portal/ListSkipped',
+                request_serializer=lockgate_dot_v1_dot_portal__pb2.ListSkippedRequest.SerializeToString,
+                response_deserializer=lockgate_dot_v1_dot_portal__pb2.ListSkippedResponse.FromString,
+                _registered_method=True)
 
 
 class PortalServicer:
@@ -77,6 +82,13 @@ class PortalServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListSkipped(self, request, context):
+        """What upstreams offer that is not in the catalog, and why.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PortalServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -94,6 +106,11 @@ def add_PortalServicer_to_server(servicer, server):
                     servicer.Overview,
                     request_deserializer=lockgate_dot_v1_dot_portal__pb2.OverviewRequest.FromString,
                     response_serializer=lockgate_dot_v1_dot_portal__pb2.OverviewResponse.SerializeToString,
+            ),
+            'ListSkipped': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSkipped,
+                    request_deserializer=lockgate_dot_v1_dot_portal__pb2.ListSkippedRequest.FromString,
+                    response_serializer=lockgate_dot_v1_dot_portal__pb2.ListSkippedResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -178,6 +195,33 @@ class Portal:
             '/lockgate.v1.Portal/Overview',
             lockgate_dot_v1_dot_portal__pb2.OverviewRequest.SerializeToString,
             lockgate_dot_v1_dot_portal__pb2.OverviewResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSkipped(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lockgate.v1.Portal/ListSkipped',
+            lockgate_dot_v1_dot_portal__pb2.ListSkippedRequest.SerializeToString,
+            lockgate_dot_v1_dot_portal__pb2.ListSkippedResponse.FromString,
             options,
             channel_credentials,
             insecure,

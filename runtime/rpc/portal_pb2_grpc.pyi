@@ -39,6 +39,8 @@ class PortalStub:
     """Full declarations of named tools, in the language of the program that will call them."""
     Overview: _grpc.UnaryUnaryMultiCallable[_portal_pb2.OverviewRequest, _portal_pb2.OverviewResponse]
     """All declarations at once, where lockgate.yaml says so and the catalog is small enough (portal.inline)."""
+    ListSkipped: _grpc.UnaryUnaryMultiCallable[_portal_pb2.ListSkippedRequest, _portal_pb2.ListSkippedResponse]
+    """What upstreams offer that is not in the catalog, and why."""
 
 @_typing.type_check_only
 class PortalAsyncStub(PortalStub):
@@ -51,6 +53,8 @@ class PortalAsyncStub(PortalStub):
     """Full declarations of named tools, in the language of the program that will call them."""
     Overview: _aio.UnaryUnaryMultiCallable[_portal_pb2.OverviewRequest, _portal_pb2.OverviewResponse]  # type: ignore[assignment]
     """All declarations at once, where lockgate.yaml says so and the catalog is small enough (portal.inline)."""
+    ListSkipped: _aio.UnaryUnaryMultiCallable[_portal_pb2.ListSkippedRequest, _portal_pb2.ListSkippedResponse]  # type: ignore[assignment]
+    """What upstreams offer that is not in the catalog, and why."""
 
 class PortalServicer(metaclass=_abc_1.ABCMeta):
     """Finds tools and tells how a program calls them."""
@@ -78,5 +82,13 @@ class PortalServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_portal_pb2.OverviewResponse, _abc.Awaitable[_portal_pb2.OverviewResponse]]:
         """All declarations at once, where lockgate.yaml says so and the catalog is small enough (portal.inline)."""
+
+    @_abc_1.abstractmethod
+    def ListSkipped(
+        self,
+        request: _portal_pb2.ListSkippedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_portal_pb2.ListSkippedResponse, _abc.Awaitable[_portal_pb2.ListSkippedResponse]]:
+        """What upstreams offer that is not in the catalog, and why."""
 
 def add_PortalServicer_to_server(servicer: PortalServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -27,6 +27,7 @@ from runtime.isolate.shipped import TYPE_ERASER, wasm_path
 from runtime.isolate.versions import found_versions, judge
 from runtime.portal.caller import ToolCaller
 from runtime.portal.catalog_calls import CatalogCalls
+from runtime.portal.document_cache import DocumentCache
 from runtime.portal.finder import Finder
 from runtime.portal.upstreams import Upstreams
 from runtime.rpc import portal_pb2, runtime_pb2
@@ -71,6 +72,7 @@ async def serve(settings: GatewaySettings, lines: asyncio.StreamReader) -> None:
             transport=egress.transport,
             service_token=mint.for_service,
             way=egress.way,
+            cache=DocumentCache(state.documents),
         )
         declared = load_images([Path(place) for place in config.images])
         images = await needed_images(profiles.values(), state.images, declared)

@@ -57,7 +57,11 @@ class Loaded:
     def generation(self) -> Generation:
         """For the egress proxy."""
         owned = {f"profile {profile.name}": profile.egress for profile in self.profiles.values()}
-        owned |= {f"upstream {name}": upstream.rule_set(name) for name, upstream in self.config.upstreams.items()}
+        owned |= {
+            f"upstream {name}{f' scheme {scheme}' if scheme else ''}": rules
+            for name, upstream in self.config.upstreams.items()
+            for scheme, rules in upstream.rule_sets(name).items()
+        }
         terms = [
             (profile.digest(), Terms(name=profile.name, environments=profile.environments, budgets=profile.budgets))
             for profile in self.profiles.values()

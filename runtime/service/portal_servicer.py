@@ -17,6 +17,7 @@ MOST_QUERY = 1_000
 MOST_PAGE = 100
 DEFAULT_PAGE = 10
 _MOST_NAME = 200
+_MOST_SKIPPED = 1_000
 
 
 class PortalServicer:
@@ -70,6 +71,25 @@ class PortalServicer:
             declarations=found.text,
             unknown=[pb.UnknownTool(name=name, nearest=self._finder.nearest(name)) for name in found.unknown],
             left_out=found.left_out,
+        )
+
+    async def ListSkipped(  # noqa: N802, D102
+        self, request: pb.ListSkippedRequest, _principal: str, _: ServicerContext
+    ) -> pb.ListSkippedResponse:
+        limit = request.limit or _MOST_SKIPPED
+        if not 1 <= limit <= _MOST_SKIPPED:
+            raise bad_fields([("limit", f"is {limit}; 1 to {_MOST_SKIPPED}")])
+        states = self._finder.upstreams.states
+        if request.upstream and request.upstream not in states:
+            known = ", ".join(sorted(states)) or "none"
+            raise bad_fields([("upstream", f'there is no upstream "{request.upstream[:80]}"; there are {known}')])
+        skipped = self._finder.upstreams.catalog.skipped
+        found = [one for one in skipped if request.upstream in {"", one.upstream}]
+        return pb.ListSkippedResponse(
+            tools=[
+                pb.SkippedTool(upstream=one.upstream, original=one.original, reason=one.reason) for one in found[:limit]
+            ],
+            total=len(found),
         )
 
     async def Overview(  # noqa: N802, D102

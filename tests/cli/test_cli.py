@@ -122,6 +122,15 @@ def test_ctrl_c_ends_it_cleanly(home, tmp_path, when):
     assert not alive
 
 
+def test_what_is_left_out_is_listed_with_the_reason(cell: TestCell):
+    listed = lockgate(cell.state.path, "tools", "skipped", "--server", cell.address)
+    assert listed.returncode == 0
+    assert b"nothing is left out" in listed.stderr
+    unknown = lockgate(cell.state.path, "tools", "skipped", "nope", "--server", cell.address)
+    assert unknown.returncode != 0
+    assert b'there is no upstream "nope"; there are ' in unknown.stderr
+
+
 def test_search_and_describe(cell: TestCell):
     found = lockgate(cell.state.path, "search", "list", "accounts", "--server", cell.address)
     assert found.returncode == 0

@@ -1,6 +1,7 @@
 """What the tests of the portal share: loopback servers, a way to them without the egress proxy, contexts."""
 
 import asyncio
+import json
 import socket
 import sys
 import time
@@ -17,6 +18,7 @@ from runtime.enclosure.enclosure import Way
 from runtime.execution.hostcall import CallContext, HostCallError
 from runtime.portal.caller import ToolCaller
 from runtime.portal.catalog_calls import CatalogCalls
+from runtime.portal.document_cache import DocumentCache
 from runtime.portal.finder import Finder
 from runtime.portal.http_call import HttpBounds, HttpReply, HttpRequest
 from runtime.portal.upstream_state import Backoff
@@ -79,7 +81,9 @@ async def nowhere() -> tuple[str, int]:
     raise OSError("there is no proxy in these tests")
 
 
-def upstreams(configs: Mapping[str, AnyUpstream], send: DirectSend | None = None) -> Upstreams:
+def upstreams(
+    configs: Mapping[str, AnyUpstream], send: DirectSend | None = None, cache: DocumentCache | None = None
+) -> Upstreams:
     return Upstreams(
         configs,
         send=send or DirectSend(),
@@ -87,6 +91,7 @@ def upstreams(configs: Mapping[str, AnyUpstream], send: DirectSend | None = None
         service_token=lambda purpose, _: f"service {purpose}",
         way=lambda token: Way(find=nowhere, token=token, ca_file="/nowhere"),
         backoff=QUICK,
+        cache=cache,
     )
 
 
@@ -133,3 +138,7 @@ async def until(upstreams: Upstreams, wanted: Callable[[], bool]) -> None:
     async with asyncio.timeout(30):
         while not wanted():
             await upstreams.changed()
+
+
+def as_json(document: Any) -> bytes:
+    return json.dumps(document).encode()

@@ -20,7 +20,9 @@ from runtime.portal.openapi_document import OpenApiProblem, parse_openapi, serve
         (b"hello", "api is not an OpenAPI document: it holds text, not an object"),
         (b"a: [1", "api is neither JSON nor YAML: did not find expected ',' or ']'"),
         (b"{}", 'api is not an OpenAPI document: it has no "openapi" version at its top'),
-        (b'{"swagger": "2.0"}', "api is a Swagger 2.0 document; OpenAPI 3.0 or 3.1 is read"),
+        (b'{"swagger": "1.2"}', "api is a Swagger 1.2 document; Swagger 2.0, OpenAPI 3.0 and 3.1 are read"),
+        (b'{"swagger": "2.0"}', 'api has no "paths"'),
+        (b'{"swagger": "2.0", "paths": {}, "host": "h", "schemes": 7}', "api is a malformed Swagger 2.0 document: "),
         (b'{"openapi": "2.9"}', "api says OpenAPI 2.9; 3.0 and 3.1 are read"),
         (b'{"openapi": "3.1.0"}', 'api has no "paths"'),
         (b"<html>", "api is not an OpenAPI document: it holds text, not an object"),
@@ -67,6 +69,15 @@ def test_server_variables_take_their_defaults() -> None:
     assert list(server_urls({"servers": servers})) == ["https://eu.example.com/v1"]
     assert list(server_urls({"servers": [5, {"url": 3}, {}]})) == []
     assert list(server_urls({"servers": "x"})) == []
+
+
+def test_server_variables_take_the_values_of_the_operator() -> None:
+    servers = [
+        {"url": "https://{region}.example.com", "variables": {"region": {"default": "eu", "enum": ["eu", "us"]}}}
+    ]
+    assert list(server_urls({"servers": servers}, {"region": "us", "other": "x"})) == ["https://us.example.com"]
+    with pytest.raises(OpenApiProblem, match='the variable region is "mars"; the document knows eu, us'):
+        list(server_urls({"servers": servers}, {"region": "mars"}))
 
 
 def test_one_bad_operation_is_listed_and_stops_nothing() -> None:

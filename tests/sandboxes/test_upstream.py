@@ -33,7 +33,7 @@ def test_kinds(written: dict[str, Any], model: type) -> None:
         ({"kind": "mcp"}, "command"),
         ({"kind": "mcp", "command": []}, "at least 1"),
         ({"kind": "mcp", "command": ["a"], "url": "https://a"}, "command"),
-        ({"kind": "openapi", "document": "a", "auth": SECRET}, "auth and servers need base_url"),
+        ({"kind": "openapi", "document": "a", "auth": SECRET}, "auth, security and servers need base_url"),
         ({"kind": "openapi", "document": "a", "base_url": "ftp://a"}, "not an http or https URL"),
         ({"kind": "openapi", "document": "a", "base_url": "https://u:p@a.com"}, "holds no credentials"),
         ({"kind": "openapi", "document": "a", "base_url": "https://a.com/?x=1"}, "has a query"),
