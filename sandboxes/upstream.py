@@ -65,6 +65,8 @@ def _check_variables(env: dict[str, str]) -> dict[str, str]:
 UpstreamName = Annotated[str, AfterValidator(check_upstream_name)]
 BaseUrl = Annotated[str, Field(max_length=2_000), AfterValidator(_check_url)]
 Headers = Annotated[dict[str, str], AfterValidator(_check_headers)]
+# A name of its own: pydantic cannot write the JSON Schema of a union that it meets twice without one.
+type Credential = Injection
 SchemeName = Annotated[str, Field(min_length=1, max_length=200)]
 VariableValue = Annotated[str, Field(max_length=500, pattern=r"^[A-Za-z0-9._~:/-]*$")]
 Variables = Annotated[dict[str, str], AfterValidator(_check_variables)]
@@ -85,8 +87,8 @@ class OpenApiUpstream(_Upstream):
     servers: tuple[BaseUrl, ...] = Field(
         (), max_length=20, description="Further servers that single operations of the document name, as it names them."
     )
-    auth: Injection | None = Field(None, description="The secret the egress proxy adds, and where. Needs base_url.")
-    security: dict[SchemeName, Injection] = Field(
+    auth: Credential | None = Field(None, description="The secret the egress proxy adds, and where. Needs base_url.")
+    security: dict[SchemeName, Credential] = Field(
         default_factory=dict,
         max_length=20,
         description="Further secrets by the document's security schemes: for operations that want that scheme.",
@@ -166,7 +168,7 @@ class McpHttpUpstream(_Upstream):
 
     kind: Literal["mcp"]
     url: BaseUrl = Field(description="Its endpoint.")
-    auth: Injection | None = Field(None, description="The secret the egress proxy adds, and where.")
+    auth: Credential | None = Field(None, description="The secret the egress proxy adds, and where.")
     headers: Headers = Field(default_factory=dict, description="Sent with every request. Not for credentials.")
     networks: tuple[Network, ...] = Field((), description="Private networks the server may be in, as CIDR.")
 

@@ -175,8 +175,8 @@ async def test_a_broken_document_breaks_nothing_else(document: Path, tmp_path: P
     async with upstreams(configs) as running:
         assert await running.settled(20)
         assert running.states["good"].phase == "ready"
-        assert str(running.states["wrong"]).startswith(f"broken: {wrong} is neither JSON nor YAML")
-        assert str(running.states["missing"]) == f"broken: there is no {tmp_path / 'no.json'}"
+        assert str(running.states["wrong"]).startswith("broken: wrong.yaml is neither JSON nor YAML")
+        assert str(running.states["missing"]) == "broken: there is no no.json"
         assert str(running.states["nowhere"]).startswith("broken: base_url is missing in the configuration")
         with pytest.raises(HostCallError) as error:
             await caller_of(running).call("wrong.anything", {}, context())
