@@ -85,7 +85,7 @@ FLOORS: Final = (
             Advisory(
                 ids=("GHSA-vc8c-j3xm-xj73", "CVE-2026-24116"),
                 what="x86-64: f64.copysign loads beyond its operand",
-                fixed_in="36.0.5, 41.0.1",
+                fixed_in="36.0.5, 40.0.3, 41.0.1",
             ),
         ),
     ),

@@ -23,6 +23,7 @@ LINE_HEAD = struct.Struct("<IBqI")
 _RUN = struct.Struct("<BB32sqH11qI")
 _RESULT = struct.Struct("<IB")
 _LENGTH = struct.Struct("<I")
+_MOST_HEAD = 2_048
 _TAKEN = struct.Struct("<Q")
 # Not worth asking for a bound.
 _SURELY_SHORT = 64
@@ -259,7 +260,8 @@ def decode_done(payload: bytes) -> Outcome:
     """The inverse of encode_done. Raises FrameError for anything else."""
     try:
         (length,) = _LENGTH.unpack_from(payload)
-        head = json.loads(payload[_LENGTH.size : _LENGTH.size + length])
+        # One that is longer is cut, and then is no JSON.
+        head = json.loads(payload[_LENGTH.size : _LENGTH.size + min(length, _MOST_HEAD)])
         body = payload[_LENGTH.size + length :].decode(errors="replace")
         return _outcome(head, body)
     except (ValueError, TypeError, struct.error, RecursionError) as error:

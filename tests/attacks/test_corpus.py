@@ -23,6 +23,8 @@ THEMES = {
 LANGUAGES: tuple[Language, ...] = ("javascript", "python")
 MORE_CPU_US = 150_000
 """Beyond its limit an execution may use the tick in which it is noticed, and what stopping takes."""
+MORE_WALL_US = 500_000
+"""So late the gateway has ended a worker that did not end its program."""
 MOST_GROWTH = 192 << 20
 MOST_STANDBYS = 8
 
@@ -53,10 +55,15 @@ async def test_an_attack_ends_as_it_should(target: Target, client: Client, befor
     status = status_of(execution)
     assert status in attack.statuses, f"{status}: {execution.error} {execution.result_json[:200]}"
     assert status != OK or attack.result in {None, execution.result_json}
-    assert execution.usage.cpu_us <= {**LIMITS, **attack.limits}["cpu_ms"] * 1_000 + MORE_CPU_US
+    limits = {**LIMITS, **attack.limits}
+    assert execution.usage.cpu_us <= limits["cpu_ms"] * 1_000 + MORE_CPU_US
+    assert execution.usage.active_us <= limits["active_ms"] * 1_000 + MORE_WALL_US
+    assert execution.usage.wall_us <= limits["wall_ms"] * 1_000 + MORE_WALL_US
+    assert execution.usage.peak_memory_bytes <= limits["memory_bytes"]
     assert await look(client, attack.language) == clean[attack.language]
     assert workers <= target.workers().keys(), "a worker died"
     assert len(target.workers()) <= len(workers) + MOST_STANDBYS
+    assert target.resident_bytes() - before[0] < MOST_GROWTH
 
 
 @pytest.mark.parametrize("theme", THEMES)

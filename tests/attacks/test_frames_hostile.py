@@ -63,6 +63,7 @@ MALFORMED = {
     "answers taken that are no number": frames.encode(Kind.TAKEN, 1, b"x"),
     "an end without a head": frames.encode(Kind.DONE, 1, b""),
     "an end with a head beyond it": frames.encode(Kind.DONE, 1, struct.pack("<I", 2**32 - 1)),
+    "an end with a head of many values": done(b"[" + b"[]," * 10_000 + b"1]"),
     "an end that is not JSON": done(b"{"),
     "an end that is an object": done({}),
     "an end of too few fields": done([]),
