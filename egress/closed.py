@@ -16,6 +16,9 @@ from .layers import closed, exchange_of, refusing_layer
 HOOK_TIMEOUT_S = 10.0
 # After these, mitmproxy looks whether the flow was killed, and then sends nothing on.
 _CHECKED = frozenset({"requestheaders", "request", "responseheaders", "response", "http_connect"})
+# Where the gate itself halts the chain: without a context, the handshake is refused.
+_MAY_HALT = frozenset({"tls_start_client"})
+_DECIDING = frozenset({"requestheaders", "http_connect"})
 Fault = Callable[[str, BaseException], None]
 
 
@@ -26,6 +29,7 @@ class ClosedAddons(AddonManager):
         super().__init__(gate_master)  # type: ignore[no-untyped-call]
         self.faults: Counter[str] = Counter()
         self.on_fault: Fault | None = None
+        self.hook_timeout_s = HOOK_TIMEOUT_S
         self._hooks: dict[str, list[Callable[..., Any]]] = {}
 
     def add(self, *addons: Any) -> None:
@@ -38,17 +42,25 @@ class ClosedAddons(AddonManager):
         await self.trigger_event(event)
 
     async def trigger_event(self, event: hooks.Hook) -> None:
-        """Call every addon's hook; on the first that fails, close what it was about."""
+        """Call every addon's hook; on the first that fails or leaves a request undecided, close what it was about.
+
+        A hook that waits is given `hook_timeout_s`; one that computes without end stands still with all the proxy.
+        """
         try:
             for hook in self._hooks_named(event):
                 result = hook(*event.args())
                 if inspect.isawaitable(result):
-                    async with asyncio.timeout(HOOK_TIMEOUT_S):
+                    async with asyncio.timeout(self.hook_timeout_s):
                         await result
-        except exceptions.AddonHalt:
-            return
-        except Exception as error:  # noqa: BLE001 - the point of this class
+            _check_decided(event)
+        except exceptions.AddonHalt as error:
+            if event.name not in _MAY_HALT:
+                self._fail(event, error)
+        except BaseException as error:  # the point of this class
             self._fail(event, error)
+            task = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+                raise
 
     def trigger(self, event: hooks.Hook) -> None:
         """Configuration hooks: at start only, and an error there ends the start."""
@@ -82,6 +94,16 @@ class ClosedAddons(AddonManager):
         handler = self.get("proxyserver").connections.get(client_id)  # type: ignore[no-untyped-call]
         if handler is not None:
             handler.abort()
+
+
+def _check_decided(event: hooks.Hook) -> None:
+    """Raises LookupError if a request comes out of its deciding hook neither allowed nor refused."""
+    if event.name not in _DECIDING:
+        return
+    flow: http.HTTPFlow = event.args()[0]
+    exchange = exchange_of(flow)
+    if exchange is None or not (exchange.allowed or exchange.answer is not None or flow.error):
+        raise LookupError("a request was left undecided")
 
 
 def close_subject(subject: Any) -> Client | None:

@@ -3,6 +3,7 @@
 mitmproxy makes these classes by the names they have in its own modules, so `install` puts ours there.
 """
 
+import asyncio
 import logging
 import re
 from collections.abc import Generator
@@ -408,7 +409,10 @@ class GateConnection(ProxyConnectionHandler):
                     transport.writer.close()
 
     def abort(self) -> None:
-        """Close the client's connection and everything opened for it."""
+        """Close the client's connection and everything opened for it; nothing more goes to an upstream."""
+        for connection, opened in self.transports.items():
+            if connection is not self.client and isinstance(opened.writer, asyncio.StreamWriter):
+                opened.writer.transport.abort()
         transport = self.transports.get(self.client)
         if transport is not None and transport.handler is not None:
             transport.handler.cancel("closed by the gate")

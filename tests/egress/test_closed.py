@@ -20,6 +20,8 @@ from tests.egress.origin import Origin, answer
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # mitmproxy uses a deprecated name of pyparsing's when it is imported
+    from mitmproxy import exceptions, hooks
+
     from egress.dialer import DIAL, AddressRefusedError, Destination, Dial, GuardedLoop
 
 RULES = rule_set(rule(hosts=["api.example.test"]))
@@ -36,23 +38,44 @@ ON_THE_WAY_BACK = ["server_connected", "tls_established_server", "responseheader
 TUNNEL = ["http_connect", "http_connected", "tls_clienthello", "tls_start_client"]
 
 
+# What starts and ends the proxy itself: an error there keeps it from starting.
+OWN_LIFE = {"load", "running", "configure", "done", "update", "add_log"}
+EVERY_HOOK = sorted(set(hooks.all_hooks) - OWN_LIFE)
+# After these have run, the request is with the upstream.
+SENT_BEFORE = {
+    "responseheaders",
+    "response",
+    "error",
+    "client_disconnected",
+    "server_disconnected",
+    "tls_failed_client",
+}
+
+
+class HangError(Exception):
+    """Told to a saboteur: do not raise, wait for ever."""
+
+
 class Saboteur:
-    """An addon that raises in the hook it is told to."""
+    """An addon that raises, or hangs, in the hook it is told to."""
 
     def __init__(self) -> None:
         self.hook: str | None = None
         self.raises: BaseException = RuntimeError("sabotage")
 
 
-def _raising(name: str) -> Callable[..., None]:
-    def hook(self: Saboteur, *_: Any) -> None:
-        if self.hook == name:
-            raise self.raises
+def _raising(name: str) -> Callable[..., Any]:
+    def hook(self: Saboteur, *_: Any) -> Any:
+        if self.hook != name:
+            return None
+        if isinstance(self.raises, HangError):
+            return asyncio.Event().wait()
+        raise self.raises
 
     return hook
 
 
-for _name in [*DECIDING, *ON_THE_WAY_BACK, *TUNNEL, "error", "client_disconnected", "server_disconnected"]:
+for _name in EVERY_HOOK:
     setattr(Saboteur, _name, _raising(_name))
 
 
@@ -130,6 +153,79 @@ def test_a_hook_that_raises_denies(
     assert origin.received == []
     assert proxy.manager.faults[hook] > before
     assert ask(proxy, origin).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+ALL_ERRORS = [
+    *ERRORS,
+    HangError(),
+    KeyboardInterrupt(),
+    SystemExit(1),
+    GeneratorExit(),
+    asyncio.CancelledError(),
+    StopIteration(),
+    StopAsyncIteration(),
+    exceptions.AddonHalt(),
+]
+
+
+@pytest.mark.parametrize("hook", EVERY_HOOK)
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(error=st.sampled_from(ALL_ERRORS), first=st.booleans(), tunnel=st.booleans())
+def test_whatever_a_hook_does_nothing_undecided_leaves_and_the_proxy_serves_on(
+    proxy: Sabotaged, origin: Origin, hook: str, error: BaseException, first: bool, tunnel: bool
+) -> None:
+    """Every hook mitmproxy has, before and after the gate's, every way to fail, both ways in."""
+    origin.received.clear()
+    before = proxy.manager.faults[hook]
+    halts = hook == "tls_start_client" and isinstance(error, exceptions.AddonHalt)
+    with sabotaged(proxy, hook, error, first=first), quick(proxy):
+        got = ask_in_tunnel(proxy, origin) if tunnel else ask(proxy, origin)
+    reached = proxy.manager.faults[hook] > before or halts
+    if reached and hook not in SENT_BEFORE:
+        assert origin.received == []
+        assert b"out" not in got
+    elif not reached:
+        assert got.endswith(b"out") or (halts and tunnel)
+    assert ask(proxy, origin).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+@contextmanager
+def quick(proxy: Sabotaged) -> Iterator[None]:
+    proxy.manager.hook_timeout_s = 0.05
+    try:
+        yield
+    finally:
+        proxy.manager.hook_timeout_s = 10.0
+
+
+def ask_in_tunnel(proxy: Sabotaged, origin: Origin) -> bytes:
+    """Everything that comes back for one request in a tunnel."""
+    client, authority = proxy.lab(), f"api.example.test:{origin.port}"
+    got = b""
+    try:
+        inner = client.secure(client.tunnel(authority, client.token(_rules(proxy, origin))), "api.example.test")
+        inner.send(render(f"GET / HTTP/1.1\nHost: {authority}\nConnection: close"))
+        while part := inner.socket.recv(65536):
+            got += part
+    except (AssertionError, EOFError, OSError):
+        pass
+    finally:
+        client.close()
+    return got
+
+
+def test_a_request_that_a_hook_leaves_undecided_is_refused_and_counted(
+    proxy: Sabotaged, origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    origin.received.clear()
+    before = proxy.manager.faults["requestheaders"]
+    monkeypatch.setattr(proxy.proxy.gate, "requestheaders", lambda _: None)
+    proxy.manager._hooks.clear()
+    got = ask(proxy, origin)
+    proxy.manager._hooks.clear()
+    assert b"200 OK" not in got
+    assert origin.received == []
+    assert proxy.manager.faults["requestheaders"] == before + 1
 
 
 @pytest.mark.parametrize("hook", ON_THE_WAY_BACK)
