@@ -132,16 +132,21 @@ def call_component(function: component.Func, store: wasmtime.Store, argument: st
     return result
 
 
-def call_count(function: component.Func, store: wasmtime.Store) -> int:
-    """Call a component's `func() -> u32` without the library's conversions. Raises GuestStopped."""
-    result = bindings.wasmtime_component_val_t()
-    context = store._context()
-    function_pointer = ctypes.byref(function._func)
-    if error := ffi.wasmtime_component_func_call(function_pointer, context, None, 0, ctypes.byref(result), 1):
-        raise GuestStopped(stack_overflow=_error_is_stack_overflow(error))
-    if error := ffi.wasmtime_component_func_post_return(function_pointer, context):
-        ffi.wasmtime_error_delete(error)
-    return int(result.of.u32)
+class CountFunction:
+    """A component's exported `func() -> u32`, called once and last, without the library's conversions."""
+
+    def __init__(self, store: wasmtime.Store, function: component.Func) -> None:
+        self._context = store._context()
+        self._function = ctypes.byref(function._func)
+        self._keep = function
+        self._result = bindings.wasmtime_component_val_t()
+        self._result_pointer = ctypes.byref(self._result)
+
+    def call(self) -> int:
+        """The number. Nothing may be called in the store after it. Raises GuestStopped."""
+        if error := ffi.wasmtime_component_func_call(self._function, self._context, None, 0, self._result_pointer, 1):
+            raise GuestStopped(stack_overflow=_error_is_stack_overflow(error))
+        return int(self._result.of.u32)
 
 
 def contained(call: Callable[..., Any]) -> Callable[..., Any]:

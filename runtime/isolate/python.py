@@ -10,9 +10,9 @@ from runtime.isolate.absent import define_absent
 from runtime.isolate.guest import FOREVER_NS, Guest
 from runtime.isolate.isolate import WARM_FUEL, Current, Isolate, checked_answer, settle, warming_guest
 from runtime.isolate.native import (
+    CountFunction,
     GuestStopped,
     call_component,
-    call_count,
     contained,
     define_bytes_source,
     unwatch,
@@ -158,7 +158,8 @@ class _PythonIsolate:
         run = instance.get_func(store, run_index)
         assert run is not None
         self._run = run
-        self._pages = None if pages_index is None else instance.get_func(store, pages_index)
+        pages = None if pages_index is None else instance.get_func(store, pages_index)
+        self._pages = None if pages is None else CountFunction(store, pages)
 
     def _tick(self) -> bool:
         return self._guest is None or self._guest.tick()
@@ -190,7 +191,7 @@ class _PythonIsolate:
         # The time is over for the program, not for this.
         self._guest = None
         try:
-            return 0 if self._pages is None else call_count(self._pages, self._store) * _PAGE_BYTES
+            return 0 if self._pages is None else self._pages.call() * _PAGE_BYTES
         except GuestStopped:
             return 0
 
