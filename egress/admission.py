@@ -33,6 +33,7 @@ from .redaction import redactor_for
 from .request import CanonicalRequest, Denial
 from .returning import Returning
 from .revocations import Revocations
+from .screen import Screen
 from .secrets import SHORT, SecretStore, Unready
 
 _PROXY_AUTHENTICATION = 407
@@ -69,6 +70,7 @@ class Admission:
     steps: tuple[BodyStep, ...] = ()
     body_limit: int = HELD_BODY
     would_deny: Decision | None = None  # the refusal that mode report lets go
+    screen: Screen | None = None
     held: bool = False  # decided by its body, which therefore does not stream
 
     def outgoing(self, request: CanonicalRequest, body: bytes = b"") -> Outgoing:
@@ -187,7 +189,8 @@ class Admitter:
         if decision.body_limit is not None:
             return BodyWanted(decision.body_limit)
         if not decision.allowed and self._lets_go(claims, decision):
-            return self._reported(decision, request, kept, held=body is not None)
+            reported = self._reported(decision, request, kept, held=body is not None)
+            return reported if isinstance(reported, Denial) else self._screened(reported, request, claims, body_length)
         if not decision.allowed or decision.rule is None:
             return self._denial(decision, claims)
         unreachable = self._refuse_literal(decision, request.authority)
@@ -195,7 +198,29 @@ class Admitter:
             return Denial(code="address", reason=unreachable, rule=decision.rule.name)
         held = body is not None
         admission = Admission(decision=decision, headers=kept, query=request.target.query, held=held)
-        return self._with_credential(admission, admission.outgoing(request), decision.rule)
+        screened = self._screened(admission, request, claims, body_length)
+        if isinstance(screened, Denial):
+            return screened
+        return _screened_first(self._with_credential(screened, screened.outgoing(request), decision.rule))
+
+    def _screened(
+        self, admission: Admission, request: CanonicalRequest, claims: TokenClaims, body_length: int | None
+    ) -> Admission | Denial:
+        """What the program itself sends, looked at before any credential is on it."""
+        rules = self._generations.rules(claims).dlp
+        if not rules:
+            return admission
+        name = admission.decision.rule.name if admission.decision.rule else None
+        screen = Screen(rules, name)
+        outgoing = screen.head(admission.outgoing(request))
+        if isinstance(outgoing, Denial):
+            return outgoing
+        steps = admission.steps
+        if admission.held or screen.holds(outgoing.headers, body_length, admission.body_limit):
+            watch = (partial(refuse_in_body, admission.watched, name),) if admission.watched and not steps else ()
+            steps = (screen.step, *steps, *watch)
+        headers = list(outgoing.headers)
+        return replace(admission, headers=headers, query=outgoing.query, screen=screen, steps=steps)
 
     def returning(self, claims: TokenClaims, admission: Admission) -> Returning:
         """What becomes of the answer: every secret known here is taken out, whichever request it belongs to.
@@ -272,6 +297,14 @@ class Admitter:
         if not is_address(authority.host):
             return None
         return refuse_address(authority.host, authority.port, self.allowance(decision), self._own_ports)
+
+
+def _screened_first(admission: Admission | Denial | Unready) -> Admission | Denial | Unready:
+    """A request that is held for another's sake has its body screened first."""
+    if not isinstance(admission, Admission) or admission.screen is None or not admission.steps:
+        return admission
+    first = admission.screen.step
+    return admission if first in admission.steps else replace(admission, steps=(first, *admission.steps))
 
 
 def _with_step(admission: Admission, step: BodyStep | None, rule: str) -> tuple[BodyStep, ...]:

@@ -17,6 +17,7 @@ from .ledger import Lease
 from .placeholder_watch import PlaceholderWatch
 from .request import Denial
 from .returning import Returning, ReturnRefusedError
+from .screen import Screen
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
@@ -42,6 +43,8 @@ class Exchange:
     held: Held | None = None
     lease: Lease | None = None
     watch: PlaceholderWatch | None = None
+    screen: Screen | None = None
+    fixed: bool = False  # the length of the request's body was announced
     last: bool = False  # the client wants its connection closed afterwards
     returning: Returning = field(default_factory=Returning)
     status: int | None = None
@@ -59,6 +62,8 @@ class Exchange:
         self.destination = None
         self.code, self.reason, self.rule, self.hint = denial.code, denial.reason, denial.rule, denial.hint
         self.status = denial.status
+        if denial.code == "dlp" and denial.hint and denial.hint["part"] == "path":
+            self.path = "/[redacted]"
         self.answer = refusal(
             status=denial.status, code=denial.code, reason=denial.reason, rule=denial.rule,
             host=self.host, hint=denial.hint,
@@ -84,12 +89,19 @@ class Exchange:
         self.bytes_out += len(data)
         if self.answer is not None or (self.lease and self.exhausted(self.lease.sends(len(data)))):
             return []
-        if self.watch is None:
-            return data or []
-        passed = self.watch.feed(data)
-        if self.watch.found:
+        passed = data if self.watch is None else self.watch.feed(data)
+        if self.watch is not None and self.watch.found:
             self.break_off(misplaced("the body", self.rule or ""))
-        return passed or []
+        return self._screened(passed, final=not data) or []
+
+    def _screened(self, data: bytes, *, final: bool) -> bytes:
+        if self.screen is None or not self.screen.reads_body:
+            return data
+        passed = self.screen.feed(data, final=final, fixed=self.fixed)
+        if isinstance(passed, Denial):
+            self.break_off(passed)
+            return b""
+        return passed
 
     def receiving(self, data: bytes) -> bytes | list[bytes]:
         """Count a piece of the response's body and take secrets out of it; `b""` is its end."""
@@ -126,6 +138,12 @@ class Exchange:
             return data[: max(0, len(data) - int(spent.used - spent.value))]
         return data
 
+    def _dlp(self) -> dict[str, int]:
+        """How often each outgoing data pattern was found."""
+        if self.screen is not None:
+            return dict(self.screen.hits)
+        return {self.hint["pattern"]: 1} if self.code == "dlp" and self.hint else {}
+
     def event(self) -> dict[str, Any]:
         """The record of this request. Holds no secret: query values are gone and the credential is redacted."""
         claims = self.claims
@@ -149,6 +167,7 @@ class Exchange:
             "tls": self.tls,
             "credential": self.credential,
             "redactions": self.returning.redactions,
+            "dlp": self._dlp(),
             "execution": claims.execution if claims else None,
             "actor": claims.actor if claims else None,
             "environment": claims.environment if claims else None,

@@ -388,6 +388,7 @@ class Gate:
         exchange.destination = Destination.of(
             host, port, allowance, admission.certificate, declared=self._hosts.get(host)
         )
+        exchange.screen, exchange.fixed = admission.screen, "content-length" in asked
         exchange.watch = PlaceholderWatch(admission.watched) if admission.watched else None
 
 

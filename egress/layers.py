@@ -24,6 +24,7 @@ from mitmproxy.proxy.layers.http._base import HttpEvent, ReceiveHttp
 from mitmproxy.proxy.layers.http._events import (
     ErrorCode,
     RequestData,
+    RequestEndOfMessage,
     RequestHeaders,
     RequestProtocolError,
     ResponseData,
@@ -143,15 +144,29 @@ class GateStream(HttpStream):
             self.client_state = self.state_errored
 
     def state_stream_request_body(self, event: events.Event) -> Commands:
-        """A body that a budget ends is thrown away from there on, and its sender gets the answer to a refused one."""
-        yield from super().state_stream_request_body(event)
+        """A body that must not go on is thrown away from there on, and its sender gets the answer to a refused one."""
+        yield from self._unended(super().state_stream_request_body(event))
         exchange = exchange_of(self.flow)
         if exchange is None or not exchange.cut or exchange.answer is None or self.flow.response is not None:
             return
-        yield SendHttp(RequestProtocolError(self.stream_id, "budget", ErrorCode.CANCEL), self.context.server)
+        yield SendHttp(RequestProtocolError(self.stream_id, "cut off", ErrorCode.CANCEL), self.context.server)
         self.flow.response = response_of(exchange.answer)
         self.client_state = self.state_consume_request_body
         self.server_state = self.state_ignored
+        if isinstance(event, RequestEndOfMessage):
+            yield from self.state_consume_request_body(event)
+
+    def _unended(self, source: Commands) -> Commands:
+        """The same commands, but a request that was cut off does not look whole to its upstream."""
+        reply: Any = None
+        while True:
+            try:
+                command = source.send(reply)
+            except StopIteration as stop:
+                return stop.value
+            exchange = exchange_of(self.flow)
+            ends = isinstance(command, SendHttp) and isinstance(command.event, RequestEndOfMessage)
+            reply = None if ends and exchange is not None and exchange.cut else (yield command)
 
     def state_ignored(self, _event: events.Event) -> Commands:
         """What the upstream still says to a request that was broken off."""

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, model_validator
 
 from .canonical_json import canonical_json
+from .dlp import DlpRule
 from .egress_rule import DEFAULT_PORTS, EgressRule
 from .environment import Environment
 from .injection import Injection
@@ -30,6 +31,7 @@ class RuleSet(FrozenModel):
     report_in: tuple[Environment, ...] = Field(
         ("dev", "stage"), min_length=1, description="Environments that mode report is for; prod only if written here."
     )
+    dlp: tuple[DlpRule, ...] = Field((), description="What requests must not carry out, whichever rule allows them.")
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
@@ -37,6 +39,17 @@ class RuleSet(FrozenModel):
         twice = {name for name in names if names.count(name) > 1}
         if twice:
             raise ValueError(f"two rules are called {', '.join(sorted(twice))}; give each its own name")
+        return self
+
+    @model_validator(mode="after")
+    def _distinct_dlp(self) -> Self:
+        names = [rule.name for rule in self.dlp]
+        twice = {name for name in names if names.count(name) > 1}
+        if twice:
+            raise ValueError(f"two outgoing data rules are called {', '.join(sorted(twice))}; give each its own name")
+        unknown = {name for rule in self.dlp for name in rule.exempt} - {rule.name for rule in self.rules}
+        if unknown:
+            raise ValueError(f"exempt names {', '.join(sorted(unknown))}, and no egress rule is called that")
         return self
 
     def digest(self) -> str:

@@ -9,7 +9,8 @@ MAX_PATTERN = 1_000
 
 
 @lru_cache(1024)
-def _compiled(pattern: str) -> Any:
+def compiled(pattern: str) -> Any:
+    """The pattern as RE2 has it, for text and for bytes. Raises ValueError with what RE2 says against it."""
     import re2  # noqa: PLC0415 - 3 MB that only rules with patterns need
 
     options = re2.Options()
@@ -29,14 +30,14 @@ def _message(error: Exception) -> str:
 
 def check_text_pattern(pattern: str) -> str:
     """A pattern as written. Raises ValueError with what RE2 says against it."""
-    _compiled(pattern)
+    compiled(pattern)
     return pattern
 
 
 def text_matches(pattern: str, text: str) -> bool:
     """Whether all of `text` matches; text that is not Unicode (a lone surrogate) never does."""
     try:
-        return _compiled(pattern).fullmatch(text) is not None
+        return compiled(pattern).fullmatch(text) is not None
     except UnicodeEncodeError:
         return False
 

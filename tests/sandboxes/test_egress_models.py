@@ -1,10 +1,12 @@
 import json
+import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
+from sandboxes.dlp import DlpRule
 from sandboxes.egress import EgressSettings
 from sandboxes.egress_rule import EgressRule
 from sandboxes.hostname import canonical_host, is_address
@@ -224,3 +226,30 @@ def test_an_older_set_keeps_mode_report_only_where_the_present_one_has_it() -> N
     assert narrower.rules == ()
     enforcing = RuleSet(rules=(rule(),))
     assert not enforcing.standing([old]).reports_in("dev")
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"name": "x"}, "needs either find or pattern"),
+        ({"name": "x", "find": ["jwt"], "pattern": "a"}, "needs either find or pattern"),
+        ({"name": "x", "pattern": "a*"}, "matches empty text"),
+        ({"name": "x", "pattern": "(a"}, "is not an RE2 pattern"),
+        ({"name": "x", "pattern": "(?=a)"}, "is not an RE2 pattern"),
+        ({"name": "x", "pattern": "(a{1000}){1000}"}, "is not an RE2 pattern"),
+        ({"name": "x", "pattern": "a" * 1001}, "1000"),
+        ({"name": "x", "find": ["passwords"]}, "private-key"),
+        ({"name": "x", "find": ["jwt"], "parts": []}, "at least 1"),
+    ],
+)
+def test_an_outgoing_data_rule_that_cannot_hold_is_refused(fields: dict, said: str) -> None:
+    with pytest.raises(ValidationError, match=re.escape(said)):
+        DlpRule.model_validate(fields)
+
+
+def test_outgoing_data_rules_have_names_of_their_own_and_exempt_rules_that_exist() -> None:
+    rule = {"name": "x", "find": ["jwt"]}
+    with pytest.raises(ValidationError, match="two outgoing data rules are called x"):
+        RuleSet.model_validate({"dlp": [rule, rule]})
+    with pytest.raises(ValidationError, match="exempt names gone, and no egress rule is called that"):
+        RuleSet.model_validate({"dlp": [{**rule, "exempt": ["gone"]}]})
