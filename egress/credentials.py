@@ -1,7 +1,7 @@
 """Adds to an admitted request what its rule injects, and keeps placeholders from going where they mean nothing."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from sandboxes.injection import Injection, MutualTlsInjection, PlaceholderInjection
 from sandboxes.rule_set import RuleSet
@@ -21,7 +21,7 @@ class Credentialed:
 
     outgoing: Outgoing
     credential: str
-    needles: tuple[tuple[str, bytes], ...]
+    needles: tuple[tuple[str, bytes], ...] = field(repr=False)
     certificate: ClientCertificate | None = None
     step: BodyStep | None = None
 

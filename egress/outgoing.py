@@ -1,7 +1,7 @@
 """A request in the form it leaves in, and the steps that may still change it once its body is known."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from sandboxes.authority import Authority
 
@@ -20,10 +20,10 @@ class Outgoing:
     method: str
     scheme: str
     authority: Authority
-    path: str
-    query: str | None
-    headers: tuple[tuple[bytes, bytes], ...]
-    body: bytes
+    path: str = field(repr=False)  # any of these may hold a secret's value
+    query: str | None = field(repr=False)
+    headers: tuple[tuple[bytes, bytes], ...] = field(repr=False)
+    body: bytes = field(repr=False)
 
     @property
     def target(self) -> str:
