@@ -407,7 +407,7 @@ def _raw(flow: http.HTTPFlow, tunnel: Tunnel | None) -> RawRequest:
     scheme, authority = _raw_target(flow)
     secure = flow.client_conn.tls
     return RawRequest(
-        method=flow.request.method,
+        method=flow.request.data.method.decode("latin-1"),  # mitmproxy's own property turns it into capitals
         scheme=scheme or ("https" if secure else "http"),
         target_authority=authority or None,
         target=flow.request.data.path.decode("latin-1"),

@@ -38,22 +38,14 @@ class SecretStore:
         stores: Mapping[str, SecretStoreConfig] | None = None,
         client: TokenClient | None = None,
     ) -> None:
+        self._sources = dict(sources)
         self._client = client or TokenClient()
         self._environment = EnvironmentBackend(environment)
         self._files = FileBackend()
+        self._stores = dict(stores or {})
+        self._backends = {name: self._backend(store) for name, store in self._stores.items()}
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="secrets")
         self._local: dict[str, Secret] = {}
-        self._sources: dict[str, SecretSource] = {}
-        self._stores: dict[str, SecretStoreConfig] = {}
-        self._backends: dict[str, Backend] = {}
-        self._cached: dict[str, CachedSecret] = {}
-        self.replace(sources, stores or {})
-
-    def replace(self, sources: Mapping[str, SecretSource], stores: Mapping[str, SecretStoreConfig]) -> None:
-        """Go by another configuration from now on. Nothing that was fetched under the former one is kept."""
-        self._sources, self._stores = dict(sources), dict(stores)
-        self._backends = {name: self._backend(store) for name, store in stores.items()}
-        self._local = {}
         self._cached = {name: self._made(name, source) for name, source in sources.items() if not source.local}
 
     def get(self, name: str) -> Secret | Missing | Unready:

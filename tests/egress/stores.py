@@ -18,6 +18,7 @@ class StoreServer:
         self.entries: dict[str, dict[str, str]] = {}
         self.trouble: Trouble = lambda _: None
         self.logins = 0
+        self.hanging = threading.Event()
         self.released = threading.Event()
         self.origin = Origin(self._handle, context)
         self.url = f"{'https' if context else 'http'}://127.0.0.1:{self.origin.port}"
@@ -28,6 +29,7 @@ class StoreServer:
 
     def hang(self, _: Received) -> bytes:
         """Never answers, until the test is over."""
+        self.hanging.set()
         self.released.wait(30)
         return answer()
 
