@@ -38,11 +38,12 @@ def exchange(
     headers: Fields = (),
     body: bytes | None = None,
     trailers: Fields = (),
+    pseudo: Fields = (),
 ) -> Reply:
     """The same on a wire whose TLS stands; it is closed afterwards."""
     client = h2.connection.H2Connection(_LAX)
     client.initiate_connection()
-    pseudo = [(":method", method), (":scheme", "https"), (":path", path), (":authority", authority)]
+    pseudo = pseudo or [(":method", method), (":scheme", "https"), (":path", path), (":authority", authority)]
     client.send_headers(1, [*pseudo, *headers], end_stream=body is None)
     made = _Exchange(wire, client, body, trailers)
     try:

@@ -1,5 +1,7 @@
 """ATTACKS, "At the egress proxy", against the live proxy: what names the destination twice."""
 
+import itertools
+import socket
 import ssl
 
 import h2.config
@@ -7,7 +9,9 @@ import h2.connection
 import h2.events
 import pytest
 
-from tests.egress.lab import World, render, rule, rule_set
+from tests.egress import http2
+from tests.egress.asking import EVERY_WAY, TO_HTTPS, Ask, Asked, over_http2, port_of, refused
+from tests.egress.lab import Wire, World, render, rule, rule_set
 
 
 def test_authority_target_and_host_differ(world: World) -> None:
@@ -114,7 +118,7 @@ def received(sock: ssl.SSLSocket) -> bytes:
         return b""
 
 
-def over_http2(world: World, *asked: tuple[str, str | None]) -> dict[str, str]:
+def streams(world: World, *asked: tuple[str, str | None]) -> dict[str, str]:
     """Ask for /0, /1, ... over HTTP/2 in a tunnel, each with an `:authority` and a Host; statuses by path."""
     wire = world.lab.tunnel(f"api.example.test:{world.secure.port}", world.token())
     inner = world.lab.secure(wire, "api.example.test", ["h2"])
@@ -140,12 +144,84 @@ def over_http2(world: World, *asked: tuple[str, str | None]) -> dict[str, str]:
 def test_authority_over_http2(world: World) -> None:
     own = f"api.example.test:{world.secure.port}"
     other = f"other.example.test:{world.secure.port}"
-    statuses = over_http2(world, (own, None), (other, None), ("api.example.test", None), (own, own))
+    statuses = streams(world, (own, None), (other, None), ("api.example.test", None), (own, own))
     assert statuses == {"/0": "200", "/1": "403", "/2": "403", "/3": "200"}
     assert sorted(request.line for request in world.secure.received) == ["GET /0 HTTP/1.1", "GET /3 HTTP/1.1"]
 
 
 def test_authority_over_http2_with_another_host_header(world: World) -> None:
-    statuses = over_http2(world, (f"api.example.test:{world.secure.port}", f"other.example.test:{world.secure.port}"))
+    statuses = streams(world, (f"api.example.test:{world.secure.port}", f"other.example.test:{world.secure.port}"))
     assert statuses in ({}, {"/0": "400"}, {"/0": "403"})
     assert world.secure.received == []
+
+
+# Every place that can name the destination, and every way for some of them to name another that is allowed too.
+IN_HTTP1 = ("CONNECT", "SNI", "Host", "target")
+IN_HTTP2 = ("CONNECT", "SNI", ":authority", "host")
+
+
+def disagreements(places: tuple[str, ...]) -> list[tuple[str, ...]]:
+    return [some for size in range(1, len(places)) for some in itertools.combinations(places, size)]
+
+
+def named(world: World, place: str, deviating: tuple[str, ...], *, port: bool = True) -> str:
+    name = "other.example.test" if place in deviating else "api.example.test"
+    return f"{name}:{world.secure.port}" if port else name
+
+
+def handshake(world: World, deviating: tuple[str, ...], alpn: list[str]) -> Wire | None:
+    wire = world.lab.tunnel(named(world, "CONNECT", deviating), world.token())
+    try:
+        return world.lab.secure(wire, named(world, "SNI", deviating, port=False), alpn)
+    except (ssl.SSLError, ConnectionError):
+        return None
+
+
+@pytest.mark.parametrize("deviating", disagreements(IN_HTTP1), ids="+".join)
+def test_authority_every_disagreement_in_http1(world: World, deviating: tuple[str, ...]) -> None:
+    inner = handshake(world, deviating, ["http/1.1"])
+    if inner is not None:
+        target = f"https://{named(world, 'target', deviating)}/"
+        inner.send(render(f"GET {target} HTTP/1.1\nHost: {named(world, 'Host', deviating)}"))
+        assert inner.reply().status in {400, 403}
+    assert world.secure.received == []
+
+
+@pytest.mark.parametrize("deviating", disagreements(IN_HTTP2), ids="+".join)
+def test_authority_every_disagreement_in_http2(world: World, deviating: tuple[str, ...]) -> None:
+    inner = handshake(world, deviating, ["h2"])
+    if inner is not None:
+        host = [("host", named(world, "host", deviating))]
+        reply = http2.exchange(inner, named(world, ":authority", deviating), headers=host)
+        assert reply.status in {0, 400, 403}
+    assert world.secure.received == []
+
+
+@pytest.mark.parametrize("deviating", [(), IN_HTTP1])
+def test_authority_agreement_is_all_it_takes(world: World, deviating: tuple[str, ...]) -> None:
+    """So that the tests above can fail: both names are allowed where everybody says the same."""
+    inner = handshake(world, deviating, ["http/1.1"])
+    inner.send(render(f"GET / HTTP/1.1\nHost: {named(world, 'Host', deviating)}"))
+    assert inner.reply().status == 200
+
+
+@TO_HTTPS
+def test_authority_a_second_host_header(world: World, ask: Ask) -> None:
+    for second in ("api.example.test", "other.example.test"):
+        fields = [("host", f"{second}:{world.secure.port}")] * (2 if ask is over_http2 else 1)
+        asked = Asked(host="api.example.test", port=world.secure.port, token=world.token(), headers=fields)
+        assert refused(world, ask, asked) in {"malformed", "authority", ""}
+
+
+@EVERY_WAY
+def test_authority_an_allowed_name_on_another_port(world: World, ask: Ask) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as elsewhere:
+        port = elsewhere.getsockname()[1]
+        assert refused(world, ask, Asked(host="api.example.test", port=port, token=world.token())) == "port"
+
+
+@EVERY_WAY
+def test_authority_an_address_with_an_allowed_host(world: World, ask: Ask) -> None:
+    host = [("Host" if ask is not over_http2 else "host", f"api.example.test:{port_of(world, ask)}")]
+    asked = Asked(host="127.0.0.2", port=port_of(world, ask), token=world.token(), headers=host)
+    assert refused(world, ask, asked) in {"host", "malformed", "authority", ""}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.egress.asking import EVERY_WAY, TO_HTTPS, Ask, Asked, over_http2, port_of, securely
 from tests.egress.lab import SECRET, World, render, rule, rule_set, start
 from tests.egress.origin import Origin, answer
 
@@ -14,6 +15,58 @@ def test_credentials_a_second_one_beside_the_injected(world: World) -> None:
     world.lab.get(f"{world.http}/", world.token(world.with_secret), "authorization: Basic bWU6bWU=", "AUTHORIZATION: x")
     sent = [value for name, value in world.plain.received[0].headers if name.lower() == "authorization"]
     assert sent == [f"Bearer {SECRET}"]
+
+
+OWN = [
+    ("authorization", "Bearer mine"), ("Authorization", "Basic bWU6bWU="), ("cookie", "session=mine"),
+    ("x-api-key", "mine"), ("proxy-authorization", "Bearer mine"), ("private-token", "mine"),
+    ("x-amz-security-token", "mine"),
+]  # fmt: skip
+
+
+@TO_HTTPS
+@pytest.mark.parametrize("own", OWN, ids=lambda own: own[0])
+def test_credentials_of_the_clients_own_do_not_travel_beside_the_injected(
+    world: World, ask: Ask, own: tuple[str, str]
+) -> None:
+    name = own[0].lower() if ask is over_http2 else own[0]
+    token = world.token(world.with_secret)
+    reply = ask(world, Asked(host="api.example.test", port=world.secure.port, token=token, headers=[(name, own[1])]))
+    if own[0] == "proxy-authorization" and ask is securely:
+        assert reply.status == 407  # two of them, and nobody says which is meant
+        return
+    assert reply.status == 200
+    (request,) = world.secure.received
+    assert [value for _, value in request.headers if "mine" in value or "bWU6bWU=" in value] == []
+    assert request.header("authorization") == f"Bearer {SECRET}"
+
+
+@TO_HTTPS
+def test_credentials_echoed_back_do_not_arrive(world: World, ask: Ask) -> None:
+    """The origin of these tests answers with everything it was sent."""
+    reply = ask(world, Asked(host="api.example.test", port=world.secure.port, token=world.token(world.with_secret)))
+    assert SECRET.encode() not in reply.body
+    assert b"[redacted:ledger-token]" in reply.body
+
+
+@EVERY_WAY
+def test_credentials_stay_here_when_another_rule_decides(world: World, ask: Ask) -> None:
+    reply = ask(world, Asked(host="api.example.test", port=port_of(world, ask), token=world.token()))
+    assert reply.status == 200
+    (request,) = world.plain.received + world.secure.received
+    assert request.header("authorization") is None
+
+
+@TO_HTTPS
+@pytest.mark.parametrize(
+    "location", ["http://169.254.169.254/", "https://other.example.test/", "//evil.test/", "/again"]
+)
+def test_credentials_do_not_follow_a_redirect(world: World, ask: Ask, location: str) -> None:
+    """The proxy follows none; each hop is a request of the client's, decided afresh."""
+    world.secure.handler = lambda _: answer(b"", "302 Found", ("Location", location))
+    reply = ask(world, Asked(host="api.example.test", port=world.secure.port, token=world.token(world.with_secret)))
+    assert (reply.status, reply.header("location")) == (302, location)
+    assert len(world.secure.received) == 1
 
 
 def test_credentials_crlf_in_a_value(tmp_path: Path) -> None:

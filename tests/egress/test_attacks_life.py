@@ -2,13 +2,19 @@
 
 import base64
 import contextlib
+import json
+import resource
 import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.egress.asking import Ask, Asked, in_a_tunnel, over_http2, securely
 from tests.egress.lab import World, render, rule, rule_set, start
-from tests.egress.origin import Received
+from tests.egress.origin import Origin, Received, answer
 
 
 @pytest.mark.parametrize(
@@ -151,3 +157,124 @@ def test_an_upstream_that_speaks_no_http(world: World, raw: bytes) -> None:
 
 def test_the_proxy_serves_on_after_all_this(world: World) -> None:
     assert world.lab.get(f"{world.https}/", world.token()).status == 200
+
+
+def dribbling_head(over: threading.Event) -> Iterator[bytes]:
+    yield b"HTTP/1.1 200 OK\r\nX-A: "
+    while not over.wait(0.01):
+        yield b"a"
+
+
+def dribbling_body(over: threading.Event) -> Iterator[bytes]:
+    yield b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    while not over.wait(0.01):
+        yield b"1\r\na\r\n"
+
+
+def silent(over: threading.Event) -> Iterator[bytes]:
+    over.wait(20)
+    yield b""
+
+
+@pytest.mark.parametrize("slow", [dribbling_head, dribbling_body, silent])
+@pytest.mark.parametrize("ask", [securely, in_a_tunnel, over_http2])
+def test_a_slow_origin_is_waited_for_as_long_as_the_token_lives(world: World, slow: Any, ask: Ask) -> None:
+    over = threading.Event()
+    world.secure.handler = lambda _: slow(over)
+    token = world.lab.token(world.open, expires_in=1.2)
+    asked = Asked(host="api.example.test", port=world.secure.port, token=token, path=f"/{slow.__name__}")
+    try:
+        assert ask(world, asked).status in {0, 200}
+    finally:
+        over.set()
+    assert world.lab.record(f"/{slow.__name__}")["code"] == "expired"
+
+
+def test_a_slow_sender_is_waited_for_as_long_as_its_token_lives(world: World) -> None:
+    wire = world.lab.wire()
+    head = f"POST {world.http}/slow HTTP/1.1\nHost: api.example.test:{world.plain.port}\nContent-Length: 1000000"
+    wire.send(render(head, world.lab.token(world.open, expires_in=1.2)))
+    wire.socket.settimeout(0.01)
+    with pytest.raises((ConnectionError, EOFError)):
+        for _ in range(2_000):
+            wire.send(b"x")
+            with contextlib.suppress(TimeoutError):
+                if not wire.socket.recv(1 << 16):
+                    raise EOFError
+    assert all(len(request.body) < 1_000_000 for request in world.plain.received)
+    assert world.lab.record("/slow")["code"] == "expired"
+
+
+@pytest.mark.parametrize("ask", [securely, in_a_tunnel, over_http2])
+def test_a_revoked_execution_loses_what_is_under_way_by_every_way(world: World, ask: Ask) -> None:
+    begun, over = threading.Event(), threading.Event()
+
+    def endless(_: Received) -> Iterator[bytes]:
+        yield b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
+        begun.set()
+        over.wait(20)
+
+    world.secure.handler = endless
+    execution = f"revoked-{ask.__name__}"
+    token = world.lab.token(world.open, execution=execution)
+    asked = Asked(host="api.example.test", port=world.secure.port, token=token, path=f"/{execution}")
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(ask, world, asked)
+        assert begun.wait(15)
+        assert world.lab.command(revoke=[execution]) == {"done": True}
+        assert waiting.result(15).status in {0, 200}
+    over.set()
+    assert world.lab.record(f"/{execution}")["code"] == "revoked"
+    assert world.lab.get(f"{world.http}/", token).status == 407
+
+
+@pytest.mark.parametrize(
+    "wrong", [b"{", b"[]", b'{"rule_sets": {"sha256:00": {"rules": []}}}', b'{"generation": {"number": 1}}']
+)
+def test_a_broken_policy_changes_nothing(world: World, wrong: bytes) -> None:
+    world.lab.process.stdin.write(wrong + b"\n")
+    world.lab.process.stdin.flush()
+    assert json.loads(world.lab.process.stdout.readline())["done"] is False
+    assert world.lab.get(f"{world.http}/", world.token()).status == 200
+    assert world.lab.get("http://elsewhere.example.test/", world.token()).status == 403
+
+
+def test_a_proxy_killed_in_the_middle_of_an_answer_leaves_half_of_it_and_serves_again(tmp_path: Path) -> None:
+    """The client can tell that it is half, nothing is sent twice, and the record goes on where it was."""
+    over = threading.Event()
+
+    def halting(request: Received) -> Any:
+        if request.line != "GET /half HTTP/1.1":
+            return answer(b"whole")
+        return iter([b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", *silent(over)])
+
+    origin = Origin(halting)
+    rules = rule_set(rule(ports=[origin.port]))
+    hosts = {"api.example.test": "127.0.0.1"}
+    url = f"http://api.example.test:{origin.port}"
+    first = start(tmp_path, rules, hosts=hosts)
+    port = first.port
+    assert first.get(f"{url}/before", first.token(rules)).status == 200
+    first.records(1)
+    wire = first.wire()
+    over.set()
+    wire.send(render(f"GET {url}/half HTTP/1.1\nHost: api.example.test:{origin.port}", first.token(rules)))
+    assert wire.socket.recv(1 << 16)
+    first.process.kill()
+    with pytest.raises((EOFError, ConnectionError)):
+        while wire.socket.recv(1 << 16):
+            pass
+        raise EOFError
+    first.close()
+    first.process.wait(10)
+    second = start(tmp_path, rules, hosts=hosts, listen_port=port)
+    assert second.get(f"{url}/after", second.token(rules)).body == b"whole"
+    assert [request.line.split()[1] for request in origin.received] == ["/before", "/half", "/after"]
+    assert {"/before", "/after"} <= {record["path"] for record in second.records(2)}
+    first.stop()
+    second.stop()
+    origin.close()
+
+
+def test_a_crash_leaves_no_core_to_read(world: World) -> None:
+    assert resource.prlimit(world.lab.process.pid, resource.RLIMIT_CORE) == (0, 0)
