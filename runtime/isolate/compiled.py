@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-_COMPONENT_LAYER = b"\x0d\x00\x01\x00"
-_LAYER_AT = slice(4, 8)
 # Raised whenever the engine's settings change in a way that compiled code depends on.
-_SETTINGS = 1
+_SETTINGS = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,7 +22,6 @@ class CompiledImage:
     name: str
     digest: str
     path: Path
-    is_component: bool
     fuel: bool = False
 
 
@@ -37,12 +34,7 @@ def find_image(name: str, wasm: Path, cache: Path, *, fuel: bool = False) -> Com
     digest = hashlib.sha256(data).hexdigest()
     depends = f"{digest} {version('wasmtime')} {_SETTINGS} {fuel} {platform.machine()} {_processor()}"
     path = cache / f"{name}-{hashlib.sha256(depends.encode()).hexdigest()[:24]}.cwasm"
-    return CompiledImage(name=name, digest=digest, path=path, is_component=is_component(data), fuel=fuel)
-
-
-def is_component(wasm: bytes) -> bool:
-    """Whether a binary is a component rather than a core module."""
-    return wasm[_LAYER_AT] == _COMPONENT_LAYER
+    return CompiledImage(name=name, digest=digest, path=path, fuel=fuel)
 
 
 def _processor() -> str:

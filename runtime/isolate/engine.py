@@ -27,7 +27,6 @@ def make_engine(*, fuel: bool = False) -> wasmtime.Engine:
     """
     config = wasmtime.Config()
     config.epoch_interruption = True
-    config.wasm_component_model = True
     # The asynchronous stack has to be larger before the synchronous one may grow.
     ffi.wasmtime_config_async_stack_size_set(config.ptr(), 2 * WASM_STACK_BYTES)
     config.max_wasm_stack = WASM_STACK_BYTES

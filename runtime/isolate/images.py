@@ -6,9 +6,8 @@ import tempfile
 from pathlib import Path
 
 import wasmtime
-from wasmtime import component
 
-from runtime.isolate.compiled import CompiledImage, is_component
+from runtime.isolate.compiled import CompiledImage
 from runtime.isolate.engine import make_engine
 from runtime.isolate.javascript import JavaScriptImage
 from runtime.isolate.python import PythonImage
@@ -35,11 +34,10 @@ def load_image(engine: wasmtime.Engine, compiled: CompiledImage) -> Image:
     Starts no thread, so it may be done before a fork.
     """
     _refuse_foreign(compiled.path)
-    if compiled.is_component:
-        loaded = component.Component.deserialize_file(engine, str(compiled.path))
-        return PythonImage(engine, loaded, fuel=compiled.fuel)
     module = wasmtime.Module.deserialize_file(engine, str(compiled.path))
-    return JavaScriptImage(engine, module, fuel=compiled.fuel)
+    # QuickJS is entered again for each event; CPython waits inside.
+    is_javascript = any(export.name == "resume" for export in module.exports)
+    return (JavaScriptImage if is_javascript else PythonImage)(engine, module, fuel=compiled.fuel)
 
 
 def load_eraser(engine: wasmtime.Engine, compiled: CompiledImage) -> TypeEraser:
@@ -59,8 +57,7 @@ def main() -> None:
     """Compile one image. Ends without tearing the engine down."""
     wasm, out = Path(sys.argv[1]), Path(sys.argv[2])
     data = wasm.read_bytes()
-    kind = component.Component if is_component(data) else wasmtime.Module
-    _write_atomically(out, kind(make_engine(fuel="--fuel" in sys.argv[3:]), data).serialize())
+    _write_atomically(out, wasmtime.Module(make_engine(fuel="--fuel" in sys.argv[3:]), data).serialize())
     os._exit(0)
 
 

@@ -13,7 +13,6 @@ from typing import Any
 import wasmtime
 from wasmtime import _bindings as bindings
 from wasmtime import _ffi as ffi
-from wasmtime import component
 
 log = logging.getLogger(__name__)
 
@@ -118,50 +117,6 @@ def _error_is_stack_overflow(error: Any) -> bool:
     return "call stack exhausted" in text
 
 
-def call_component(function: component.Func, store: wasmtime.Store, argument: str) -> str:
-    """Call a component's `func(string) -> string`. Raises GuestStopped."""
-    try:
-        result: str = function(store, argument)
-        function.post_return(store)
-    except wasmtime.WasmtimeError as error:
-        raise GuestStopped(stack_overflow="call stack exhausted" in str(error)) from None
-    except Exception:
-        # The library's own conversions failed, perhaps in another thread's call (LAST_EXCEPTION).
-        log.exception("a component call failed; its guest is stopped")
-        raise GuestStopped(stack_overflow=False) from None
-    return result
-
-
-class CountFunction:
-    """A component's exported `func() -> u32`, called once and last, without the library's conversions."""
-
-    def __init__(self, store: wasmtime.Store, function: component.Func) -> None:
-        self._context = store._context()
-        self._function = ctypes.byref(function._func)
-        self._keep = function
-        self._result = bindings.wasmtime_component_val_t()
-        self._result_pointer = ctypes.byref(self._result)
-
-    def call(self) -> int:
-        """The number. Nothing may be called in the store after it. Raises GuestStopped."""
-        if error := ffi.wasmtime_component_func_call(self._function, self._context, None, 0, self._result_pointer, 1):
-            raise GuestStopped(stack_overflow=_error_is_stack_overflow(error))
-        return int(self._result.of.u32)
-
-
-def contained(call: Callable[..., Any]) -> Callable[..., Any]:
-    """A component's host function that lets nothing out but the library's own error, which traps the guest alone."""
-
-    def run(*args: Any) -> Any:
-        try:
-            return call(*args)
-        except BaseException:
-            log.exception("a host function failed; its guest is stopped")
-            raise wasmtime.WasmtimeError("refused by the host") from None
-
-    return run
-
-
 def define_core(
     linker: wasmtime.Linker, module: str, name: str, params: list[wasmtime.ValType], call: Callable[[Any], None]
 ) -> object:
@@ -204,17 +159,18 @@ def _refusal() -> int:
 def define_values(
     linker: wasmtime.Linker, module: str, name: str, kind: wasmtime.FuncType, call: Callable[..., float | None]
 ) -> object:
-    """Define a host function of i32 and f64 parameters and at most an i32 result. Keep what is returned alive.
+    """Define a host function of numbers with at most one result. Keep what is returned alive.
 
     Integers are signed. Whatever `call` raises ends the caller with a trap, and goes no further.
     """
     fields = tuple(str(parameter) for parameter in kind.params)
+    result_field = str(kind.results[0]) if kind.results else ""
 
     def raw(_env: Any, _caller: Any, values: Any, _count: int) -> int:
         try:
             result = call(*[getattr(values[index], field) for index, field in enumerate(fields)])
             if result is not None:
-                values[0].i32 = int(result)
+                setattr(values[0], result_field, result)
         except BaseException:
             log.info("host function %s ended its caller", name, exc_info=True)
         else:
@@ -232,47 +188,6 @@ def define_values(
         callback,
         0,
         _NO_FINALIZER,
-    )
-    if error:
-        raise wasmtime.WasmtimeError._from_ptr(error)
-    return callback
-
-
-def _byte_value(byte: int) -> bytes:
-    value = bindings.wasmtime_component_val_t()
-    value.kind = _U8
-    value.of.u8 = byte
-    return bytes(value)
-
-
-_U8 = getattr(ffi.WASMTIME_COMPONENT_U8, "value", ffi.WASMTIME_COMPONENT_U8)
-_BYTES = [_byte_value(byte) for byte in range(256)]
-
-
-def define_bytes_source(
-    instance: component.LinkerInstance, name: str, source: Callable[[int], bytes], most: int
-) -> object:
-    """Define `func(len: u64) -> list<u8>` without the library's conversion, which takes a microsecond a byte."""
-
-    def raw(_env: Any, _context: Any, _type: Any, args: Any, _nargs: int, results: Any, _nresults: int) -> int:
-        try:
-            count = args[0].of.u64
-            if count <= most:
-                values = bindings.wasmtime_component_vallist_t()
-                data = b"".join([_BYTES[byte] for byte in source(count)])
-                bindings.wasmtime_component_vallist_new_uninit(values, count)
-                ctypes.memmove(values.data, data, len(data))
-                results[0].kind = ffi.WASMTIME_COMPONENT_LIST
-                results[0].of.list = values
-                return 0
-        except BaseException:
-            log.exception("host function %s failed", name)
-        return ctypes.cast(ffi.wasmtime_error_new(b"refused by the host"), ctypes.c_void_p).value or 0
-
-    callback = ffi.wasmtime_component_func_callback_t(raw)
-    encoded = name.encode()
-    error = ffi.wasmtime_component_linker_instance_add_func(
-        instance.ptr(), ctypes.create_string_buffer(encoded), len(encoded), callback, 0, _NO_FINALIZER
     )
     if error:
         raise wasmtime.WasmtimeError._from_ptr(error)

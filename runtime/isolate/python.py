@@ -1,151 +1,61 @@
-"""The Python image: a snapshotted CPython component that waits inside its host calls."""
+"""The Python image: a snapshotted CPython that waits inside its host calls.
+
+One core module made of a component (`sandboxes/images/flat_module.py`): imports and exports have the flat form that
+the Component Model's canonical ABI gives them, strings as pointer and length of UTF-8.
+"""
 
 import json
+import struct
+from collections.abc import Callable
 from typing import Any
 
 import wasmtime
-from wasmtime import component
 
-from runtime.isolate.absent import define_absent
-from runtime.isolate.guest import FOREVER_NS, Guest
-from runtime.isolate.isolate import WARM_FUEL, Current, Isolate, checked_answer, settle, warming_guest
-from runtime.isolate.native import (
-    CountFunction,
-    GuestStopped,
-    call_component,
-    contained,
-    define_bytes_source,
-    unwatch,
-    watch_epochs,
-)
+from runtime.isolate.absent import absent_function
+from runtime.isolate.guest import FOREVER_NS, Event, Guest
+from runtime.isolate.isolate import MOST_ERROR, WARM_FUEL, Current, Isolate, checked_answer, settle, warming_guest
+from runtime.isolate.native import CoreFunction, CoreMemory, GuestStopped, define_values, unwatch, watch_epochs
 from runtime.isolate.outcome import Outcome
 
 _MOST_RANDOM_BYTES = 65_536
-_PAGE_BYTES = 64 << 10
+_SLACK = 64 << 10
+_UNSIGNED = 0xFFFFFFFF
+_STRING = struct.Struct("<II")
+_INSTANT = struct.Struct("<QI")
+_NO_LIST = bytes(8)
+_NOTHING = b"\0"
+# What a string or list without content points to: anything but null.
+_NOWHERE = 1
 
 
 class PythonImage:
-    """A compiled component with its host functions and the WASI imports it may use; makes isolates."""
+    """A compiled module with its host functions linked; makes isolates."""
 
-    def __init__(self, engine: wasmtime.Engine, guest: component.Component, *, fuel: bool = False) -> None:
+    def __init__(self, engine: wasmtime.Engine, module: wasmtime.Module, *, fuel: bool = False) -> None:
         self.fuel = fuel
         self.engine = engine
-        self._component = guest
         self._current = Current()
-        self._linker = component.Linker(engine)
-        self._linker.allow_shadowing = True
-        self._linker.define_unknown_imports_as_traps(guest)
+        linker = wasmtime.Linker(engine)
+        linker.allow_shadowing = True  # two of the merged modules may have imported the same function
         self._keep: list[object] = []
-        with self._linker.root() as root:
-            root.add_func("submit", contained(self._submit))
-            root.add_func("wait", contained(self._wait))
-            root.add_func("log", contained(self._log))
-            for name, extern in guest.type.imports(engine).items():
-                if isinstance(kind := extern.ty, component.ComponentInstanceType):
-                    self._define_wasi(root, name, kind)
-        self._run_index = guest.get_export_index("run")
-        # Of a module that the build adds and no program reaches; an image built earlier has none.
-        self._pages_index = guest.get_export_index("memory-pages")
+        for each in module.imports:
+            if isinstance(each.type, wasmtime.FuncType):
+                call = self._host_function(each.module.partition("@")[0], each.name or "")
+                self._keep.append(define_values(linker, each.module, each.name or "", each.type, call))
+        self._pre = linker.instantiate_pre(module)
 
     def isolate(self) -> Isolate:
         """A fresh instance, not yet bound to an execution."""
-        return _PythonIsolate(
-            self.engine,
-            self._linker,
-            self._component,
-            (self._run_index, self._pages_index),
-            self._current,
-            fuel=self.fuel,
-        )
+        return _PythonIsolate(self.engine, self._pre, self._current, fuel=self.fuel)
 
-    def _define_wasi(self, root: component.LinkerInstance, name: str, kind: component.ComponentInstanceType) -> None:
-        base = name.partition("@")[0]
-        with root.add_instance(name) as instance:
-            define_absent(instance, base, kind, self._reached, self.engine)
-            if base == "wasi:random/random":
-                self._keep.append(define_bytes_source(instance, "get-random-bytes", self._random, _MOST_RANDOM_BYTES))
-                instance.add_func("get-random-u64", contained(lambda _: int.from_bytes(self._random(8), "little")))
-            for function, call in _WASI.get(base, {}).items():
-                instance.add_func(function, contained(lambda _, *args, call=call: call(self._guest(), *args)))
-
-    def _reached(self, what: str) -> None:
-        self._guest().reached = what
-
-    def _guest(self) -> Guest:
-        return self._current.guest
-
-    def _random(self, count: int) -> bytes:
-        return self._guest().random(count)
-
-    def _submit(self, _: Any, call_id: int, kind: int, name: str, payload: str) -> None:
-        try:
-            self._guest().submit(call_id, kind, name, payload)
-        finally:
-            self._stop_if_ended()
-
-    def _wait(self, _: Any, timeout_ns: int) -> str:
-        guest = self._guest()
-        event = guest.wait(min(timeout_ns, FOREVER_NS))
-        self._stop_if_ended()
-        return "" if event is None else f"{event.call_id} {int(event.ok)}\n{event.payload}"
-
-    def _log(self, _: Any, level: int, text: str) -> None:
-        self._guest().log(level, text)
-        self._stop_if_ended()
-
-    def _stop_if_ended(self) -> None:
-        if self._guest().ending is not None:
-            self._current.isolate.stop_soon()
-
-
-def _datetime(nanoseconds: int) -> component.Record:
-    """WASI's record of the same name."""
-    record = component.Record()
-    seconds, rest = divmod(nanoseconds, 10**9)
-    vars(record).update(seconds=seconds, nanoseconds=rest)
-    return record
-
-
-def _wall_clock(guest: Guest) -> component.Record:
-    return _datetime(guest.now_ns)
-
-
-def _resolution(guest: Guest) -> component.Record:
-    return _datetime(guest.clock_step_ns)
-
-
-def _seed_pair(guest: Guest) -> tuple[int, int]:
-    data = guest.random(16)
-    return int.from_bytes(data[:8], "little"), int.from_bytes(data[8:], "little")
-
-
-_WASI: dict[str, dict[str, Any]] = {
-    "wasi:clocks/wall-clock": {"now": _wall_clock, "resolution": _resolution},
-    "wasi:clocks/monotonic-clock": {
-        "now": lambda guest: guest.now_ns - guest.start_ns,
-        "resolution": lambda guest: guest.clock_step_ns,
-    },
-    "wasi:cli/environment": {
-        "get-environment": lambda _: [],
-        "get-arguments": lambda _: [],
-        "initial-cwd": lambda _: None,
-    },
-    "wasi:filesystem/preopens": {"get-directories": lambda _: []},
-    "wasi:random/insecure-seed": {"insecure-seed": _seed_pair},
-}
+    def _host_function(self, interface: str, name: str) -> Callable[..., int | None]:
+        own = _OWN.get((interface, name))
+        call = absent_function(interface, name) if own is None else own
+        return lambda *args: call(self._current.isolate, *args)
 
 
 class _PythonIsolate:
-    def __init__(  # noqa: PLR0913 - the parts of an instance
-        self,
-        engine: wasmtime.Engine,
-        linker: component.Linker,
-        guest: component.Component,
-        exports: tuple[Any, Any],
-        current: Current,
-        *,
-        fuel: bool,
-    ) -> None:
+    def __init__(self, engine: wasmtime.Engine, pre: wasmtime.InstancePre, current: Current, *, fuel: bool) -> None:
         self._fuel = fuel
         self._guest: Guest | None = None
         self._current = current
@@ -153,13 +63,17 @@ class _PythonIsolate:
         if fuel:
             store.set_fuel(WARM_FUEL)
         self._watch = watch_epochs(store, self._tick)
-        instance = linker.instantiate(store, guest)
-        run_index, pages_index = exports
-        run = instance.get_func(store, run_index)
-        assert run is not None
-        self._run = run
-        pages = None if pages_index is None else instance.get_func(store, pages_index)
-        self._pages = None if pages is None else CountFunction(store, pages)
+        exports = pre.instantiate(store).exports(store)
+        self._memory = CoreMemory(store, exports["memory"])  # type: ignore[arg-type]
+        self._realloc = CoreFunction(store, exports["realloc"], 4)  # type: ignore[arg-type]
+        self._run = CoreFunction(store, exports["run"], 2)  # type: ignore[arg-type]
+        self._after_run = CoreFunction(store, exports["post:run"], 1)  # type: ignore[arg-type]
+
+    @property
+    def guest(self) -> Guest:
+        """The guest whose program runs here."""
+        assert self._guest is not None
+        return self._guest
 
     def _tick(self) -> bool:
         return self._guest is None or self._guest.tick()
@@ -168,35 +82,26 @@ class _PythonIsolate:
         self._call(warming_guest(), "None", "null")
 
     def run(self, guest: Guest, program: str, inputs: str) -> Outcome:
-        self._store.set_limits(memory_size=guest.limits.memory_bytes)
         trapped = overflow = False
         try:
             answer = self._call(guest, program, inputs)
             guest.answer = checked_answer(answer[:1] == "1", answer[1:], guest.limits)
         except GuestStopped as stopped:
             trapped, overflow = True, stopped.stack_overflow
+        except ValueError:
+            trapped = True
         if self._fuel:
             guest.fuel_left = self._store.get_fuel()
-        memory = 0 if trapped else self._memory_bytes()
         return settle(
             guest,
             trapped=trapped,
             stack_overflow=overflow,
-            memory_bytes=memory,
-            memory_exact=memory > 0,
+            memory_bytes=self._memory.size(),
+            memory_exact=True,
         )
 
-    def _memory_bytes(self) -> int:
-        """The memory's size, which never shrinks and so is the peak; 0 if it cannot be told."""
-        # The time is over for the program, not for this.
-        self._guest = None
-        try:
-            return 0 if self._pages is None else self._pages.call() * _PAGE_BYTES
-        except GuestStopped:
-            return 0
-
     def _call(self, guest: Guest, program: str, inputs: str) -> str:
-        self._guest = self._current.guest = guest
+        self._guest = guest
         self._current.isolate = self
         limits = guest.limits
         request = {
@@ -206,15 +111,111 @@ class _PythonIsolate:
             "max_log_line_bytes": limits.log_line_bytes,
             "max_result_bytes": limits.result_bytes,
         }
+        self._store.set_limits(memory_size=limits.memory_bytes)
         self._store.set_epoch_deadline(1)
         if self._fuel:
             self._store.set_fuel(limits.fuel)
-        return call_component(self._run, self._store, json.dumps(request))
+        data = json.dumps(request).encode()
+        returned = self._run.call32(self._copy_in(data), len(data))
+        pointer, length = _STRING.unpack(self._memory.read(returned, _STRING.size))
+        most = max(limits.result_bytes, MOST_ERROR) + _SLACK
+        answer = self._memory.read(pointer, min(length, most)).decode(errors="replace")
+        self._after_run.call32(returned)
+        return answer
 
-    def stop_soon(self) -> None:
-        """On the guest's thread: stop at the next check instead of the next tick."""
-        self._store.set_epoch_deadline(0)
+    def _copy_in(self, data: bytes, align: int = 1) -> int:
+        """Put bytes where the guest's own allocator wants them."""
+        if not data:
+            return _NOWHERE
+        pointer = self._realloc.call32(0, 0, align, len(data))
+        self._memory.write(pointer, data)
+        return pointer
+
+    def text(self, pointer: int, length: int) -> str:
+        """A string of the guest's. Raises ValueError outside its memory."""
+        return self._memory.read(pointer, length & _UNSIGNED).decode(errors="replace")
+
+    def answer(self, pointer: int, data: bytes) -> None:
+        """Write a function's result where the guest wants it. Raises ValueError outside its memory."""
+        self._memory.write(pointer, data)
+
+    def answer_bytes(self, pointer: int, data: bytes) -> None:
+        """As `answer`, a string or a list of bytes."""
+        self.answer(pointer, _STRING.pack(self._copy_in(data) & _UNSIGNED, len(data)))
+
+    def stop_if_ended(self) -> None:
+        """On the guest's thread: an ended guest stops at its next check instead of the next tick."""
+        if self.guest.ending is not None:
+            self._store.set_epoch_deadline(0)
 
     def close(self) -> None:
         unwatch(self._watch)
         self._store.close()
+
+
+type _Here = _PythonIsolate
+
+
+def _submit(here: _Here, call_id: int, kind: int, name: int, name_length: int, payload: int, length: int) -> None:  # noqa: PLR0913 - the guest interface's
+    guest = here.guest
+    most = guest.limits.call_bytes + _SLACK
+    if length & _UNSIGNED > most or name_length & _UNSIGNED > _SLACK:
+        # Too long to be copied out only to be refused: the guest's own check has been broken.
+        guest.submit(call_id & _UNSIGNED, kind & _UNSIGNED, "", "x" * (guest.limits.call_bytes + 1))
+    else:
+        guest.submit(
+            call_id & _UNSIGNED, kind & _UNSIGNED, here.text(name, name_length), here.text(payload, length)
+        )
+    here.stop_if_ended()
+
+
+def _wait(here: _Here, timeout_ns: int, returned: int) -> None:
+    event = here.guest.wait(min(timeout_ns & _MOST_U64, FOREVER_NS))
+    here.stop_if_ended()
+    here.answer_bytes(returned, b"" if event is None else _packed(event))
+
+
+def _packed(event: Event) -> bytes:
+    return f"{event.call_id} {int(event.ok)}\n{event.payload}".encode(errors="replace")
+
+
+def _log(here: _Here, level: int, text: int, length: int) -> None:
+    most = here.guest.limits.log_line_bytes
+    here.guest.log(level, here.text(text, min(length & _UNSIGNED, most)))
+    here.stop_if_ended()
+
+
+def _random_bytes(here: _Here, count: int, returned: int) -> None:
+    count &= _MOST_U64
+    if count > _MOST_RANDOM_BYTES:
+        raise ValueError(f"{count} random bytes at once, at most {_MOST_RANDOM_BYTES}")
+    here.answer_bytes(returned, here.guest.random(count))
+
+
+def _random_number(here: _Here) -> int:
+    return int.from_bytes(here.guest.random(8), "little", signed=True)
+
+
+def _instant(nanoseconds: int) -> bytes:
+    """WASI's record `datetime`."""
+    return _INSTANT.pack(*divmod(nanoseconds, 10**9))
+
+
+_MOST_U64 = 0xFFFFFFFFFFFFFFFF
+
+_OWN: dict[tuple[str, str], Callable[..., int | None]] = {
+    ("$root", "submit"): _submit,
+    ("$root", "wait"): _wait,
+    ("$root", "log"): _log,
+    ("wasi:random/random", "get-random-bytes"): _random_bytes,
+    ("wasi:random/random", "get-random-u64"): _random_number,
+    ("wasi:random/insecure-seed", "insecure-seed"): lambda here, at: here.answer(at, here.guest.random(16)),
+    ("wasi:clocks/wall-clock", "now"): lambda here, at: here.answer(at, _instant(here.guest.now_ns)),
+    ("wasi:clocks/wall-clock", "resolution"): lambda here, at: here.answer(at, _instant(here.guest.clock_step_ns)),
+    ("wasi:clocks/monotonic-clock", "now"): lambda here: here.guest.now_ns - here.guest.start_ns,
+    ("wasi:clocks/monotonic-clock", "resolution"): lambda here: here.guest.clock_step_ns,
+    ("wasi:cli/environment", "get-environment"): lambda here, at: here.answer(at, _NO_LIST),
+    ("wasi:cli/environment", "get-arguments"): lambda here, at: here.answer(at, _NO_LIST),
+    ("wasi:cli/environment", "initial-cwd"): lambda here, at: here.answer(at, _NOTHING),
+    ("wasi:filesystem/preopens", "get-directories"): lambda here, at: here.answer(at, _NO_LIST),
+}

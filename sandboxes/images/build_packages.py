@@ -15,10 +15,9 @@ from typing import Any
 from sandboxes.image import Image
 from sandboxes.images import build_python, fetch, wheel
 from sandboxes.images.build_python import Compiler, Library, Report
-from sandboxes.images.wasm_module import MEMORY, PAGE, read_sections, read_unsigned
+from sandboxes.images.wasm_module import memory_bytes, read_sections
 from sandboxes.images.wheel import Wheel, WheelError, read_wheel, unmet_requirements
 
-_CORE_MODULE = 1
 # In a blob already, and allowed to be replaced by a package.
 _REPLACEABLE = frozenset({"tzdata"})
 
@@ -47,14 +46,14 @@ class PackageImage:
             report(f"{name}: compiling the packages")
             library = _extended(standard, self._image, wheels, report)
             report(f"{name}: snapshotting the guest")
-            data = _snapshot(Path(folder), library)
+            data = _snapshot(Path(folder), library, report)
         build_python.write_image(target, data)
         report(f"{name}: {len(data) / 1e6:.1f} MB, {', '.join(package.pin for package in packages)}")
         return {
             "language": "python",
             "declaration": self._image.digest(),
             "bytes": len(data),
-            "memory_bytes": _memory_bytes(data),
+            "memory_bytes": memory_bytes(read_sections(data)),
             "packages": {package.name: package.version for package in packages},
             "tools": build_python.tools(),
         }
@@ -152,33 +151,11 @@ def _extended(standard: Library, image: Image, wheels: Sequence[Wheel], report: 
     )
 
 
-def _snapshot(folder: Path, library: Library) -> bytes:
+def _snapshot(folder: Path, library: Library, report: Report) -> bytes:
     try:
-        return build_python.snapshot_guest(folder, library)
+        return build_python.snapshot_guest(folder, library, report)
     except RuntimeError as error:
         # What the guest itself found wrong with the declaration, without the tool's own words around it.
         if reason := re.search(r"RuntimeError: declaration: (.*)", str(error), re.DOTALL):
             raise RuntimeError(reason[1].strip()) from None
         raise
-
-
-def _memory_bytes(component: bytes) -> int:
-    """What an isolate's memories begin with."""
-    memories = 0
-    for section in read_sections(component):
-        if section.id != _CORE_MODULE:
-            continue
-        memories += sum(_pages(inner.body) for inner in read_sections(section.body) if inner.id == MEMORY)
-    return memories * PAGE
-
-
-def _pages(body: bytes) -> int:
-    count, at = read_unsigned(body, 0)
-    pages = 0
-    for _ in range(count):
-        has_most = body[at] & 1
-        least, at = read_unsigned(body, at + 1)
-        if has_most:
-            _, at = read_unsigned(body, at)
-        pages += least
-    return pages

@@ -1,7 +1,8 @@
 """Build the Python guest image: CPython 3.14, its whole standard library and the guest's own sources, snapshotted.
 
-Three steps: take the library's sources out of componentize-py's wheel, compile them with the guest's own CPython (a
-small component run under Wasmtime), and componentize the guest with the result in memory.
+Four steps: take the library's sources out of componentize-py's wheel, compile them with the guest's own CPython (a
+small component run under Wasmtime), componentize the guest with the result in memory, and make one module of that
+component, whose objects are immortal.
 """
 
 import base64
@@ -25,13 +26,16 @@ import wasmtime
 import zstandard
 from wasmtime import component
 
-from sandboxes.images.wasm_component import with_memory_size
+from . import flat_module, immortal
+from .component_wiring import read_wiring
+from .wasm_module import global_values, read_sections
 
 Report = Callable[[str], None]
 
 _HERE = Path(__file__).parent
 _SOURCES = _HERE / "python"
 _CACHE = _HERE.parent.parent / "build" / "python-library"
+_TYPE_TYPE = "libpython3.14.so:PyType_Type"
 _TOOLS = ("componentize-py", "zstandard")
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 # What cannot work here (a screen, a terminal, installing things) or is only data for something else.
@@ -59,8 +63,8 @@ _DATA_SUFFIXES = (".json", ".txt", ".xml", ".dtd", ".tab")
 def inputs() -> str:
     """Digest (hex SHA-256) of everything the image is made from: sources, this file, tool versions."""
     digest = hashlib.sha256()
-    digest.update("\n".join(tools()).encode())
-    for path in [Path(__file__), _HERE / "wasm_component.py", *sorted(_SOURCES.rglob("*"))]:
+    digest.update("\n".join(tools()).encode() + flat_module.inputs() + Path(immortal.__file__).read_bytes())
+    for path in [Path(__file__), *sorted(_SOURCES.rglob("*"))]:
         if path.suffix in {".py", ".wit"} and "__pycache__" not in path.parts:
             digest.update(f"{path.relative_to(_HERE)}\0".encode() + path.read_bytes() + b"\0")
     return digest.hexdigest()
@@ -76,14 +80,14 @@ def tools() -> list[str]:
 def build(target: Path, report: Report) -> dict[str, Any]:
     """Build the image and write it to `target`; return what is to be recorded about it.
 
-    Raises RuntimeError with a tool's own output when it fails. Takes about 25 s on one core, less once
+    Raises RuntimeError with a tool's own output when it fails. Takes about 45 s on one core, less once
     the compiled library is in `build/`.
     """
     with tempfile.TemporaryDirectory(prefix="lockgate-python-") as name:
         work = Path(name)
         library = standard_library(work, report)
         report("python: snapshotting the guest")
-        image = snapshot_guest(work, library)
+        image = snapshot_guest(work, library, report)
     write_image(target, image)
     modules = library.index["modules"]
     report(f"python: {len(image) / 1e6:.1f} MB, {len(modules)} library modules")
@@ -104,13 +108,18 @@ class Library:
     compiler: Path
 
 
-def snapshot_guest(work: Path, library: Library) -> bytes:
-    """The guest started with this library in memory, as a component. Raises RuntimeError with the tool's output."""
+def snapshot_guest(work: Path, library: Library, report: Report) -> bytes:
+    """The guest started with this library in memory, as one module. Raises RuntimeError with the tool's output."""
     shutil.copytree(_SOURCES / "guest", work / "guest", ignore=shutil.ignore_patterns("__pycache__"))
     (work / "guest" / "library.blob").write_bytes(library.blob)
     (work / "guest" / "library.json").write_text(json.dumps(library.index))
     _componentize(_SOURCES / "guest.wit", "guest", "entry", work / "guest", work / "guest.wasm")
-    return with_memory_size((work / "guest.wasm").read_bytes())
+    component_bytes = (work / "guest.wasm").read_bytes()
+    report("python: merging its modules")
+    flat = flat_module.flatten(component_bytes, work, report)
+    known = global_values(read_sections(read_wiring(component_bytes).modules[0]))
+    image, _ = immortal.immortalise(flat, type_type=known[_TYPE_TYPE], heap=known["__heap_base"])
+    return image
 
 
 def write_image(target: Path, image: bytes) -> None:

@@ -26,6 +26,7 @@ from lockgate import (  # noqa: E402
     clock,
     declared,
     execution,
+    holes,
     locks,
     loop,
     memory,
@@ -72,3 +73,4 @@ memory.keep()
 gc.collect()
 gc.freeze()
 gc.set_threshold(20_000, 10, 0)
+holes.fill()

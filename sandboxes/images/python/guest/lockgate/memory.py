@@ -22,12 +22,14 @@ def keep() -> None:
 
 def release_for_telling() -> None:
     """Give up what is kept for describing an error: memory ran out."""
-    _telling.clear()
+    for kept in _telling:
+        kept.clear()
 
 
 def release_for_leaving() -> None:
     """Give up what is kept for the outcome's way out: the run is over."""
-    _leaving.clear()
+    for kept in _leaving:
+        kept.clear()
 
 
 def fit(text: str) -> None:
