@@ -7,13 +7,12 @@ the Component Model's canonical ABI gives them, strings as pointer and length of
 import json
 import struct
 from collections.abc import Callable
-from typing import Any
 
 import wasmtime
 
 from runtime.isolate.absent import absent_function
-from runtime.isolate.guest import FOREVER_NS, Event, Guest
-from runtime.isolate.isolate import MOST_ERROR, WARM_FUEL, Current, Isolate, checked_answer, settle, warming_guest
+from runtime.isolate.guest import FOREVER_NS, MOST_ERROR_BYTES, Event, Guest
+from runtime.isolate.isolate import WARM_FUEL, Current, Isolate, checked_answer, settle, warming_guest
 from runtime.isolate.native import CoreFunction, CoreMemory, GuestStopped, define_values, unwatch, watch_epochs
 from runtime.isolate.outcome import Outcome
 
@@ -118,7 +117,7 @@ class _PythonIsolate:
         data = json.dumps(request).encode()
         returned = self._run.call32(self._copy_in(data), len(data))
         pointer, length = _STRING.unpack(self._memory.read(returned, _STRING.size))
-        most = max(limits.result_bytes, MOST_ERROR) + _SLACK
+        most = max(limits.result_bytes, MOST_ERROR_BYTES) + _SLACK
         answer = self._memory.read(pointer, min(length, most)).decode(errors="replace")
         self._after_run.call32(returned)
         return answer
@@ -156,16 +155,15 @@ class _PythonIsolate:
 type _Here = _PythonIsolate
 
 
-def _submit(here: _Here, call_id: int, kind: int, name: int, name_length: int, payload: int, length: int) -> None:  # noqa: PLR0913 - the guest interface's
+def _submit(here: _Here, call_id: int, kind: int, *strings: int) -> None:
+    name, name_length, payload, length = strings
     guest = here.guest
     most = guest.limits.call_bytes + _SLACK
     if length & _UNSIGNED > most or name_length & _UNSIGNED > _SLACK:
         # Too long to be copied out only to be refused: the guest's own check has been broken.
         guest.submit(call_id & _UNSIGNED, kind & _UNSIGNED, "", "x" * (guest.limits.call_bytes + 1))
     else:
-        guest.submit(
-            call_id & _UNSIGNED, kind & _UNSIGNED, here.text(name, name_length), here.text(payload, length)
-        )
+        guest.submit(call_id & _UNSIGNED, kind & _UNSIGNED, here.text(name, name_length), here.text(payload, length))
     here.stop_if_ended()
 
 

@@ -43,7 +43,7 @@ class Instance:
     """A module made into an instance; `arguments` gives each import module name its exports by name."""
 
     module: int
-    arguments: dict[str, "Bag | int"]
+    arguments: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class _Reader:
                 name = self._name()
                 self._expect(self._byte() == _CORE_INSTANCE, "an argument that is no core instance")
                 arguments[name] = self._number()
-            self._wiring.cores.append(Instance(module, {**arguments}))
+            self._wiring.cores.append(Instance(module, arguments))
             return
         exports = {}
         for _ in range(self._number()):

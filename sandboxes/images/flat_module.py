@@ -111,8 +111,8 @@ class _Links:
 
     def _trampolines(self) -> tuple[int, dict[str, Source], int]:
         for index, core in enumerate(self._wiring.cores):
-            if isinstance(core, Instance) and isinstance(given := core.arguments.get(""), int):
-                bag = self._wiring.cores[given]
+            if isinstance(core, Instance) and "" in core.arguments:
+                bag = self._wiring.cores[core.arguments[""]]
                 table = bag.exports.get(_TRAMPOLINES) if isinstance(bag, Bag) else None
                 if isinstance(bag, Bag) and isinstance(table, FromInstance):
                     return table.instance, bag.exports, index

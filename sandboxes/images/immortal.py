@@ -5,11 +5,10 @@ also when it moves back. An immortal object's count (PEP 683) stands still; and 
 freed, because an isolate is used once.
 
 Works on the linear memory of a 32-bit build without free threading, where an object begins with its count and its
-type. What looks like an object and is not would be damaged, so several things must hold of each: see `_Census`.
+type, on top of dlmalloc.
 """
 
 from array import array
-from collections import defaultdict
 from collections.abc import Iterator
 
 from .wasm_module import (
@@ -27,21 +26,24 @@ from .wasm_module import (
 _IMMORTAL = 5 << 28
 _STATIC_IMMORTAL = 7 << 28
 _MOST_COUNTED = 0xFFFF
-_ALIGNED = 7
 _WORD = 4
 
-# Words of a type object (Include/cpython/object.h).
-_NAME, _BASIC_SIZE, _ITEM_SIZE, _FLAGS, _MRO = 3, 4, 5, 21, 43
-_TYPE_WORDS = 44
-_READY, _HAS_GC = 1 << 12, 1 << 14
-_MOST_BASIC_SIZE, _MOST_ITEM_SIZE, _MOST_ITEMS_BYTES = 1 << 16, 1 << 12, 1 << 20
+# Of a type object, in bytes (Include/cpython/object.h).
+_NAME, _BASIC_SIZE, _FLAGS, _MRO, _TYPE_BYTES = 12, 16, 84, 172, 176
+_READY, _HAS_GC, _HAS_PREHEADER = 1 << 12, 1 << 14, 1 << 3 | 1 << 4
+_MOST_BASIC_SIZE = 1 << 16
+
+# Of the C library's allocator, dlmalloc.
+_ALIGNMENT, _CHUNK_FLAGS, _IN_USE = 16, 7, 2
+# What the allocator keeps behind the last chunk, and a page that was added without its knowledge.
+_MOST_BEHIND_TOP = 128 + (1 << 16)
 
 
 def immortalise(module: bytes, *, type_type: int, heap: int) -> tuple[bytes, int]:
     """The module with the objects of its initial memory immortal, and how many there were.
 
-    `type_type` is the address of `PyType_Type`, `heap` the end of what the modules themselves put into memory:
-    objects before it are static, and immortal already. Raises NotSupportedError if the memory is not of that layout.
+    `type_type` is the address of `PyType_Type`; the allocator's heap begins at `heap`. Static objects, which lie before
+    it, are immortal already. Raises NotSupportedError if the memory is not of that layout.
     """
     sections = read_sections(module)
     census = _Census(initial_memory(sections), type_type)
@@ -53,11 +55,11 @@ def immortalise(module: bytes, *, type_type: int, heap: int) -> tuple[bytes, int
 
 
 class _Census:
-    """All objects in a memory.
+    """All objects in the allocator's heap.
 
-    A type is what has the shape of a ready type and a type for its own. An object has a small count, a type, an aligned
-    place that lies inside no other object; and where its type is tracked by the collector, its neighbours in the
-    collector's list point back to it.
+    A type is what has the shape of a ready type and a type for its own. An object begins an allocated chunk, behind
+    the headers its type asks for, and has a small count. Nothing else is touched: what lies inside of an object, or is
+    left of one that was freed, can look like another.
     """
 
     def __init__(self, memory: bytearray, type_type: int) -> None:
@@ -66,62 +68,77 @@ class _Census:
             raise NotSupportedError("this machine's unsigned integers do not have 4 bytes")
         self._memory = memory
         self._type_type = type_type
-        if self.words[type_type >> 2] != _STATIC_IMMORTAL or self.words[(type_type >> 2) + 1] != type_type:
+        if self._word(type_type) != _STATIC_IMMORTAL or self._word(type_type + _WORD) != type_type:
             raise NotSupportedError(f"there is no PyType_Type of CPython 3.14 at {type_type:#x}")
-        self._tuple_type = self.words[(self.words[(type_type >> 2) + _MRO] >> 2) + 1]
-        self._typed: dict[int, list[int]] = defaultdict(list)
-        for place, word in enumerate(self.words):
-            if 0 < word < len(memory) and not word % _WORD:
-                self._typed[word].append((place - 1) * _WORD)
+        self._tuple_type = self._word(self._word(type_type + _MRO) + _WORD)
+        self._is_known_type: dict[int, bool] = {type_type: True}
 
     def immortalise(self, heap: int) -> int:
-        """Set the counts of all objects from `heap` on; how many there are."""
-        count = end = 0
-        for start, behind in sorted(self._objects(heap)):
-            if start >= end:
+        """Set the counts of all objects; how many there are."""
+        count = 0
+        for place, size in self._chunks(heap):
+            start = self._object(place, size)
+            if start is not None:
                 self.words[start >> 2] = _IMMORTAL
-                count, end = count + 1, behind
+                count += 1
         return count
 
-    def _objects(self, heap: int) -> Iterator[tuple[int, int]]:
-        """Where each begins and ends, as far as its type tells."""
-        for kind in self._types():
-            at = kind >> 2
-            basic, item, flags = (self.words[at + part] for part in (_BASIC_SIZE, _ITEM_SIZE, _FLAGS))
-            for start in self._typed[kind]:
-                counted = 1 <= self.words[start >> 2] <= _MOST_COUNTED
-                if counted and start >= heap and not start & _ALIGNED and self._tracked(start, flags):
-                    items = min(item * self.words[(start >> 2) + 2], _MOST_ITEMS_BYTES)
-                    yield start, start + basic + items
+    def _chunks(self, heap: int) -> Iterator[tuple[int, int]]:
+        """What is allocated: where its usable part begins, and how large that is.
 
-    def _types(self) -> set[int]:
-        found, waiting = {self._type_type}, [self._type_type]
-        while waiting:
-            new = {place for place in self._typed[waiting.pop()] if self._is_type(place)} - found
-            found |= new
-            waiting += new
-        return found
+        dlmalloc: the word before the usable part holds the chunk's size and, in the low bits, whether it is in use. The
+        last chunk is free, and reaches to the end of memory but for what the allocator keeps there.
+        """
+        place = -(-(heap + 2 * _WORD) // _ALIGNMENT) * _ALIGNMENT
+        end = len(self._memory)
+        while place < end:
+            head = self._word(place - _WORD)
+            size = head & ~_CHUNK_FLAGS
+            if size < _ALIGNMENT or size % _ALIGNMENT or place + size > end + 2 * _WORD:
+                break
+            if head & _IN_USE:
+                yield place, size - _WORD
+            place += size
+        if end - place > _MOST_BEHIND_TOP:
+            raise NotSupportedError(f"the heap's chunks end at {place:#x} of {end:#x}")
+
+    def _object(self, place: int, size: int) -> int | None:
+        """Where the object in a chunk begins, if there is one."""
+        for before in (0, 2 * _WORD, 4 * _WORD):
+            start = place + before
+            if before + 2 * _WORD > size or not 1 <= self._word(start) <= _MOST_COUNTED:
+                continue
+            kind = self._word(start + _WORD)
+            if self._is_type(kind) and self._fits(kind, before, size):
+                return start
+        return None
+
+    def _fits(self, kind: int, before: int, size: int) -> bool:
+        """Whether an object of this type has such headers: for the collector, for dictionary and weak references."""
+        flags = self._word(kind + _FLAGS)
+        headers = 2 * _WORD * (bool(flags & _HAS_GC) + bool(flags & _HAS_PREHEADER))
+        return before == headers and before + self._word(kind + _BASIC_SIZE) <= size
 
     def _is_type(self, place: int) -> bool:
-        at, end = place >> 2, len(self._memory)
-        if at + _TYPE_WORDS >= len(self.words) or not self.words[at]:
+        known = self._is_known_type.get(place)
+        if known is None:
+            self._is_known_type[place] = False  # while it is being looked at
+            known = self._is_known_type[place] = self._has_shape_of_type(place)
+        return known
+
+    def _has_shape_of_type(self, place: int) -> bool:
+        end = len(self._memory)
+        if place % _WORD or not 0 < place < end - _TYPE_BYTES or not self._word(place):
             return False
-        name, basic, item, flags, mro = (
-            self.words[at + part] for part in (_NAME, _BASIC_SIZE, _ITEM_SIZE, _FLAGS, _MRO)
-        )
-        if not 0 < name < end or not 0 < mro < end - _WORD or not flags & _READY:
+        name, basic, mro = (self._word(place + part) for part in (_NAME, _BASIC_SIZE, _MRO))
+        ready = bool(self._word(place + _FLAGS) & _READY)
+        if not ready or not 0 < name < end or not 0 < mro < end - 2 * _WORD or mro % _WORD:
             return False
         named = 0x20 < self._memory[name] < 0x7F  # noqa: PLR2004 - printable
-        sized = 2 * _WORD <= basic <= _MOST_BASIC_SIZE and item <= _MOST_ITEM_SIZE
-        return named and sized and self.words[(mro >> 2) + 1] == self._tuple_type
+        sized = 2 * _WORD <= basic <= _MOST_BASIC_SIZE
+        return (
+            named and sized and self._word(mro + _WORD) == self._tuple_type and self._is_type(self._word(place + _WORD))
+        )
 
-    def _tracked(self, start: int, flags: int) -> bool:
-        """Whether the collector's list, if the object is in it, leads back to it; the low bits are flags."""
-        if not flags & _HAS_GC:
-            return True
-        head = start - 2 * _WORD
-        following = self.words[head >> 2] & ~_ALIGNED
-        if not following:
-            return True
-        back = (following >> 2) + 1
-        return back < len(self.words) and self.words[back] & ~_ALIGNED == head
+    def _word(self, address: int) -> int:
+        return self.words[address >> 2]

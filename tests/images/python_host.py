@@ -1,9 +1,9 @@
 """A test double of the host side of the Python guest's ABI: virtual time, scripted answers, everything recorded."""
 
-import ctypes
 import hashlib
 import heapq
 import json
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import wasmtime
-from wasmtime import _bindings, _ffi, component
+from wasmtime import _ffi
 
 from sandboxes.images import image_path
 from sandboxes.images.build import build_image
@@ -22,7 +22,6 @@ FOREVER = (1 << 64) - 1
 START = 1_700_000_000_000_000_000
 WASM_STACK = 8 << 20
 _TICK_SECONDS = 0.05
-_NO_FINALIZER = ctypes.cast(0, ctypes.CFUNCTYPE(None, ctypes.c_void_p))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,80 +117,40 @@ class Outcome:
 _current = threading.local()
 
 
-def _host() -> Host:
-    host: Host = _current.host
-    return host
-
-
 def _guarded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    # Nothing but Exception may leave a component host function: the library does not catch the rest.
-    def call(_store: Any, *arguments: Any) -> Any:
-        host = _host()
+    def call(*arguments: Any) -> Any:
+        host = _current.isolate.host
         if name not in host.imports_called:
             host.imports_called.append(name)
         try:
-            return function(host, *arguments)
-        except BaseException as error:  # noqa: BLE001 (nothing may leave a host function or thread)
+            return function(_current.isolate, *arguments)
+        except BaseException as error:  # noqa: BLE001 - the test looks at it afterwards
             host.failure = error
             raise wasmtime.WasmtimeError(f"{name}: {error}") from None
 
     return call
 
 
-def _value(byte: int) -> bytes:
-    value = _bindings.wasmtime_component_val_t()
-    value.kind = _ffi.WASMTIME_COMPONENT_U8
-    value.of.u8 = byte
-    return bytes(value)
+def _instant(nanoseconds: int) -> bytes:
+    return struct.pack("<QI", *divmod(nanoseconds, 10**9))
 
 
-_BYTES = [_value(byte) for byte in range(256)]
-
-
-@_ffi.wasmtime_component_func_callback_t  # type: ignore[untyped-decorator]
-def _random_bytes(_data: Any, _context: Any, _type: Any, arguments: Any, _n: Any, results: Any, _m: Any) -> int:
-    # Raw, with prebuilt values: the library converts a list<u8> element by element.
-    try:
-        data = _host().random(arguments[0].of.u64)
-        values = _bindings.wasmtime_component_vallist_t()
-        _bindings.wasmtime_component_vallist_new_uninit(values, len(data))
-        blob = b"".join([_BYTES[byte] for byte in data])
-        ctypes.memmove(values.data, blob, len(blob))
-        results[0].kind = _ffi.WASMTIME_COMPONENT_LIST
-        results[0].of.list = values
-    except BaseException as error:  # noqa: BLE001 (nothing may leave a host function or thread)
-        _host().failure = error
-        return ctypes.cast(_ffi.wasmtime_error_new(b"random refused"), ctypes.c_void_p).value or 0
-    return 0
-
-
-def _datetime(nanoseconds: int) -> component.Record:
-    record = component.Record()
-    record.seconds, record.nanoseconds = divmod(nanoseconds, 10**9)
-    return record
-
-
-def _u64(data: bytes) -> int:
-    return int.from_bytes(data, "little")
-
-
-_WASI: dict[str, dict[str, Callable[..., Any]]] = {
-    "wasi:clocks/wall-clock": {
-        "now": lambda host: _datetime(host.now),
-        "resolution": lambda _host: _datetime(1_000_000),
-    },
-    "wasi:clocks/monotonic-clock": {
-        "now": lambda host: host.now - START,
-        "resolution": lambda _host: 1_000_000,
-    },
-    "wasi:cli/environment": {
-        "get-environment": lambda _host: [],
-        "get-arguments": lambda _host: [],
-        "initial-cwd": lambda _host: None,
-    },
-    "wasi:filesystem/preopens": {"get-directories": lambda _host: []},
-    "wasi:random/random": {"get-random-u64": lambda host: _u64(host.random(8))},
-    "wasi:random/insecure-seed": {"insecure-seed": lambda host: (_u64(host.random(8)), _u64(host.random(8)))},
+# By interface and name: the isolate and the flat arguments in, the flat result out. The last argument of a function
+# whose result is not one number says where to write it.
+_HOST: dict[tuple[str, str], Callable[..., Any]] = {
+    ("$root", "submit"): lambda here, number, kind, *parts: here.host.submit(
+        number, kind, here.text(*parts[:2]), here.text(*parts[2:])
+    ),
+    ("$root", "wait"): lambda here, timeout, at: here.give(at, here.host.wait(timeout & FOREVER).encode()),
+    ("$root", "log"): lambda here, level, *text: here.host.logs.append((level, here.text(*text))),
+    ("wasi:clocks/wall-clock", "now"): lambda here, at: here.write(at, _instant(here.host.now)),
+    ("wasi:clocks/wall-clock", "resolution"): lambda here, at: here.write(at, _instant(1_000_000)),
+    ("wasi:clocks/monotonic-clock", "now"): lambda here: here.host.now - START,
+    ("wasi:clocks/monotonic-clock", "resolution"): lambda _here: 1_000_000,
+    ("wasi:cli/environment", "get-environment"): lambda here, at: here.write(at, bytes(8)),
+    ("wasi:cli/environment", "get-arguments"): lambda here, at: here.write(at, bytes(8)),
+    ("wasi:filesystem/preopens", "get-directories"): lambda here, at: here.write(at, bytes(8)),
+    ("wasi:random/random", "get-random-bytes"): lambda here, count, at: here.give(at, here.host.random(count)),
 }
 
 
@@ -200,12 +159,11 @@ class Image:
 
     def __init__(self, wasm: Path, cache: Path) -> None:
         config = wasmtime.Config()
-        config.wasm_component_model = True
         config.epoch_interruption = True
         _ffi.wasmtime_config_async_stack_size_set(config.ptr(), 2 * WASM_STACK)
         config.max_wasm_stack = WASM_STACK
         self.engine = wasmtime.Engine(config)
-        self.component = self._load(wasm, cache)
+        self.module = self._load(wasm, cache)
         self._linker = self._link()
         self._stop = threading.Event()
         self._ticker = threading.Thread(target=self._tick, daemon=True)
@@ -219,10 +177,7 @@ class Image:
         store = wasmtime.Store(self.engine)
         store.set_limits(memory_size=memory)
         store.set_epoch_deadline(1 << 40)
-        _current.host = host
-        function = self._linker.instantiate(store, self.component).get_func(store, "run")
-        assert function is not None
-        return Isolate(store, function, host)
+        return Isolate(store, self._linker.instantiate(store, self.module), host)
 
     def run(self, code: str, **options: Any) -> Outcome:
         """Run a program in a fresh isolate on a thread with a stack of its own; see `run_isolate`."""
@@ -261,7 +216,7 @@ class Image:
             isolate.warm()
         return isolate.run(code, seconds=seconds, **request)
 
-    def _load(self, wasm: Path, cache: Path) -> component.Component:
+    def _load(self, wasm: Path, cache: Path) -> wasmtime.Module:
         data = wasm.read_bytes()
         compiled = cache / f"python-{hashlib.sha256(data).hexdigest()[:16]}-{version('wasmtime')}.cwasm"
         if not compiled.exists():
@@ -269,28 +224,18 @@ class Image:
             for old in cache.glob("python-*.cwasm"):
                 old.unlink(missing_ok=True)
             part = compiled.with_suffix(f".{threading.get_native_id()}")
-            part.write_bytes(component.Component(self.engine, data).serialize())
+            part.write_bytes(wasmtime.Module(self.engine, data).serialize())
             part.replace(compiled)
-        return component.Component.deserialize_file(self.engine, str(compiled))
+        return wasmtime.Module.deserialize_file(self.engine, str(compiled))
 
-    def _link(self) -> component.Linker:
-        linker = component.Linker(self.engine)
+    def _link(self) -> wasmtime.Linker:
+        linker = wasmtime.Linker(self.engine)
         linker.allow_shadowing = True
-        linker.define_unknown_imports_as_traps(self.component)
-        imports = list(self.component.type.imports(self.engine))
-        with linker.root() as root:
-            root.add_func("submit", _guarded("submit", Host.submit))
-            root.add_func("wait", _guarded("wait", Host.wait))
-            root.add_func("log", _guarded("log", lambda host, level, text: host.logs.append((level, text))))
-            for name in imports:
-                functions = _WASI.get(name.partition("@")[0])
-                if functions is None:
-                    continue
-                with root.add_instance(name) as instance:
-                    for key, function in functions.items():
-                        instance.add_func(key, _guarded(f"{name}#{key}", function))
-                    if name.startswith("wasi:random/random@"):
-                        _add_raw(instance, "get-random-bytes", _random_bytes)
+        linker.define_unknown_imports_as_traps(self.module)
+        for each in self.module.imports:
+            function = _HOST.get((each.module.partition("@")[0], each.name))
+            if function is not None:
+                linker.define_func(each.module, each.name, each.type, _guarded(f"{each.module}#{each.name}", function))
         return linker
 
     def _tick(self) -> None:
@@ -298,32 +243,42 @@ class Image:
             self.engine.increment_epoch()
 
 
-def _add_raw(instance: Any, name: str, callback: Any) -> None:
-    data = name.encode()
-    error = _ffi.wasmtime_component_linker_instance_add_func(
-        instance.ptr(), ctypes.create_string_buffer(data), len(data), callback, 0, _NO_FINALIZER
-    )
-    assert not error
-
-
 class Isolate:
     """One instance; `run` may be called once after an optional `warm`."""
 
-    def __init__(self, store: wasmtime.Store, function: component.Func, host: Host) -> None:
+    def __init__(self, store: wasmtime.Store, instance: wasmtime.Instance, host: Host) -> None:
+        exports = instance.exports(store)
         self._store = store
-        self._function = function
+        self._memory: Any = exports["memory"]
+        self._realloc: Any = exports["realloc"]
+        self._function: Any = exports["run"]
+        self._after: Any = exports["post:run"]
         self.host = host
+
+    def text(self, pointer: int, length: int) -> str:
+        """A string of the guest's."""
+        return self._memory.read(self._store, pointer, pointer + length).decode()
+
+    def write(self, pointer: int, data: bytes) -> None:
+        self._memory.write(self._store, data, pointer)
+
+    def give(self, pointer: int, data: bytes) -> None:
+        """A string or list of bytes as a result."""
+        self.write(pointer, struct.pack("<II", self._copied(data), len(data)))
+
+    def _copied(self, data: bytes) -> int:
+        place = self._realloc(self._store, 0, 0, 1, len(data)) if data else 1
+        self.write(place, data)
+        return place
 
     def warm(self) -> None:
         """The neutral call ahead of the real one, answered by a host of its own."""
         real, self.host = self.host, Host(self.host.handler, seed=b"warm", now=START - 10**9)
-        _current.host = self.host
         assert self._call(_request("None")) == "1null"
         assert not self.host.logs
         self.host = real
 
     def run(self, code: str, *, seconds: float = 20, **request: Any) -> Outcome:
-        _current.host = self.host
         self._store.set_epoch_deadline(max(1, int(seconds / _TICK_SECONDS)))
         try:
             raw = self._call(_request(code, **request))
@@ -337,8 +292,11 @@ class Isolate:
         return Outcome(ok=False, value=None, error=body, trap=None, raw=raw, host=self.host)
 
     def _call(self, request: str) -> str:
-        answer: str = self._function(self._store, request)
-        self._function.post_return(self._store)
+        _current.isolate = self
+        data = request.encode()
+        returned = self._function(self._store, self._copied(data), len(data))
+        answer = self.text(*struct.unpack("<II", self._memory.read(self._store, returned, returned + 8)))
+        self._after(self._store, returned)
         return answer
 
 

@@ -10,26 +10,24 @@ OUT_OF_MEMORY = (
 _FOR_TELLING = 640 << 10
 _FOR_LEAVING = 128 << 10
 _SMALL = 32 << 10
-_telling: list[bytearray] = []
-_leaving: list[bytearray] = []
+_telling = bytearray()
+_leaving = bytearray()
 
 
 def keep() -> None:
     """Keep back what there will be to release; once, before the snapshot."""
-    _telling.append(bytearray(_FOR_TELLING))
-    _leaving.append(bytearray(_FOR_LEAVING))
+    _telling.extend(bytes(_FOR_TELLING))
+    _leaving.extend(bytes(_FOR_LEAVING))
 
 
 def release_for_telling() -> None:
-    """Give up what is kept for describing an error: memory ran out."""
-    for kept in _telling:
-        kept.clear()
+    """Give up what is kept for describing an error: memory ran out. The objects stay: they are immortal."""
+    _telling.clear()
 
 
 def release_for_leaving() -> None:
     """Give up what is kept for the outcome's way out: the run is over."""
-    for kept in _leaving:
-        kept.clear()
+    _leaving.clear()
 
 
 def fit(text: str) -> None:
