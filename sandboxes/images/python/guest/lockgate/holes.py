@@ -7,9 +7,9 @@ isolate a copy of its page; behind the last object everything lies side by side.
 # Of the C library's allocator, which serves CPython here directly: chunks are multiples of 16 bytes, 4 of them its own.
 _CHUNK = 16
 _OF_A_BYTES_OBJECT = 21
-_FRONTIER = 2 << 20
+_FRONTIER = 512 << 10
 _STEPWISE = 4096
-_MOST = 200_000
+_MOST = 20_000
 
 
 def fill() -> None:
