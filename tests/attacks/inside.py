@@ -251,7 +251,7 @@ def main() -> None:
     libc.prctl(1, signal.SIGKILL, 0, 0, 0)
     if settings["image"]:
         ENGINE = make_engine()
-        image = CompiledImage(name="test", digest="", path=Path(settings["image"]), is_component=False)
+        image = CompiledImage(name="test", digest="", path=Path(settings["image"]))
         IMAGES.append(load_image(ENGINE, image))
     if user := settings["user"]:
         os.setgroups([])

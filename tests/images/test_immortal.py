@@ -15,7 +15,6 @@ from sandboxes.images.wasm_module import (
     read_sections,
     write_sections,
 )
-
 from tests.images.python_host import Image, python
 
 __all__ = ["python"]
