@@ -46,10 +46,11 @@
 
   // define(target, { name: value }): like the platform's own members, writable and configurable but not enumerable.
   lockgate.define = (target, members) => {
-      const { defineProperty, getOwnPropertyDescriptor, ownKeys } = lockgate.primordials;
+    const { defineProperty, getOwnPropertyDescriptor, ownKeys, setPrototypeOf } = lockgate.primordials;
     const names = ownKeys(members);
     for (let i = 0; i < names.length; i++) {
-      const descriptor = getOwnPropertyDescriptor(members, names[i]);
+      // Without a prototype: a program may have given every object a getter called "get".
+      const descriptor = setPrototypeOf(getOwnPropertyDescriptor(members, names[i]), null);
       descriptor.enumerable = false;
       defineProperty(target, names[i], descriptor);
     }
