@@ -10,6 +10,7 @@ from sandboxes.token import TokenClaims
 
 from .account import Exhausted
 from .answers import Answer, refusal, upstream_fault
+from .body_record import BodyRecord
 from .credentials import misplaced
 from .dialer import Destination
 from .held import Held
@@ -44,6 +45,8 @@ class Exchange:
     lease: Lease | None = None
     watch: PlaceholderWatch | None = None
     screen: Screen | None = None
+    sent: BodyRecord | None = None  # the bodies, where the rule has them recorded
+    came: BodyRecord | None = None
     fixed: bool = False  # the length of the request's body was announced
     last: bool = False  # the client wants its connection closed afterwards
     returning: Returning = field(default_factory=Returning)
@@ -92,7 +95,10 @@ class Exchange:
         passed = data if self.watch is None else self.watch.feed(data)
         if self.watch is not None and self.watch.found:
             self.break_off(misplaced("the body", self.rule or ""))
-        return self._screened(passed, final=not data) or []
+        passed = self._screened(passed, final=not data)
+        if self.sent is not None:
+            self.sent.add(passed)
+        return passed or []
 
     def _screened(self, data: bytes, *, final: bool) -> bytes:
         if self.screen is None or not self.screen.reads_body:
@@ -110,7 +116,10 @@ class Exchange:
         if self.cut and not data:
             return []
         try:
-            return list(self.returning.body(data))
+            pieces = list(self.returning.body(data))
+            if self.came is not None:
+                self.came.add(b"".join(pieces))
+            return pieces  # noqa: TRY300 - what the rest of the try is about
         except ReturnRefusedError as error:
             self.cut_off("response_refused", str(error))
             return []
@@ -174,4 +183,6 @@ class Exchange:
             "rules": claims.rules if claims else None,
             "hint": without_values(self.hint),
             "would_deny": self.would_deny,
+            "request_body": self.sent and self.sent.shown(self.returning.redactor),
+            "response_body": self.came and self.came.shown(self.returning.redactor),
         }

@@ -19,6 +19,7 @@ from sandboxes.token import TokenClaims
 from .account import Exhausted
 from .admission import Admission, Admitter, BodyWanted, bearer, connect_authority
 from .answers import NOTE_HEADER, NOTE_PREFIX, note
+from .body_record import BodyRecord
 from .dialer import DIAL, Destination, Dial
 from .events import EventLog
 from .exchange import Exchange
@@ -155,6 +156,8 @@ class Gate:
         rewrite(flow.request, outgoing)
         flow.request.raw_content = outgoing.body
         exchange.bytes_out = len(outgoing.body)
+        if exchange.sent is not None:
+            exchange.sent.add(outgoing.body)
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         """Add the note, take out what must not come back. The body streams behind."""
@@ -176,6 +179,8 @@ class Gate:
             exchange.fail("response_refused", str(error))
             flow.kill()
             return
+        if "content-encoding" in response.headers:
+            exchange.came = None  # a coding that nobody has looked into
         _mark(exchange, response)
         if exchange.last:
             response.headers["connection"] = "close"
@@ -388,6 +393,8 @@ class Gate:
         exchange.destination = Destination.of(
             host, port, allowance, admission.certificate, declared=self._hosts.get(host)
         )
+        if rule is not None and rule.record_body_bytes:
+            exchange.sent, exchange.came = BodyRecord(rule.record_body_bytes), BodyRecord(rule.record_body_bytes)
         exchange.screen, exchange.fixed = admission.screen, "content-length" in asked
         exchange.watch = PlaceholderWatch(admission.watched) if admission.watched else None
 

@@ -26,7 +26,7 @@ class Returning:
 
     def __init__(self, redactor: Redactor = NOTHING, *, searched: bool = False, credentialed: bool = False) -> None:
         """`searched`: the body too. `credentialed`: the request carried a secret."""
-        self._redactor = redactor
+        self.redactor = redactor
         self._searched = searched
         self._credentialed = credentialed
         self._decoder: ContentDecoder | None = None
@@ -40,7 +40,7 @@ class Returning:
 
     def text(self, said: str) -> str:
         """A message that may quote the upstream, without secrets."""
-        return self._redactor.text(said)
+        return self.redactor.text(said)
 
     def head(self, request: http.Request, response: http.Response) -> None:
         """Clean the status line and the headers, and make ready for the body. Raises ReturnRefusedError."""
@@ -54,7 +54,7 @@ class Returning:
             return
         if self._credentialed and response.status_code == _PARTIAL:
             raise ReturnRefusedError("the upstream answered with a part although asked for the whole")
-        self._stream = StreamRedactor(self._redactor)
+        self._stream = StreamRedactor(self.redactor)
         self._decode(response)
         _unframe(request, response)
 
@@ -78,7 +78,7 @@ class Returning:
         """Headers or trailers without secrets. A name that holds one goes with its value."""
         clean: list[tuple[bytes, bytes]] = []
         for name, value in headers.fields:
-            found = self._redactor.replace(name)[1]
+            found = self.redactor.replace(name)[1]
             self._in_heads += found
             if not found:
                 clean.append((name, self._clean(value)))
@@ -104,7 +104,7 @@ class Returning:
         del response.headers["content-encoding"]
 
     def _clean(self, value: bytes) -> bytes:
-        clean, found = self._redactor.replace(value)
+        clean, found = self.redactor.replace(value)
         self._in_heads += found
         return clean
 

@@ -18,6 +18,7 @@ _METHODS: Final = {
     "CONNECT": 1, "DELETE": 2, "GET": 3, "HEAD": 4, "OPTIONS": 5, "POST": 6, "PUT": 7, "TRACE": 8,
 }  # fmt: skip
 _OTHER: Final = 99
+_ALLOWED, _BLOCKED, _LOGGED = (1, "Allowed"), (2, "Blocked"), (17, "Logged")
 _INFORMATIONAL, _LOW, _HIGH = (1, "Informational"), (2, "Low"), (4, "High")
 
 # Flat field -> where OCSF keeps it. What is not here and not computed goes under `unmapped`.
@@ -75,6 +76,7 @@ def _http_activity(record: Mapping[str, Any]) -> dict[str, Any]:
     activity = _METHODS.get(method, _OTHER)
     allowed = bool(record["allowed"])
     succeeded = allowed and record.get("code") == "allowed"
+    disposition = _BLOCKED if not allowed else _LOGGED if record.get("would_deny") else _ALLOWED
     severity, severity_name = _INFORMATIONAL if allowed else _LOW
     event: dict[str, Any] = {
         "category_uid": NETWORK_ACTIVITY,
@@ -92,8 +94,8 @@ def _http_activity(record: Mapping[str, Any]) -> dict[str, Any]:
         "status": "Success" if succeeded else "Failure",
         "action_id": 1 if allowed else 2,
         "action": "Allowed" if allowed else "Denied",
-        "disposition_id": 1 if allowed else 2,
-        "disposition": "Allowed" if allowed else "Blocked",
+        "disposition_id": disposition[0],
+        "disposition": disposition[1],
         "message": record.get("reason"),
         "metadata": {"version": OCSF_VERSION, "product": _PRODUCT, "profiles": ["host", "security_control"]},
         "dst_endpoint": {"hostname": record.get("host") or "", "port": record.get("port") or 0},

@@ -79,6 +79,9 @@ class EgressRule(FrozenModel):
     graphql: GraphqlRule | None = Field(None, description="The request is GraphQL and runs only such operations.")
     networks: tuple[Network, ...] = Field((), description="Private or special networks this rule may reach, as CIDR.")
     inject: Injection | None = Field(None, description="The credential added on the way out.")
+    record_body_bytes: int = Field(
+        0, ge=0, le=64 << 10, description="Bytes of each body kept in the event, without secrets; 0 for none."
+    )
 
     @model_validator(mode="after")
     def _no_secret_in_clear(self) -> Self:
