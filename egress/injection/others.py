@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 from urllib.parse import unquote_plus
 
 from egress.outgoing import Outgoing
@@ -68,6 +69,7 @@ def canonical_name(name: bytes) -> bytes:
     return name.lower().replace(b"_", b"-")
 
 
+@lru_cache(2_000)
 def is_credential_header(name: bytes) -> bool:
     """Whether a header of this name may say who sends the request."""
     plain = canonical_name(name)

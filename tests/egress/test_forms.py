@@ -6,11 +6,17 @@ import hmac
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
+from egress.injection import inject
+from egress.outgoing import Outgoing
+from egress.secrets import Secret
+from sandboxes.authority import Authority
+from sandboxes.injection import SigV4Injection
 from sandboxes.rule_set import RuleSet
 from tests.egress import http2
 from tests.egress.conftest import echo
@@ -266,6 +272,31 @@ def test_sigv4_is_what_aws_would_compute(forms: World) -> None:
     check_signature(forms.received(), "aws-secret-key-1", "execute-api", forms.authority, double=True)
     assert forms.received().header("x-amz-security-token") == "aws-token-1"
     assert b"aws-token-1" not in reply.body
+
+
+# AWS's own examples, "Authenticating Requests: Using the Authorization Header", with its example keys.
+PUBLISHED = {
+    "lifecycle": "fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543",
+    "max-keys=2&prefix=J": "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7",
+}
+
+
+@pytest.mark.parametrize("query", PUBLISHED)
+def test_the_signatures_that_aws_publishes(query: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("botocore.auth.get_current_datetime", lambda: datetime(2013, 5, 24, tzinfo=UTC))
+    form = SigV4Injection(secret="s", region="us-east-1", service="s3", access_key_id="AKIA" + "IOSFODNN7EXAMPLE")
+    request = Outgoing(
+        method="GET",
+        scheme="https",
+        authority=Authority("examplebucket.s3.amazonaws.com", 443),
+        path="/",
+        query=query,
+        headers=(),
+        body=b"",
+    )
+    secret = Secret("s", b"wJalrXUtnFEMI/K7MDENG/" + b"bPxRfiCYEXAMPLEKEY")
+    signed = dict(inject(form, secret, request).headers)
+    assert signed[b"authorization"].decode().rpartition("Signature=")[2] == PUBLISHED[query]
 
 
 def test_sigv4_for_s3_does_not_encode_the_path_again(forms: World) -> None:

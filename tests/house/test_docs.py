@@ -2,12 +2,19 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
+import yaml
+from pydantic import TypeAdapter
 
+from egress.injection.others import CREDENTIAL_HEADERS, CREDENTIAL_PARAMETERS, is_credential_header
 from sandboxes.config import Config, Listen, load_config
+from sandboxes.injection import Injection
 from sandboxes.limits import Limits
 from sandboxes.profile_file import ProfileError, load_profiles, parse_profile
+from sandboxes.secret_source import SecretSource
+from sandboxes.secret_store import SecretStoreConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -60,6 +67,47 @@ def test_the_table_of_shipped_profiles_names_them_all() -> None:
     assert set(re.findall(r"^\| `(\w+)` \| [^|`]+ \| [^|`]+ \| [a-z]+: ", PROFILES, re.MULTILINE)) == set(
         load_profiles().profiles
     )
+
+
+@pytest.fixture(scope="module")
+def secrets_page() -> str:
+    return (ROOT / "docs" / "secrets.md").read_text(encoding="utf-8")
+
+
+def test_the_examples_of_secrets_load(secrets_page: str, tmp_path: Path) -> None:
+    config, rules, injection = (block.split("```")[0] for block in secrets_page.split("```yaml\n")[1:])
+    path = tmp_path / "lockgate.yaml"
+    path.write_text(config, encoding="utf-8")
+    declared = load_config(path).secrets
+    head = "name: p\nversion: 1\nlanguages: [python]\nenvironments: [dev]\n"
+    profile = parse_profile(f"{head}{rules}".encode(), "p.yaml")
+    assert profile.egress.secrets() <= set(declared)
+    assert TypeAdapter(Injection).validate_python(yaml.safe_load(injection)["inject"]).as_ == "placeholder"
+
+
+def test_the_tables_of_secrets_are_those_of_the_models(secrets_page: str) -> None:
+    forms = secrets_page.split("## Forms")[1].split("## Placeholders", maxsplit=1)[0]
+    told = {
+        row[0]: set(re.findall(r"`(\w+)`", row[1]))
+        for row in re.findall(r"^\| `([\w]+)` \| ([^|]*?) ?\| ", forms, re.MULTILINE)
+        if row[0] != "as"
+    }
+    members = get_args(get_args(Injection)[0])
+    own = {m.model_fields["as_"].default: set(m.model_fields) - {"as_", "secret"} for m in members}
+    assert told == own
+    kept = secrets_page.split("## Where values are kept")[1].split("## Fetched tokens", maxsplit=1)[0]
+    stores = re.findall(r"^\| `(vault|aws|onepassword)` \|", kept, re.MULTILINE)
+    kinds = [get_args(model.model_fields["kind"].annotation)[0] for model in get_args(get_args(SecretStoreConfig)[0])]
+    assert stores == kinds
+    assert set(re.findall(r"`(\w+):? ", kept)) | set(re.findall(r"`(\w+)`", kept)) >= set(SecretSource.model_fields)
+
+
+def test_the_page_names_what_is_taken_off(secrets_page: str) -> None:
+    listed = secrets_page.split("## What else is taken off")[1].split("## Where", maxsplit=1)[0]
+    words = {word.lower() for word in re.findall(r"`([\w-]+)`", listed)}
+    whole = {name.decode() for name in CREDENTIAL_HEADERS} | CREDENTIAL_PARAMETERS
+    assert whole - words == set()
+    assert all(is_credential_header(f"x{word}".encode()) for word in words if re.match("-.", word))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
