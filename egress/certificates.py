@@ -1,31 +1,60 @@
 """The proxy's certificate authority and its TLS settings towards clients and upstreams."""
 
+import asyncio
+import datetime as dt
+import logging
 import os
 import ssl
+import time
 from pathlib import Path
 
 import certifi
 from mitmproxy import tls
 from mitmproxy.addons.tlsconfig import TlsConfig
-from mitmproxy.certs import CertStore
 
+from .certificate_authority import CertificateAuthority
 from .client_certificate import context_with
 from .dialer import Destination
 
-_NAME = "lockgate"
-_KEY_BITS = 2048
+_log = logging.getLogger(__name__)
+_ENSURE_S = 3_600.0
+LOOK_S = 1.0
+"""How often the authority is looked at, so that a rotation is followed."""
 
 
 class Certificates(TlsConfig):
-    """mitmproxy's TLS addon on a certificate store of ours, without its answer to requests for revocation lists."""
+    """mitmproxy's TLS addon on an authority of ours, without its answer to requests for revocation lists."""
 
     name = "tlsconfig"
     request = None  # type: ignore[assignment]
 
-    def __init__(self, store: CertStore, trusted: str) -> None:
+    def __init__(self, authority: CertificateAuthority, trusted: str) -> None:
         super().__init__()
-        self.certstore = store
+        self._authority = authority
         self._trusted = trusted
+        self._stamp: tuple[int, int] = (0, 0)
+        self._ensured = time.monotonic()
+        self.look()
+
+    def look(self) -> None:
+        """Sign by the authority that is in force now. Certificates made before go with the one before."""
+        status = self._authority.key_file.stat()
+        stamp = (status.st_mtime_ns, status.st_ino)
+        if stamp != self._stamp:
+            self.certstore = self._authority.store()
+            self._stamp = stamp
+
+    async def follow(self) -> None:
+        """Look again and again, and see to it that the authority makes way in time."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            try:
+                self.look()
+                if time.monotonic() - self._ensured > _ENSURE_S:
+                    self._ensured = time.monotonic()
+                    await asyncio.to_thread(self._authority.ensure, dt.datetime.now(dt.UTC))
+            except (OSError, ValueError) as error:
+                _log.error("the certificate authority cannot be read again: %s", error)  # the one before stays
 
     def tls_start_server(self, tls_start: tls.TlsData) -> None:
         """TLS to an upstream: verified by mitmproxy's settings, with the client certificate that the rule names."""
@@ -40,29 +69,6 @@ class Certificates(TlsConfig):
 
     def running(self) -> None:
         """Nothing to load any more."""
-
-
-def load_authority(state_dir: Path) -> tuple[CertStore, Path]:
-    """The authority in `state_dir/ca`, made on first use (directory 0700, files 0600), and its certificate's path."""
-    directory = state_dir / "ca"
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    directory.chmod(0o700)
-    if not (directory / f"{_NAME}-ca.pem").exists():
-        _make_authority(directory)
-    store = CertStore.from_store(directory, _NAME, _KEY_BITS)
-    for file in directory.glob(f"{_NAME}-*"):
-        file.chmod(0o600)
-    return store, directory / f"{_NAME}-ca-cert.pem"
-
-
-def _make_authority(directory: Path) -> None:
-    """Made beside and moved in, so that a start that breaks off leaves no half of one."""
-    fresh = directory / "new"
-    fresh.mkdir(mode=0o700, exist_ok=True)
-    CertStore.create_store(fresh, _NAME, _KEY_BITS, organization="Lockgate", cn="Lockgate egress")
-    for file in sorted(fresh.iterdir(), key=lambda path: path.name == f"{_NAME}-ca.pem"):
-        file.replace(directory / file.name)
-    fresh.rmdir()
 
 
 def trust_file(state_dir: Path, extra: str | None) -> str:

@@ -11,6 +11,7 @@ from mitmproxy.addonmanager import AddonManager
 from mitmproxy.connection import Client
 from mitmproxy.proxy import layer, server_hooks
 
+from .answers import Answer
 from .layers import closed, exchange_of, refusing_layer
 
 HOOK_TIMEOUT_S = 10.0
@@ -89,11 +90,11 @@ class ClosedAddons(AddonManager):
         if client is not None and not checked:
             self.abort(client.id)
 
-    def abort(self, client_id: object) -> None:
+    def abort(self, client_id: object, answer: Answer | None = None) -> None:
         """Close a client's connection and everything opened for it, now."""
         handler = self.get("proxyserver").connections.get(client_id)  # type: ignore[no-untyped-call]
         if handler is not None:
-            handler.abort()
+            handler.abort(answer)
 
 
 def _check_decided(event: hooks.Hook) -> None:

@@ -15,6 +15,7 @@ from .credentials import misplaced
 from .dialer import Destination
 from .held import Held
 from .ledger import Lease
+from .patience import Phase
 from .placeholder_watch import PlaceholderWatch
 from .request import Denial
 from .returning import Returning, ReturnRefusedError
@@ -27,6 +28,9 @@ class Exchange:
 
     method: str
     started: float = field(default_factory=time.monotonic)
+    moved: float = field(default_factory=time.monotonic)
+    phase: Phase = "sending"
+    events: bool = False  # the answer is an event stream, which may be silent for long
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     claims: TokenClaims | None = None
     scheme: str = ""
@@ -77,6 +81,10 @@ class Exchange:
         """Note that the proxy itself breaks it off."""
         if not self.cut:
             self.cut, self.code, self.reason = True, code, reason
+
+    def moves(self, phase: Phase) -> None:
+        """Something of it came or went."""
+        self.moved, self.phase = time.monotonic(), phase
 
     def fail(self, error: str, reason: str) -> Answer:
         """Note that the upstream failed an allowed request and give the answer to it."""

@@ -13,12 +13,13 @@ from mitmproxy.net.http.http1 import connection_close
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from sandboxes.authority import Authority
+from sandboxes.egress import Patience
 from sandboxes.hostname import canonical_host, is_address
 from sandboxes.token import TokenClaims
 
 from .account import Exhausted
 from .admission import Admission, Admitter, BodyWanted, bearer, connect_authority
-from .answers import NOTE_HEADER, NOTE_PREFIX, note
+from .answers import NOTE_HEADER, NOTE_PREFIX, Answer, note
 from .body_record import BodyRecord
 from .dialer import DIAL, Destination, Dial
 from .events import EventLog
@@ -28,6 +29,7 @@ from .held import Held, HeldMemory
 from .layers import EXCHANGE, RAW_TARGET, body_length, closed, exchange_of, limits, response_of
 from .ledger import Ledger
 from .outgoing import Outgoing
+from .patience import Overdue, overdue
 from .placeholder_watch import PlaceholderWatch
 from .request import CanonicalRequest, Denial, RawRequest, read_request
 from .returning import NO_BODY, ReturnRefusedError
@@ -57,7 +59,7 @@ class Gate:
         self._expiry = ExpiryTimers(self._expired)
         self._barred: set[str] = set()
         self._unused: set[str] = set()
-        self.on_stale: Callable[[str], None] = lambda _: None
+        self.on_stale: Callable[[str, Answer | None], None] = lambda _client, _answer: None
         self._open: defaultdict[str, list[Exchange]] = defaultdict(list)
 
     # Connections
@@ -166,6 +168,7 @@ class Gate:
         if exchange.answer is not None or response is None:
             return
         exchange.status = response.status_code
+        exchange.events = response.headers.get("content-type", "").startswith("text/event-stream")
         if exchange.lease is not None:
             exchange.lease.answered(response.status_code, response.headers.get("location"))
             if exchange.exhausted(exchange.lease.cannot_bring(_body_size(flow.request, response))):
@@ -210,7 +213,7 @@ class Gate:
 
     def _check_used(self, client_id: str) -> None:
         if client_id in self._unused:
-            self.on_stale(client_id)
+            self.on_stale(client_id, None)
 
     def _begin(self, flow: http.HTTPFlow) -> Exchange:
         exchange = Exchange(method=flow.request.method[:32])
@@ -263,13 +266,22 @@ class Gate:
                 exchange.cut_off(code, reason)
                 ended.add(client_id)
         for client_id in ended:
-            self.on_stale(client_id)
+            self.on_stale(client_id, None)
 
     def _note_tunnel_closed(self, tunnel: Tunnel, code: str, reason: str) -> None:
         exchange = Exchange(method="CONNECT", host=tunnel.authority.host, port=tunnel.authority.port)
         exchange.claims, exchange.allowed = tunnel.claims, True
         exchange.cut_off(code, reason)
         self._record(exchange)
+
+    def give_up_slow(self, patience: Patience, now: float) -> None:
+        """End exchanges that stand still for too long; `now` is monotonic."""
+        for client_id, exchanges in list(self._open.items()):
+            for exchange in list(exchanges):
+                still, total = now - exchange.moved, now - exchange.started
+                found = overdue(patience, exchange.phase, still, total, events=exchange.events)
+                if found is not None and not exchange.cut:
+                    self.on_stale(client_id, _slow(exchange, found))
 
     def _expired(self, now: float) -> None:
         self.end(lambda claims: claims.expires <= now, "expired", "the execution token expired")
@@ -456,6 +468,19 @@ def _required(flow: http.HTTPFlow) -> Exchange:
     if exchange is None:
         raise LookupError("a flow without an exchange")
     return exchange
+
+
+def _slow(exchange: Exchange, found: Overdue) -> Answer | None:
+    """Note that an exchange is given up; the answer that tells so, unless another one's head has left."""
+    if exchange.phase == "receiving":
+        exchange.cut_off("slow", found.reason)
+        return None
+    if found.by == "client":
+        answer = exchange.deny(Denial(code="slow", reason=found.reason, status=408, rule=exchange.rule))
+    else:
+        answer = exchange.fail("upstream_timeout", found.reason)
+    exchange.cut = True
+    return answer
 
 
 def _body_size(request: http.Request, response: http.Response) -> int:

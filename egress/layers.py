@@ -28,6 +28,7 @@ from mitmproxy.proxy.layers.http._events import (
     RequestHeaders,
     RequestProtocolError,
     ResponseData,
+    ResponseHeaders,
     ResponseProtocolError,
 )
 from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Server
@@ -37,6 +38,7 @@ from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
 from .answers import Answer, refusal
 from .dialer import REFUSED
 from .exchange import Exchange
+from .patience import Phase
 from .request import Denial
 
 EXCHANGE = "lockgate"
@@ -112,6 +114,14 @@ class GateError(ResponseProtocolError):
         self.answer = answer
 
 
+_PHASES: dict[type[events.Event], Phase] = {
+    RequestData: "sending",
+    RequestEndOfMessage: "waiting",
+    ResponseHeaders: "receiving",
+    ResponseData: "receiving",
+}
+
+
 class GateStream(HttpStream):
     """One request and its response. Connects only to the destination its exchange was decided for."""
 
@@ -120,6 +130,9 @@ class GateStream(HttpStream):
     def _handle_event(self, event: events.Event) -> Commands:
         if isinstance(event, (RequestData, ResponseData)) and not event.data:
             return  # an empty piece would look like the end of the body to whoever counts and redacts it
+        phase = _PHASES.get(type(event))
+        if phase is not None and (exchange := exchange_of(self.flow)) is not None:
+            exchange.moves(phase)
         yield from self._answered(super()._handle_event(event))
 
     def state_wait_for_request_headers(self, event: RequestHeaders) -> Commands:
@@ -423,12 +436,17 @@ class GateConnection(ProxyConnectionHandler):
                 if transport.writer is not None:
                     transport.writer.close()
 
-    def abort(self) -> None:
-        """Close the client's connection and everything opened for it; nothing more goes to an upstream."""
+    def abort(self, answer: Answer | None = None) -> None:
+        """Close the client's connection and everything opened for it; nothing more goes to an upstream.
+
+        `answer` goes before, where the client speaks HTTP/1 in the clear and nothing of another answer has left.
+        """
         for connection, opened in self.transports.items():
             if connection is not self.client and isinstance(opened.writer, asyncio.StreamWriter):
                 opened.writer.transport.abort()
         transport = self.transports.get(self.client)
+        if answer is not None and transport is not None and transport.writer is not None and not self.client.tls:
+            transport.writer.write(answer.http1())
         if transport is not None and transport.handler is not None:
             transport.handler.cancel("closed by the gate")
 

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import datetime as dt
 import logging
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,7 +18,8 @@ from sandboxes.secret_store import SecretStoreConfig
 
 from . import layers
 from .admission import Admitter
-from .certificates import Certificates, load_authority, trust_file
+from .certificate_authority import CertificateAuthority
+from .certificates import Certificates, trust_file
 from .closed import ClosedAddons, GateMaster
 from .event_file import EventFile
 from .events import EventLog
@@ -26,6 +29,7 @@ from .secrets import Secret, SecretStore, TokenClient
 
 _log = logging.getLogger(__name__)
 _IDLE_TIMEOUT_S = 600
+_LOOK_S = 0.25
 _MOST_FORMER = 10_000
 
 
@@ -36,11 +40,14 @@ class Proxy:
         layers.install(settings.head_timeout_s)
         state = Path(settings.state_dir)
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        store, self.ca_file = load_authority(state)
+        authority = CertificateAuthority(state)
+        authority.ensure(dt.datetime.now(dt.UTC))
+        self.ca_file = authority.bundle
         self.log = _event_log(settings)
         self._own_ports = set(settings.own_ports)
         trusted = trust_file(state, settings.extra_ca_file)
         self._hosts = dict(settings.hosts)
+        self._patience = settings.patience
         self._client = TokenClient(trust=trusted, own_ports=self._own_ports, hosts=self._hosts)
         self.secrets = SecretStore(settings.secrets, stores=settings.secret_stores, client=self._client)
         self.former_secrets: list[Secret] = []  # still not to be shown
@@ -51,7 +58,8 @@ class Proxy:
         self.gate = Gate(admitter=self.admitter, log=self.log, own_ports=self._own_ports, hosts=self._hosts)
         self.master = GateMaster(_options(settings, trusted))
         self._server = Proxyserver()
-        self.master.addons.add(self._server, layers.NextLayer(), self.gate, Certificates(store, trusted))
+        self._certificates = Certificates(authority, trusted)
+        self.master.addons.add(self._server, layers.NextLayer(), self.gate, self._certificates)
         self.master.addons.on_fault = self.gate.fault
         self.gate.on_stale = self.addons.abort
         self.master.options.update(connection_strategy="lazy", validate_inbound_headers=True)
@@ -85,15 +93,23 @@ class Proxy:
 
     async def run(self) -> None:
         """Serve until `stop`."""
+        aside = [asyncio.create_task(work) for work in (self._certificates.follow(), self._give_up_slow())]
         try:
             await self.master.run()
         finally:
+            for task in aside:
+                task.cancel()
             await self._server.servers.update([])
             for client_id in list(self._server.connections):
                 self.addons.abort(client_id)
             lost = self.log.close()
             if lost:
                 _log.error("%d events could not be written to the event file", lost)
+
+    async def _give_up_slow(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            self.gate.give_up_slow(self._patience, time.monotonic())
 
     def stop(self) -> None:
         """End `run`. May be called from any thread."""

@@ -40,6 +40,15 @@ class EventSettings(FrozenModel):
     )
 
 
+class Patience(FrozenModel):
+    """How long the egress proxy lets an exchange stand still, in seconds, whichever side it waits for."""
+
+    body_s: float = Field(60, gt=0, description="Between two pieces of a body, either way.")
+    answer_s: float = Field(300, gt=0, description="From the request's end to the whole head of its answer.")
+    events_s: float = Field(1_800, gt=0, description="Between two pieces of an event stream.")
+    total_s: float = Field(86_400, gt=0, description="From the request's head to the answer's end.")
+
+
 class EgressSettings(FrozenModel):
     """Everything the egress proxy is started with: one JSON line on its standard input."""
 
@@ -61,6 +70,7 @@ class EgressSettings(FrozenModel):
     )
     hosts: Hosts = Field(default_factory=dict, description="Private services: name to address, instead of DNS.")
     head_timeout_s: float = Field(15.0, gt=0, description="For a request head to arrive, once it began.")
+    patience: Patience = Field(default_factory=Patience, description="For what follows the request head.")
     extra_ca_file: str | None = Field(None, description="PEM certificates trusted for upstreams beside the system's.")
 
     @model_validator(mode="after")

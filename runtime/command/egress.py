@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from runtime.command import egress_log, egress_run
+from runtime.command import egress_ca, egress_log, egress_run
 
 
 def add_parser(commands: Any) -> None:
     """The group's commands."""
     parser = commands.add_parser("egress", help="the egress proxy: use it, read its record")
     below = parser.add_subparsers(dest="egress_command", required=True, metavar="COMMAND")
-    for command in (egress_run, egress_log):
+    for command in (egress_run, egress_log, egress_ca):
         command.add_parser(below)

@@ -224,7 +224,7 @@ def raise_refusal(status: int, note: EgressNote | None, body: bytes) -> None:
         code: Code = "invalid_argument" if said.get("code") == "malformed" else "denied"
         raise OutboundError(code, f"egress denied: {note.reason}", status=status, details=said)
     raise OutboundError(
-        "unavailable",
+        "timeout" if note.error == "upstream_timeout" else "unavailable",
         f"{said.get('host')}: {(note.error or '').replace('_', ' ')}: {note.reason}",
         status=status,
         retryable=note.error == "upstream_unreachable",

@@ -258,7 +258,7 @@ def test_the_certificate_authority_is_made_once_with_tight_modes(tmp_path: Path)
     made = Path(first.ready["ca_file"]).read_bytes()
     directory = tmp_path / "ca"
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
-    assert {stat.S_IMODE(file.stat().st_mode) for file in directory.iterdir()} == {0o600}
+    assert {stat.S_IMODE(file.stat().st_mode) for file in directory.rglob("*") if file.is_file()} == {0o600}
     first.stop()
     second = start(tmp_path)
     assert Path(second.ready["ca_file"]).read_bytes() == made
