@@ -19,7 +19,7 @@ HOOK_TIMEOUT_S = 10.0
 _CHECKED = frozenset({"requestheaders", "request", "responseheaders", "response", "http_connect"})
 # Where the gate itself halts the chain: without a context, the handshake is refused.
 _MAY_HALT = frozenset({"tls_start_client"})
-_DECIDING = frozenset({"requestheaders", "http_connect"})
+_DECIDING = frozenset({"requestheaders", "request", "http_connect"})
 Fault = Callable[[str, BaseException], None]
 
 
@@ -98,12 +98,16 @@ class ClosedAddons(AddonManager):
 
 
 def _check_decided(event: hooks.Hook) -> None:
-    """Raises LookupError if a request comes out of its deciding hook neither allowed nor refused."""
+    """Raises LookupError if a request comes out of its deciding hook neither allowed nor refused.
+
+    One that is held is decided on its body, once that is complete.
+    """
     if event.name not in _DECIDING:
         return
     flow: http.HTTPFlow = event.args()[0]
     exchange = exchange_of(flow)
-    if exchange is None or not (exchange.allowed or exchange.answer is not None or flow.error):
+    waits = exchange is not None and exchange.held is not None and event.name == "requestheaders"
+    if exchange is None or not (exchange.allowed or exchange.answer is not None or flow.error or waits):
         raise LookupError("a request was left undecided")
 
 
