@@ -53,6 +53,7 @@ class SearchIndex:
         for row, tool in enumerate(self._tools):
             for name in {tool.full_name.lower(), tool.name.lower(), tool.original.lower()}:
                 self._by_name.setdefault(name, []).append(row)
+        self._upstreams = [_essence(split_words(tool.upstream)) for tool in self._tools]
         self._names = [_essence(split_words(tool.name)) for tool in self._tools]
         self._summaries = [_essence(split_words(tool.summary)) for tool in self._tools]
         self._known: dict[str, dict[int, float]] = {}
@@ -111,7 +112,9 @@ class SearchIndex:
         scores = self._bm25(_one(term))
         others = SYNONYMS.get(term, frozenset())
         if others:
-            for row, score in self._bm25(f"{{name summary}}: {' OR '.join(map(_one, sorted(others)))}").items():
+            for row, score in self._bm25(
+                f"{{name upstream summary}}: {' OR '.join(map(_one, sorted(others)))}"
+            ).items():
                 scores[row] = max(scores.get(row, 0.0), _SYNONYM * score)
         if len(self._known) >= _REMEMBERED:
             self._known.clear()
@@ -126,7 +129,8 @@ class SearchIndex:
 
         "Create a pull request" is better than "Create a reaction for a pull request review comment".
         """
-        return max(_fit(terms, self._names[row]), _fit(terms, self._summaries[row]))
+        upstream = self._upstreams[row]
+        return max(_fit(terms, self._names[row], upstream), _fit(terms, self._summaries[row], upstream))
 
     def _matches(self, term: str) -> bool:
         return self._database.execute(_EXISTS, (_one(term),)).fetchone() is not None
@@ -173,10 +177,10 @@ def _names_in(query: str) -> list[str]:
     return [word.removeprefix("codemode.") for word in words if len(word) > 2]  # noqa: PLR2004
 
 
-def _fit(terms: list[str], words: frozenset[str]) -> float:
-    """How well words cover the terms, and how little else they say."""
+def _fit(terms: list[str], words: frozenset[str], upstream: frozenset[str]) -> float:
+    """How well words cover the terms, with the upstream's name to help, and how little else they say."""
     wanted = {_stem(term) for term in terms}
-    hits = [_closeness(word, words) for word in wanted]
+    hits = [_closeness(word, words | upstream) for word in wanted]
     used = {word for word in words if word in wanted or SYNONYMS.get(word, frozenset()) & wanted}
     return _COVERED * sum(hits) / len(wanted) + _FOCUSED * len(used) / max(1, len(words))
 
