@@ -91,6 +91,9 @@ class Portal(_Model):
         "auto", description="All declarations in the description of execute: if they fit, as far as they fit, never."
     )
     inline_tokens: int = Field(1_500, ge=100, le=50_000, description="What they may cost a model, as estimated.")
+    infer: bool = Field(
+        default=True, description="Whether result types that no upstream declares are told from answers."
+    )
 
 
 class Config(_Model):

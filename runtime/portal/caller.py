@@ -23,8 +23,9 @@ class ToolCaller:
     `upstream.tool.response` is the call of `upstream.tool`, answered with what came beside the value.
     """
 
-    def __init__(self, upstreams: Upstreams, catalog_calls: CatalogCalls) -> None:
+    def __init__(self, upstreams: Upstreams, catalog_calls: CatalogCalls, *, infer: bool = True) -> None:
         self._upstreams = upstreams
+        self._infer = infer
         self._catalog_calls = catalog_calls
 
     def read_only(self, name: str) -> bool:
@@ -49,6 +50,8 @@ class ToolCaller:
                 "unavailable", f"upstream {tool.upstream} is gone", tool=tool.full_name, details={"sent": False}
             )
         reply = await upstream.call(tool, arguments, context)
+        if self._infer and tool.output is None:
+            tool.observed.see(reply.value)
         return _answer(tool.full_name, replace(reply, value=_whole(reply)) if whole else reply, context)
 
     def _find(self, name: str) -> tuple[Tool, bool]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from runtime.portal.comment import about, docstring, field_comment, prose
 from runtime.portal.identifier import identifier
 from runtime.portal.schema import ReferenceProblem
-from runtime.portal.signature import result_type
+from runtime.portal.signature import inferred_note, result_type
 from runtime.portal.tool import Tool
 from runtime.portal.type_model import Both, Field, ListOf, MapOf, Named, ObjectOf, TupleOf, Type, Union
 from runtime.portal.type_names import TypeNames
@@ -82,6 +82,7 @@ class PythonWriter:
             head = f"        async def {tool.name}(\n{inner},\n        ) -> {result}:" if arguments else head
         doc = about(tool.summary, tool.description, prose_limit)
         doc += ["Only reads."] if tool.read_only else []
+        doc += [note] if (note := inferred_note(tool)) else []
         doc += ["Deprecated."] if tool.deprecated else []
         doc += [f"{f.name}: {comment}" for f in fields if (comment := field_comment(f, prose_limit))]
         return ["        @staticmethod", head, *docstring(doc or [tool.name], "            "), ""]

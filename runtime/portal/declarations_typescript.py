@@ -1,7 +1,7 @@
 """TypeScript declarations: what a JavaScript program may call, written as it calls it."""
 
 from runtime.portal.comment import about, field_comment, jsdoc, prose
-from runtime.portal.signature import result_type
+from runtime.portal.signature import inferred_note, result_type
 from runtime.portal.tool import Tool
 from runtime.portal.type_model import Both, Field, ListOf, MapOf, Named, ObjectOf, Type, Union, Values
 from runtime.portal.type_names import TypeNames
@@ -45,6 +45,7 @@ class TypeScriptWriter:
     def _tool(self, tool: Tool, prose_limit: int) -> list[str]:
         doc = about(tool.summary, tool.description, prose_limit)
         doc += ["Only reads."] if tool.read_only else []
+        doc += [note] if (note := inferred_note(tool)) else []
         doc += ["@deprecated"] if tool.deprecated else []
         fields = object_fields(tool.input)
         arguments = ""

@@ -32,8 +32,19 @@ def signature(tool: Tool, language: Language = "javascript", limit: int = MAX_LE
 
 
 def result_type(tool: Tool) -> Type:
-    """What a call answers with; an object is shown by its name where it has one."""
-    return read_type(tool.output) if tool.output is not None else read_type(Shape(schema=True, root={}))
+    """What a call answers with, as declared, else as observed; an object is shown by its name where it has one."""
+    if tool.output is not None:
+        return read_type(tool.output)
+    schema = tool.observed.schema()
+    return read_type(Shape(schema=True if schema is None else schema, root={}))
+
+
+def inferred_note(tool: Tool) -> str:
+    """Says that the result's type is not the upstream's word; empty where it is, or nothing is known."""
+    answers = tool.observed.answers
+    if tool.output is not None or not answers:
+        return ""
+    return f"Result inferred from {answers} answer{'s' if answers > 1 else ''}, not declared."
 
 
 def _typescript_argument(tool: Tool, field: Field) -> str:

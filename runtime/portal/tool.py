@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from runtime.portal.observed import Observation
 from runtime.portal.schema import Shape
 
 
@@ -13,7 +14,8 @@ class Tool:
 
     `summary` is one line, `description` all there is. `input` describes one JSON object, the arguments, by
     the names programs use; `renamed` maps those that differ to the upstream's own. `output` is None where
-    the upstream declares nothing. `binding` is for the upstream's kind alone. `keywords` help the search.
+    the upstream declares nothing; `observed` then has what answers looked like. `binding` is for the
+    upstream's kind alone. `keywords` help the search.
     """
 
     upstream: str
@@ -28,6 +30,7 @@ class Tool:
     keywords: tuple[str, ...] = ()
     renamed: dict[str, str] = field(default_factory=dict)
     binding: Any = None
+    observed: Observation = field(default_factory=Observation)
 
     @property
     def full_name(self) -> str:

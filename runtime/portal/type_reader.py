@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from runtime.portal.identifier import RESERVED, identifier
@@ -140,12 +140,35 @@ def _all(shape: Shape, schema: Mapping[str, Any], depth: int) -> Type:
 
 
 def _any(shape: Shape, schema: Mapping[str, Any], options: list[Any], depth: int) -> Type:
-    read = _union([read_type(shape.at(each), depth + 1) for each in options[:MAX_OPTIONS]])
+    told = _told_apart(schema)
+    read = _union([told(shape.at(each), read_type(shape.at(each), depth + 1)) for each in options[:MAX_OPTIONS]])
     if not properties_of(schema):
         return _typed(read, schema)
     own = ObjectOf(fields=object_fields(shape, depth + 1))
     # `anyOf: [{required: [a]}, {required: [b]}]` beside properties says nothing a type can say.
     return own if read == UNKNOWN else Both((own, read))
+
+
+def _told_apart(schema: Mapping[str, Any]) -> Callable[[Shape, Type], Type]:
+    """Adds to each option of a discriminated union the value that tells it (OpenAPI 3.1, 4.8.25)."""
+    discriminator = schema.get("discriminator")
+    name = discriminator.get("propertyName") if isinstance(discriminator, Mapping) else None
+    mapping = discriminator.get("mapping") if isinstance(discriminator, Mapping) else None
+    if not isinstance(name, str):
+        return lambda _, read: read
+    values: dict[str, list[str]] = {}
+    for value, target in mapping.items() if isinstance(mapping, Mapping) else ():
+        values.setdefault(str(target), []).append(str(value))
+
+    def told(option: Shape, read: Type) -> Type:
+        if not isinstance(read, Named) or not isinstance(option.schema, Mapping):
+            return read
+        plain = reference_name(read.reference)
+        found = [*values.get(read.reference, []), *values.get(plain, [])] or [plain]
+        field = Field(name=name, type=Values(tuple(found[:MAX_VALUES])), required=True)
+        return Both((ObjectOf(fields=(field,)), read))
+
+    return told
 
 
 def _typed(read: Type, schema: Mapping[str, Any]) -> Type:
@@ -174,6 +197,7 @@ def _notes(schema: Mapping[str, Any]) -> Iterable[str]:
         yield schema["format"][:40]
     if "default" in schema:
         yield f"default {_short(schema['default'])}"
+    yield from _example(schema)
     low, high = schema.get("minimum"), schema.get("maximum")
     if isinstance(low, int | float) and not isinstance(low, bool):
         yield f"at least {low}"
@@ -186,6 +210,14 @@ def _notes(schema: Mapping[str, Any]) -> Iterable[str]:
         yield "read-only"
     if schema.get("writeOnly") is True:
         yield "write-only"
+
+
+def _example(schema: Mapping[str, Any]) -> Iterator[str]:
+    examples = schema.get("examples")
+    if "example" in schema:
+        yield f"e.g. {_short(schema['example'])}"
+    elif isinstance(examples, list) and examples:
+        yield f"e.g. {_short(examples[0])}"
 
 
 def _values(values: list[Any]) -> Type:

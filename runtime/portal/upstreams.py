@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from typing import Self
 
 from runtime.enclosure.enclosure import Way
@@ -112,6 +113,7 @@ class Upstreams:
         if tools is not None:
             earlier = self.catalog.by_upstream.get(name)
             if earlier is not None:
+                tools = _with_observations(earlier, tools)
                 comparing = asyncio.get_running_loop().run_in_executor(None, _log_change, name, earlier, tools)
                 self._comparing.add(comparing)
                 comparing.add_done_callback(self._comparing.discard)
@@ -120,6 +122,12 @@ class Upstreams:
                 listener(self.catalog)
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
+
+
+def _with_observations(before: tuple[Tool, ...], after: tuple[Tool, ...]) -> tuple[Tool, ...]:
+    """What was learnt of answers outlives a refresh of the same tool."""
+    known = {(tool.name, tool.original): tool.observed for tool in before}
+    return tuple(replace(tool, observed=known.get((tool.name, tool.original), tool.observed)) for tool in after)
 
 
 def _log_change(name: str, before: tuple[Tool, ...], after: tuple[Tool, ...]) -> None:

@@ -81,7 +81,7 @@ async def serve(settings: GatewaySettings, lines: asyncio.StreamReader) -> None:
         stack.push_async_callback(pool.close)
         await pool.start()
         finder = Finder(upstreams, config.portal)
-        caller = ToolCaller(upstreams, CatalogCalls(finder))
+        caller = ToolCaller(upstreams, CatalogCalls(finder), infer=config.portal.infer)
         executor = Executor(pool, caller, egress, mint, bounds=Bounds(held_bytes=config.held_bytes))
         readiness = Readiness(judge(found_versions(), config.accept_vulnerable_versions), pool.walls)
         readiness.generation, readiness.problem = settings.generation, settings.problem
