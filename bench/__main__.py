@@ -22,6 +22,7 @@ BENCHMARKS = (
     "memory",
     "package_images",
     "egress",
+    "scan",
     "search",
     "tokens",
     "soak",

@@ -68,6 +68,10 @@ FLOORS: Final[Mapping[str, tuple[Floor, ...]]] = {
         Floor("first_p95_ratio", "at most", 2),
         Floor("steady_p95_ratio", "at most", 2),
     ),
+    "scan": tuple(
+        Floor(f"{kind}_mb_per_s", "at least", 200)
+        for kind in ("json", "json_frames", "html", "text", "base64", "binary")
+    ),
     "soak": (
         Floor("pss_growth_percent", "under", 5),
         Floor("descriptors_leaked_count", "at most", 0),

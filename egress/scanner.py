@@ -20,6 +20,7 @@ _HELD_FACTOR = 100  # an escape of an escape, with a line break behind each
 _LONGEST_ESCAPE = 64
 _OPEN_ESCAPES = 4
 _APART = b"\x00\xff\x00\xff"
+_ESCAPED_BREAK = re.compile(rb"\\[nr]")
 _BREAK_BYTES = b"\r\n \t"
 
 
@@ -123,7 +124,7 @@ class Scanner:
         *,
         wrapping: bool = False,
     ) -> None:
-        data = reading.data
+        data, least = reading.data, min(ends)
         for number, start in hits:
             for each in self._groups[number]:
                 if wrapping and not each.wraps:
@@ -131,7 +132,7 @@ class Scanner:
                 end = start + len(each.text)
                 if data.startswith(each.text, start):
                     findings.found.append(Found(*reading.source(start, end), each.name))
-                if any(start < last < end and each.text.startswith(data[start:last]) for last in ends):
+                if end > least and any(start < last < end and each.text.startswith(data[start:last]) for last in ends):
                     _open(reading, start, findings)
 
     def _note_prefixes(self, reading: Reading, prefixes: frozenset[bytes], ends: list[int], findings: Findings) -> None:
@@ -146,14 +147,14 @@ class Scanner:
     def _read_unwrapped(self, reading: Reading, findings: Findings) -> None:
         """Look for renderings with line breaks in them: first whether there are any at all, then where."""
         data = reading.data
-        escaped = b"\\" in data and (b"\\n" in data or b"\\r" in data)
+        escaped = b"\\" in data and _ESCAPED_BREAK.search(data) is not None
         if not escaped and b"\n" not in data and b"\r" not in data:
             return
-        flat = data.replace(b"\\n", b"").replace(b"\\r", b"").replace(b"\\", b"") if escaped else data
-        flat = flat.translate(None, _BREAK_BYTES)
+        flat = _ESCAPED_BREAK.sub(b"", data) if escaped else data
+        flat = flat.translate(None, _BREAK_BYTES + b"\\" if escaped else _BREAK_BYTES)
         if self._search_wrapping(flat):
             self._read_wrapping(unwrapped(reading), findings)
-        last = Reading.replacing(reading, [(0, max(0, len(data) - self._tail), b"")])
+        last = Reading.replacing(reading, [(0, max(0, len(reading.data) - self._tail), b"")])
         self._read_wrapping(unwrapped(last), findings)
 
     def _read_wrapping(self, reading: Reading, findings: Findings) -> None:
