@@ -28,13 +28,13 @@ from .credentials import (
     refuse_placeholder,
 )
 from .generations import Generations
+from .lookout import Lookout
 from .outgoing import HELD_BODY, BodyStep, Outgoing
-from .redaction import redactor_for
 from .request import CanonicalRequest, Denial
 from .returning import Returning
 from .revocations import Revocations
 from .screen import Screen
-from .secrets import SHORT, SecretStore, Unready
+from .secrets import SecretStore, Unready
 
 _PROXY_AUTHENTICATION = 407
 # They belong to one connection (RFC 9110 section 7.6.1), or to the proxy alone.
@@ -103,6 +103,7 @@ class Admitter:
         self._secrets = secrets
         self._placeholders = placeholders(self._generations.rule_sets())
         self._own_ports = own_ports
+        self._lookout = Lookout()
         self.revocations = Revocations()
 
     @property
@@ -227,10 +228,9 @@ class Admitter:
 
         Heads are always searched; bodies, where any rule of the set adds a secret.
         """
-        known = {(secret.name, secret.expose()) for secret in self._secrets.known()}
-        needles = frozenset(needle for needle in known if len(needle[1]) >= SHORT) | frozenset(admission.needles)
+        redactor = self._lookout.redactor(self._secrets.known(), admission.needles)
         searched = any(rule.inject is not None for rule in self._generations.rules(claims).rules)
-        return Returning(redactor_for(needles), searched=searched, credentialed=admission.credential is not None)
+        return Returning(redactor, searched=searched, credentialed=admission.credential is not None)
 
     def _lets_go(self, claims: TokenClaims, refusal: Decision) -> bool:
         """Whether mode report lets a refused request go. Never where the closest rule would add a secret."""

@@ -27,6 +27,7 @@ from .dialer import GuardedLoop
 from .proxy import Proxy
 from .redaction import redactor_for
 
+_LOGGER = logging.getLogger(__name__)
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 
@@ -134,6 +135,10 @@ def _log_to_stderr(proxy: Proxy) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_RedactedLines(proxy))
     logging.basicConfig(level=logging.ERROR, handlers=[handler], force=True)
+    # What nobody catches is written without a formatter otherwise, and its text may quote what was on the wire.
+    sys.excepthook = lambda kind, error, trace: _LOGGER.critical("uncaught", exc_info=(kind, error, trace))
+    threading.excepthook = lambda args: _LOGGER.critical("uncaught in a thread", exc_info=args.exc_value)
+    sys.unraisablehook = lambda raised: _LOGGER.critical("unraisable", exc_info=raised.exc_value)
 
 
 def _messages(error: ValidationError) -> str:

@@ -190,6 +190,22 @@ def test_heads_are_searched_for_every_known_secret_whatever_the_rules(world: Wor
     assert reply.body == SECRET.encode(), "bodies are searched only where the rules could add a secret"
 
 
+def test_a_secret_that_was_replaced_is_still_taken_out(tmp_path: Path) -> None:
+    """The upstream may still take the former value, and may still give it back."""
+    file = tmp_path / "secret"
+    file.write_text("the-former-value")
+    origin = Origin(lambda _: answer(b"the-former-value and the-present-value"))
+    rules = rule_set(rule(ports=[origin.port], inject={"secret": "s", "as": "bearer"}))
+    hosts = {"api.example.test": "127.0.0.1"}
+    lab = start(tmp_path / "state", rules, hosts=hosts, secrets={"s": {"file": str(file)}})
+    url = f"http://api.example.test:{origin.port}/"
+    lab.get(url, lab.token(rules))
+    file.write_text("the-present-value")
+    assert lab.get(url, lab.token(rules)).body == b"[redacted:s] and [redacted:s]"
+    lab.stop()
+    origin.close()
+
+
 def test_over_http2_in_a_body_a_header_and_a_trailer(world: World, authority) -> None:
     def echo(_: object) -> tuple[list[tuple[str, str]], list[bytes], list[tuple[str, str]]]:
         halves = [SECRET[:9].encode(), SECRET[9:].encode()]
