@@ -79,7 +79,12 @@ class Ledger:
 
     async def _list_accounts(self, request: Request) -> Response:
         query = _AccountsQuery.model_validate(dict(request.query_params))
-        return JSONResponse(self._book.accounts(**query.model_dump()))
+        page = self._book.accounts(**query.model_dump())
+        following = query.offset + query.limit
+        if following >= page["total"]:
+            return JSONResponse(page)
+        link = request.url.include_query_params(offset=following)
+        return JSONResponse(page, headers={"link": f'<{link}>; rel="next"'})
 
     async def _create_account(self, request: Request) -> Response:
         wanted = NewAccount.model_validate_json(await _body(request), strict=True)

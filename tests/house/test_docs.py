@@ -15,6 +15,7 @@ from sandboxes.limits import Limits
 from sandboxes.profile_file import ProfileError, load_profiles, parse_profile
 from sandboxes.secret_source import SecretSource
 from sandboxes.secret_store import SecretStoreConfig
+from sandboxes.upstream import OpenApiUpstream
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -42,6 +43,20 @@ def test_the_configuration_of_the_page_loads(tmp_path: Path) -> None:
     assert set(config.upstreams) == {"ledger", "notes", "issues"}
     assert config.listen == Listen()
     assert set(re.findall(r"^\| `(\w+)` \|", page.split("## The portal")[0], re.MULTILINE)) == set(Config.model_fields)
+
+
+def test_the_upstreams_page_names_every_key_and_its_example_loads(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "upstreams.md").read_text(encoding="utf-8")
+    path = tmp_path / "lockgate.yaml"
+    path.write_text(page.split("```yaml\n")[1].split("```")[0], encoding="utf-8")
+    github = load_config(path).upstreams["github"]
+    assert isinstance(github, OpenApiUpstream)
+    named = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
+    assert named == set(OpenApiUpstream.model_fields) - {"kind", "networks"}
+    defaults = {
+        name: OpenApiUpstream.model_fields[name].default for name in ("refresh_s", "retries", "retry_budget_ms")
+    }
+    assert all(f"| `{name}` | {value} |" in page for name, value in defaults.items())
 
 
 def test_the_errors_of_the_page_are_those_given() -> None:
