@@ -76,6 +76,8 @@ class Returning:
 
     def fields(self, headers: http.Headers) -> http.Headers:
         """Headers or trailers without secrets. A name that holds one goes with its value."""
+        if not self.redactor.finds(part for field in headers.fields for part in field):
+            return headers
         clean: list[tuple[bytes, bytes]] = []
         for name, value in headers.fields:
             found = self.redactor.replace(name)[1]

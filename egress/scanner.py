@@ -19,7 +19,7 @@ _ESCAPED_SIZE = 14  # bytes of the longest escape of one character
 _HELD_FACTOR = 100  # an escape of an escape, with a line break behind each
 _LONGEST_ESCAPE = 64
 _OPEN_ESCAPES = 4
-_APART = b"\x00\xff\x00\xff"
+APART = b"\x00\xff\x00\xff"
 _ESCAPED_BREAK = re.compile(rb"\\[nr]")
 _BREAK_BYTES = b"\r\n \t"
 
@@ -173,7 +173,7 @@ class Scanner:
 def unescaped(reading: Reading, escape: Escape, starts: Iterable[int], margin: int) -> Reading:
     """The surroundings of the escapes that begin at `starts`, with these undone from left to right.
 
-    What is further than `margin` from any of them was read before; it is left out, and `_APART` stands for it.
+    What is further than `margin` from any of them was read before; it is left out, and `APART` stands for it.
     """
     return Reading.replacing(reading, _escaped(reading.data, escape, sorted(set(starts)), margin))
 
@@ -184,11 +184,11 @@ def _escaped(data: bytes, escape: Escape, starts: list[int], margin: int) -> Ite
         if start < place or not (said := escape.read(data, start)):
             continue
         if start - place > 2 * margin:
-            yield max(place, -margin) + margin, start - margin, _APART
+            yield max(place, -margin) + margin, start - margin, APART
         place = said[0]
         yield start, place, said[1]
     if len(data) - place > margin:
-        yield max(place, -margin) + margin, len(data), _APART
+        yield max(place, -margin) + margin, len(data), APART
 
 
 def unwrapped(reading: Reading) -> Reading:
