@@ -72,6 +72,11 @@ FLOORS: Final[Mapping[str, tuple[Floor, ...]]] = {
         Floor(f"{kind}_mb_per_s", "at least", 200)
         for kind in ("json", "json_frames", "html", "text", "base64", "binary")
     ),
+    "revocation": tuple(
+        Floor(f"{relay}_{ending}_p100_ms", "at most", 100)
+        for relay in ("tunnel", "stream")
+        for ending in ("revoked", "expired")
+    ),
     "soak": (
         Floor("pss_growth_percent", "under", 5),
         Floor("descriptors_leaked_count", "at most", 0),

@@ -37,7 +37,7 @@ class Budget(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    requests: Count = Field(1_000, description="Requests in all, tunnels and refused ones included.")
+    requests: Count = Field(1_000, description="Requests in all, refused ones too; CONNECT is none.")
     parallel: Count = Field(64, description="Requests under way at once.")
     hosts: Count = Field(100, description="Different hosts asked for.")
     bytes_out: Amount = Field(256 << 20, description="Bytes of request bodies.")
