@@ -57,11 +57,11 @@ class ToolCaller:
     def _find(self, name: str) -> tuple[Tool, bool]:
         """The tool, and whether its whole response is asked for."""
         catalog = self._upstreams.catalog
-        tool = catalog.find(name) or catalog.find_original(name)
-        if tool is not None:
-            return tool, False
-        if name.endswith(_RESPONSE):
-            return self._find(name.removesuffix(_RESPONSE))[0], True
+        wanted = name.removesuffix(_RESPONSE)
+        for asked in dict.fromkeys((name, wanted)):
+            if (tool := catalog.find(asked) or catalog.find_original(asked)) is not None:
+                return tool, asked != name
+        name = wanted
         upstream, _, _ = name.partition(".")
         state = self._upstreams.states.get(upstream)
         if state is not None and state.phase != "ready" and upstream not in catalog.by_upstream:

@@ -55,10 +55,22 @@ async def test_unknown(caller: ToolCaller, name: str, code: str, said: str) -> N
         (("*.*",), ("notes.add*",), "notes.add_note is denied by tools.deny: notes.add*"),
     ],
 )
-async def test_not_permitted(caller: ToolCaller, allow: tuple[str, ...], deny: tuple[str, ...], reason: str) -> None:
+@pytest.mark.parametrize("suffix", ["", ".response"])
+async def test_not_permitted(
+    caller: ToolCaller, suffix: str, allow: tuple[str, ...], deny: tuple[str, ...], reason: str
+) -> None:
     with pytest.raises(HostCallError) as error:
-        await caller.call("notes.add_note", {}, context(allow=allow, deny=deny))
+        await caller.call(f"notes.add_note{suffix}", {}, context(allow=allow, deny=deny))
     assert (error.value.code, error.value.message) == ("denied", reason)
+
+
+@pytest.mark.parametrize(
+    "name", ["notes.add_note.response.response", "notes.nothing.response", "x" + ".response" * 99_999]
+)
+async def test_the_response_of_nothing_is_not_found(caller: ToolCaller, name: str) -> None:
+    with pytest.raises(HostCallError) as error:
+        await caller.call(name, {}, context())
+    assert error.value.code == "not_found"
 
 
 def test_a_catalog_is_replaced_and_never_changed() -> None:
