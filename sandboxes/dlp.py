@@ -3,6 +3,8 @@
 Patterns are in RE2's syntax: no pattern takes longer than the data is long.
 """
 
+from collections.abc import Collection, Iterable
+from itertools import count
 from typing import Annotated, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, model_validator
@@ -44,3 +46,16 @@ class DlpRule(FrozenModel):
         if bool(self.find) == (self.pattern is not None):
             raise ValueError(f'outgoing data rule "{self.name}" needs either find or pattern')
         return self
+
+
+def all_of(lists: Iterable[Iterable[DlpRule]], rules: Collection[str]) -> tuple[DlpRule, ...]:
+    """Every rule of the lists, under names of their own, exempting only those of `rules` that each exempts."""
+    found: dict[str, DlpRule] = {}
+    for rule in (rule for each in lists for rule in each):
+        kept = rule.model_copy(update={"exempt": tuple(name for name in rule.exempt if name in rules)})
+        if any(kept.model_copy(update={"name": one.name}) == one for one in found.values()):
+            continue
+        names = (rule.name if number == 1 else f"{rule.name[:56]}.{number}" for number in count(1))
+        name = next(name for name in names if name not in found)
+        found[name] = kept.model_copy(update={"name": name})
+    return tuple(found.values())

@@ -112,6 +112,10 @@ class EgressRule(FrozenModel):
         said = self.body.max_bytes if self.body else None
         return HELD_BODY if said is None and self.reads_body() else said
 
+    def ports_for(self, scheme: Scheme) -> tuple[int, ...]:
+        """The ports that this rule allows for a scheme it names."""
+        return self.ports or (DEFAULT_PORTS[scheme],)
+
     def allows_port(self, scheme: str, port: int) -> bool:
         """Whether this rule allows `port` for a request of `scheme`."""
         return port in self.ports if self.ports else port == DEFAULT_PORTS.get(scheme)

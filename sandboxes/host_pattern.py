@@ -47,4 +47,15 @@ def host_matches(pattern: str, host: str) -> bool:
     return head not in {host, ""} and (stars == "**" or "." not in head)
 
 
+def host_covers(pattern: str, other: str) -> bool:
+    """Whether `pattern` matches every host that the pattern `other` does."""
+    stars, base = _split_wildcard(other)
+    if not stars and other != "**":
+        return host_matches(pattern, other)
+    if pattern in {"**", other}:
+        return True
+    wide, top = _split_wildcard(pattern)
+    return wide == "**." and other != "**" and (base == top or base.endswith(f".{top}"))
+
+
 HostPattern = Annotated[str, AfterValidator(check_host_pattern)]

@@ -20,4 +20,10 @@ def check_network(text: str) -> str:
     raise ValueError(f'"{text}" has bits below its mask; write "{wider}" for the network or "{exact}" for one address')
 
 
+def network_covers(wide: str, narrow: str) -> bool:
+    """Whether every address of the one network is of the other."""
+    networks = ipaddress.ip_network(wide), ipaddress.ip_network(narrow)
+    return networks[0].version == networks[1].version and networks[0].supernet_of(networks[1])  # type: ignore[arg-type]
+
+
 Network = Annotated[str, AfterValidator(check_network)]

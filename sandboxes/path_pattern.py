@@ -65,4 +65,30 @@ def _each_matches(pattern: Iterable[str], path: Iterable[str]) -> bool:
     return all(want == got or (want == "*" and got != "") for want, got in zip(pattern, path, strict=False))
 
 
+def path_covers(pattern: str, other: str) -> bool:
+    """Whether `pattern` matches every path that the pattern `other` does."""
+    if pattern in {other, "/**"}:
+        return True
+    wide, below = _segments(pattern), _segments(other)
+    if wide[-1] != "**":
+        return len(wide) == len(below) and all(map(_segment_covers, wide, below))
+    prefix = wide[:-1]
+    return len(below) > len(prefix) and all(map(_segment_covers, prefix, below))
+
+
+def path_meets(pattern: str, other: str) -> bool:
+    """Whether some path might match both patterns. Yes where in doubt."""
+    one, two = _segments(pattern), _segments(other)
+    for mine, theirs in zip(one, two, strict=False):
+        if "**" in {mine, theirs}:
+            return True
+        if mine != theirs and "*" not in {mine, theirs}:
+            return False
+    return len(one) == len(two) or "**" in {one[-1], two[-1]}
+
+
+def _segment_covers(wide: str, below: str) -> bool:
+    return wide == below if below in {"", "**"} or wide != "*" else True
+
+
 PathPattern = Annotated[str, AfterValidator(check_path_pattern)]

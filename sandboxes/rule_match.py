@@ -111,9 +111,7 @@ def _body_size(rule: EgressRule, request: RequestFacts) -> str | BodyNeeded | No
         return None
     if length is not None:
         return None if length <= limit else f"the body has more than {limit} bytes"
-    if limit > MAX_HELD_BODY:
-        return f"the body's length is not known, and only up to {MAX_HELD_BODY} bytes are counted; send Content-Length"
-    return BodyNeeded(limit)
+    return BodyNeeded(min(limit, MAX_HELD_BODY))
 
 
 def _content_type(rule: EgressRule, request: RequestFacts) -> str | BodyNeeded | None:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, model_validator
 
 from .canonical_json import canonical_json
-from .dlp import DlpRule
+from .dlp import DlpRule, all_of
 from .egress_rule import DEFAULT_PORTS, EgressRule
 from .environment import Environment
 from .injection import Injection
@@ -65,9 +65,10 @@ class RuleSet(FrozenModel):
         held = list(present)
         reporting = tuple(place for place in self.report_in if any(rules.reports_in(place) for rules in held))
         rules = tuple(rule for rule in self.rules if any(rule in other.rules for other in held))
+        dlp = all_of((self.dlp, *(other.dlp for other in held)), {rule.name for rule in rules})
         if self.mode == "report" and reporting:
-            return RuleSet(rules=rules, mode="report", report_in=reporting)
-        return RuleSet(rules=rules)
+            return RuleSet(rules=rules, dlp=dlp, mode="report", report_in=reporting)
+        return RuleSet(rules=rules, dlp=dlp)
 
     def secrets(self) -> frozenset[str]:
         """Names of the secrets that these rules may add."""

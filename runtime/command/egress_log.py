@@ -33,7 +33,7 @@ async def _log(arguments: argparse.Namespace) -> int:
     file = find_place(config=None, server=None).state.event_file
     show: Callable[[str], None] = _raw if arguments.json else _row
     wanted = _wanted(arguments)
-    for line in deque((line for line in _kept(file) if _matches(line, wanted)), maxlen=max(arguments.last, 0)):
+    for line in deque((line for line in kept_lines(file) if _matches(line, wanted)), maxlen=max(arguments.last, 0)):
         show(line)
     if arguments.follow:
         async for line in _coming(file):
@@ -56,7 +56,7 @@ def _matches(line: str, wanted: Wanted) -> bool:
     return record is not None and wanted(record)
 
 
-def _kept(file: Path) -> Iterator[str]:
+def kept_lines(file: Path) -> Iterator[str]:
     """Every line, the oldest file first."""
     numbered = sorted(
         (found for found in file.parent.glob(f"{file.name}.*") if found.suffix[1:].isdigit()),

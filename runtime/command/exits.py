@@ -14,6 +14,7 @@ class Exit(IntEnum):
     LIMIT = 3
     REFUSED = 4
     INFRASTRUCTURE = 5
+    ALLOWS_MORE = 6
     NO_COMMAND = 127
     INTERRUPTED = 130
 

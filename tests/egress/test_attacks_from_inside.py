@@ -29,7 +29,7 @@ for (const [url, init] of inputs.requests) {
     const headers = [...response.headers].flat().join(" ");
     results.push({status: response.status, body: await response.text(), headers});
   } catch (error) {
-    results.push({error: String(error.code ?? error.name), message: error.message});
+    results.push({error: String(error.code ?? error.name), message: error.message, details: error.details});
   }
 }
 return results;
@@ -41,7 +41,8 @@ for url, init in inputs["requests"]:
         response = await fetch(url, **init)
         results.append({"status": response.status, "body": response.text(), "headers": str(response.headers)})
     except Exception as error:
-        results.append({"error": str(getattr(error, "code", type(error).__name__)), "message": str(error)})
+        code, details = getattr(error, "code", type(error).__name__), getattr(error, "details", None)
+        results.append({"error": str(code), "message": str(error), "details": details})
 return results
 """,
 }
@@ -93,7 +94,9 @@ def inside(tmp_path_factory: pytest.TempPathFactory, origin: Origin) -> Iterator
     rules = [
         {**private, "name": "open", "hosts": ["site.internal"], "paths": ["/open/**"], "networks": ["127.0.0.1/32"],
          "inject": {"secret": "inside", "as": "bearer"}},
-        {**private, "name": "anything", "paths": ["/**"],
+        {**private, "name": "tools", "methods": ["PUT"], "hosts": ["site.internal"], "paths": ["/mcp"],
+         "networks": ["127.0.0.1/32"], "mcp": {"tools": ["search"]}},
+        {**private, "name": "anything", "methods": ["GET", "HEAD", "POST"], "paths": ["/**"],
          "hosts": ["**", "127.0.0.1", "::1", "169.254.169.254", "10.0.0.1"]},
     ]  # fmt: skip
     profile = {
@@ -240,6 +243,35 @@ async def test_a_websocket_or_an_upgrade_from_a_program(
     (result,) = await fetched(client, language, f"{inside.site}/open/x", headers=headers)
     assert "error" in result
     assert all("upgrade" not in request.names() for request in origin.received)
+
+
+def tool_call(name: str) -> str:
+    return json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": name}})
+
+
+SMUGGLED_CALLS = [
+    tool_call("drop"),
+    f"[{tool_call('search')}, {tool_call('drop')}]",
+    tool_call("search").replace('"name"', '"name": "drop", "name"'),
+    tool_call("search").replace('"params"', '"Method": "x", "params"'),
+    tool_call("search") + tool_call("drop"),
+    "",
+]
+
+
+@LANGUAGES
+async def test_a_tool_that_a_rule_does_not_name_from_a_program(
+    client: Client, inside: TestCell, origin: Origin, language: str
+) -> None:
+    """The refusal tells the program which rule came closest and the smallest that would do."""
+    init = {"method": "PUT", "headers": {"content-type": "application/json"}}
+    calls = [[f"{inside.site}/mcp", {**init, "body": body}] for body in [*SMUGGLED_CALLS, tool_call("search")]]
+    *refused, allowed = await run(client, language, FETCH[language], requests=calls)
+    assert allowed.get("status") == 200, allowed
+    assert [result.get("error") for result in refused] == ["denied"] * len(SMUGGLED_CALLS)
+    assert 'rule "tools": the body calls the tool "drop"' in refused[0]["message"]
+    assert refused[0]["details"]["hint"]["mcp"] == {"tools": ["drop"]}
+    assert [request.body.decode() for request in origin.received] == [tool_call("search")]
 
 
 @LANGUAGES

@@ -217,6 +217,21 @@ def test_mode_report_is_for_production_only_if_written_out() -> None:
         RuleSet.model_validate({"mode": "report", "report_in": []})
 
 
+def test_a_set_in_force_keeps_its_outgoing_data_rules() -> None:
+    """Those it began with and those that came since: neither is lost by a reload."""
+    cards = {"name": "cards", "find": ["card-number"], "exempt": ["r", "gone"]}
+    keys = {"name": "cards", "find": ["private-key"]}
+    gone = {**RULE, "name": "gone"}
+    old = RuleSet.model_validate({"rules": [RULE, gone], "dlp": [cards]})
+    assert old.standing([old]) == old
+    assert old.standing([]).dlp[0].exempt == ()
+    both = old.standing([RuleSet.model_validate({"rules": [RULE], "dlp": [keys]})])
+    assert [(one.name, one.find, one.exempt) for one in both.dlp] == [
+        ("cards", ("card-number",), ("r",)),
+        ("cards.2", ("private-key",), ()),
+    ]
+
+
 def test_an_older_set_keeps_mode_report_only_where_the_present_one_has_it() -> None:
     old = RuleSet.model_validate({"mode": "report", "report_in": ["dev", "stage"], "rules": [rule()]})
     assert old.standing([old]) == old
