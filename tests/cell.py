@@ -43,7 +43,10 @@ PROFILES: list[dict[str, Any]] = [
             "response_bytes": "64KiB",
         },
         "ceilings": {"log_lines": 60},
-        "tools": {"allow": ["ledger.*", "notes.*", "late.*"], "deny": ["notes.delete*"]},
+        "tools": {
+            "allow": ["ledger.*", "notes.*", "late.*", "caller.*", "mine.*"],
+            "deny": ["notes.delete*", "caller.forbidden"],
+        },
         "egress": {"rules": []},
     },
     {

@@ -23,7 +23,8 @@ State = Literal["queued", "running", "ended"]
 class Program:
     """A validated request: what to run, as whom, under which terms. `inputs` is JSON.
 
-    `intake` says what was made of the text that was sent; `detected`: nobody said what language it is in.
+    `intake` says what was made of the text that was sent; `detected`: nobody said what language it is in. `session` is
+    the id of the stream it was sent in, empty for none.
     """
 
     code: str
@@ -36,6 +37,7 @@ class Program:
     idempotency_key: str = ""
     intake: str = ""
     detected: bool = False
+    session: str = ""
 
     @property
     def types(self) -> Types:

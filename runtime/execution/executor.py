@@ -157,6 +157,7 @@ class Executor:
             deadline=execution.started + seconds,
             max_response_bytes=program.limits.response_bytes,
             tools=program.profile.tools,
+            session=program.session,
         )
         calls = HostCalls(execution, context, self._tools, self._fetcher, self._budget)
         run = RunningExecution(self._finished, execution, link, self._numbers, calls)

@@ -41,8 +41,8 @@ class Answer:
 class Tools(Protocol):
     """Where tool calls go."""
 
-    def read_only(self, name: str) -> bool:
-        """Whether a tool only reads; false for one that is unknown."""
+    def read_only(self, name: str, session: str = "") -> bool:
+        """Whether a tool only reads; false for one that is unknown. `session`: as in CallContext."""
 
     async def call(self, name: str, arguments: dict[str, Any], context: CallContext) -> Answer:
         """Call a tool. Raises HostCallError."""
@@ -116,7 +116,7 @@ class HostCalls:
             target=call.name[:_MOST_TARGET],
             started=time.monotonic(),
             bytes_out=len(call.payload),
-            read_only=kind == "tool" and self._tools.read_only(call.name),
+            read_only=kind == "tool" and self._tools.read_only(call.name, self._context.session),
         )
 
     async def _bounded(self, call: Call, record: HostCallRecord) -> tuple[bool, str]:

@@ -68,7 +68,8 @@ class CallContext:
     """On whose behalf a host call is made, and within which bounds.
 
     `token` turns the digest of an egress rule set into a short-lived execution token;
-    `deadline` is on the monotonic clock, in seconds.
+    `deadline` is on the monotonic clock, in seconds; `session` is the id of the stream whose client offers functions of
+    its own, empty for none.
     """
 
     execution_id: str
@@ -78,3 +79,4 @@ class CallContext:
     deadline: float
     max_response_bytes: int
     tools: ToolRules = field(default_factory=ToolRules)
+    session: str = ""

@@ -8,6 +8,7 @@ from runtime.execution.host_calls import Answer
 from runtime.execution.hostcall import CallContext, HostCallError
 from runtime.portal.catalog_calls import PREFIX as CATALOG
 from runtime.portal.catalog_calls import CatalogCalls
+from runtime.portal.offers import Offer, Offers
 from runtime.portal.tool import Tool, ToolReply
 from runtime.portal.upstreams import Upstreams
 from sandboxes.tools import decide_tool
@@ -23,28 +24,38 @@ class ToolCaller:
     `upstream.tool.response` is the call of `upstream.tool`, answered with what came beside the value.
     """
 
-    def __init__(self, upstreams: Upstreams, catalog_calls: CatalogCalls, *, infer: bool = True) -> None:
+    def __init__(
+        self,
+        upstreams: Upstreams,
+        catalog_calls: CatalogCalls,
+        offers: Offers | None = None,
+        *,
+        infer: bool = True,
+    ) -> None:
         self._upstreams = upstreams
         self._infer = infer
         self._catalog_calls = catalog_calls
+        self._offers = offers or Offers()
 
-    def read_only(self, name: str) -> bool:
+    def read_only(self, name: str, session: str = "") -> bool:
         """Whether a tool only reads; false for one that is unknown."""
         if name.startswith(CATALOG):
             return True
-        catalog = self._upstreams.catalog
+        offer = self._offers.find(session)
+        catalog = offer.catalog if offer is not None and offer.holds(name) else self._upstreams.catalog
         tool = catalog.find(name) or catalog.find(name.removesuffix(_RESPONSE))
         return tool is not None and tool.read_only
 
     async def call(self, name: str, arguments: dict[str, Any], context: CallContext) -> Answer:
         """Call a tool by its full name. Raises HostCallError."""
         if name.startswith(CATALOG):
-            return _answer(name, ToolReply(value=await self._catalog_calls.call(name, arguments)), context)
-        tool, whole = self._find(name)
+            offer = self._offers.find(context.session)
+            return _answer(name, ToolReply(value=await self._catalog_calls.call(name, arguments, offer)), context)
+        tool, whole, offer = self._sought(name, context)
         decision = decide_tool(context.tools, tool.full_name)
         if not decision.allowed:
             raise HostCallError("denied", decision.reason, tool=tool.full_name, details={"rule": decision.rule})
-        upstream = self._upstreams.find(tool.upstream)
+        upstream = offer or self._upstreams.find(tool.upstream)
         if upstream is None:
             raise HostCallError(
                 "unavailable", f"upstream {tool.upstream} is gone", tool=tool.full_name, details={"sent": False}
@@ -54,30 +65,38 @@ class ToolCaller:
             tool.observed.see(reply.value)
         return _answer(tool.full_name, replace(reply, value=_whole(reply)) if whole else reply, context)
 
-    def _find(self, name: str) -> tuple[Tool, bool]:
-        """The tool, and whether its whole response is asked for."""
-        catalog = self._upstreams.catalog
-        wanted = name.removesuffix(_RESPONSE)
-        for asked in dict.fromkeys((name, wanted)):
-            if (tool := catalog.find(asked) or catalog.find_original(asked)) is not None:
-                return tool, asked != name
-        name = wanted
+    def _sought(self, name: str, context: CallContext) -> tuple[Tool, bool, Offer | None]:
+        """The tool, whether its whole response is asked for, and the calling client's offer if it is one of it."""
+        offer = self._offers.find(context.session)
+        holder = offer if offer is not None and offer.holds(name) else None
+        catalog = self._upstreams.catalog if holder is None else holder.catalog
+        for sought, whole in ((name, False), (name.removesuffix(_RESPONSE), name.endswith(_RESPONSE))):
+            tool = catalog.find(sought) or catalog.find_original(sought)
+            if tool is not None:
+                return tool, whole, holder
+        raise self._missing(name.removesuffix(_RESPONSE), context, offer)
+
+    def _missing(self, name: str, context: CallContext, offer: Offer | None) -> HostCallError:
         upstream, _, _ = name.partition(".")
+        if context.session and offer is None and upstream not in self._upstreams.states:
+            message = f"{name[:200]}: the client that offered functions is gone; nothing was sent"
+            return HostCallError("unavailable", message, tool=name[:200], details={"sent": False})
         state = self._upstreams.states.get(upstream)
-        if state is not None and state.phase != "ready" and upstream not in catalog.by_upstream:
+        if state is not None and state.phase != "ready" and upstream not in self._upstreams.catalog.by_upstream:
             again = state.phase != "broken"
             message = f"upstream {upstream} is {state}; nothing was sent"
             nothing = {"sent": False}
-            raise HostCallError("unavailable", message, retryable=again, tool=name[:200], details=nothing)
-        raise HostCallError("not_found", self._unknown(name[:200]), tool=name[:200])
+            return HostCallError("unavailable", message, retryable=again, tool=name[:200], details=nothing)
+        return HostCallError("not_found", self._unknown(name[:200], offer), tool=name[:200])
 
-    def _unknown(self, name: str) -> str:
+    def _unknown(self, name: str, offer: Offer | None) -> str:
         upstream, _, _ = name.partition(".")
-        catalog = self._upstreams.catalog
-        near = catalog.nearest(name)
+        own = offer.catalog.nearest(name) if offer is not None else []
+        near = [*own, *self._upstreams.catalog.nearest(name)][:3]
         hint = f"; the nearest are {', '.join(near)}" if near else ""
-        if upstream not in self._upstreams.states:
-            known = ", ".join(sorted(self._upstreams.states)) or "none"
+        names = {*self._upstreams.states, *({offer.upstream} if offer is not None and offer.catalog.tools else ())}
+        if upstream not in names:
+            known = ", ".join(sorted(names)) or "none"
             return f'there is no upstream "{upstream}"{hint}; the upstreams are {known}'
         return f'there is no tool "{name}"{hint or "; search for it first"}'
 

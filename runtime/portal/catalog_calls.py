@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from runtime.execution.hostcall import HostCallError
-from runtime.portal.declarations import LEAST_BUDGET, MAX_BUDGET, MAX_NAMES
+from runtime.portal.catalog import Catalog
+from runtime.portal.declarations import LEAST_BUDGET, MAX_BUDGET, MAX_NAMES, declare
 from runtime.portal.finder import Finder
+from runtime.portal.offers import Offer
 from runtime.portal.search import MAX_LIMIT, MAX_QUERY, BadCursorError
 from runtime.portal.signature import Language, signature
 from runtime.portal.token_count import DEFAULT_TOKENS
@@ -30,25 +32,31 @@ class CatalogCalls:
     def __init__(self, finder: Finder) -> None:
         self._finder = finder
 
-    async def call(self, name: str, arguments: Mapping[str, Any]) -> Any:
-        """The answer as JSON. Raises HostCallError."""
+    async def call(self, name: str, arguments: Mapping[str, Any], offer: Offer | None = None) -> Any:
+        """The answer as JSON; `offer`: the calling client's own functions. Raises HostCallError."""
         method = name.removeprefix(PREFIX)
         if method not in _KNOWN:
             raise _wrong(name, f"is not there; there are {', '.join(sorted(_KNOWN))}", "not_found")
         if unknown := sorted(set(arguments) - _KNOWN[method]):
             raise _wrong(name, f"{unknown[0][:40]}: is no option; there are {', '.join(sorted(_KNOWN[method]))}")
         if method == "tools":
-            return [_line(tool) for tool in self._finder.upstreams.catalog.tools.values()]
-        return await self._search(arguments) if method == "search" else self._describe(arguments)
+            return [_line(tool) for tool in self._catalog(offer).tools.values()]
+        if method == "search":
+            return await self._search(arguments, offer)
+        return self._describe(arguments, offer)
 
-    async def _search(self, arguments: Mapping[str, Any]) -> Any:
+    def _catalog(self, offer: Offer | None) -> Catalog:
+        catalog = self._finder.upstreams.catalog
+        return catalog if offer is None else offer.beside(catalog)
+
+    async def _search(self, arguments: Mapping[str, Any], offer: Offer | None) -> Any:
         query = _text(arguments, "search", "query", "")
         if len(query) > MAX_QUERY:
             raise _wrong("lockgate.search", f"query: has {len(query)} characters; at most {MAX_QUERY}")
         limit = _number(arguments, "search", "limit", _DEFAULT_LIMIT, (1, MAX_LIMIT))
         language = _language(arguments, "search")
         try:
-            page = await self._finder.search(query, limit, _text(arguments, "search", "cursor", "") or None)
+            page = await self._finder.search(query, limit, _text(arguments, "search", "cursor", "") or None, offer)
         except BadCursorError as error:
             raise _wrong("lockgate.search", f"cursor: {error}") from None
         return {
@@ -58,7 +66,7 @@ class CatalogCalls:
             "cursor": page.cursor,
         }
 
-    def _describe(self, arguments: Mapping[str, Any]) -> str:
+    def _describe(self, arguments: Mapping[str, Any], offer: Offer | None) -> str:
         given = arguments.get("names")
         names = [given] if isinstance(given, str) else given
         if not isinstance(names, list) or not all(isinstance(each, str) and len(each) <= _MAX_NAME for each in names):
@@ -66,9 +74,9 @@ class CatalogCalls:
         if not 1 <= len(names) <= MAX_NAMES:
             raise _wrong("lockgate.describe", f"names: has {len(names)} names; 1 to {MAX_NAMES}")
         budget = _number(arguments, "describe", "budget", DEFAULT_TOKENS, (LEAST_BUDGET, MAX_BUDGET))
-        found = self._finder.describe(names, _language(arguments, "describe"), budget)
+        found = declare(self._catalog(offer), names, _language(arguments, "describe"), budget)
         if found.unknown and not found.text:
-            near = self._finder.nearest(found.unknown[0])
+            near = self._catalog(offer).nearest(found.unknown[0])
             hint = f"; the nearest are {', '.join(near)}" if near else ""
             raise _wrong("lockgate.describe", f'there is no tool or type "{found.unknown[0]}"{hint}', "not_found")
         return found.text

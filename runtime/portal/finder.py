@@ -5,6 +5,7 @@ from typing import Final
 
 from runtime.portal.catalog import Catalog
 from runtime.portal.declarations import Declarations, declare, declare_all
+from runtime.portal.offers import Offer
 from runtime.portal.search import SearchIndex, SearchPage
 from runtime.portal.signature import Language
 from runtime.portal.token_count import DEFAULT_TOKENS
@@ -24,10 +25,20 @@ class Finder:
         self._index: SearchIndex | None = None
         self._building = asyncio.Lock()
 
-    async def search(self, query: str, limit: int, cursor: str | None) -> SearchPage:
-        """The best tools for a query. Raises BadCursorError."""
+    async def search(self, query: str, limit: int, cursor: str | None, offer: Offer | None = None) -> SearchPage:
+        """The best tools for a query; the calling client's own functions come first. Raises BadCursorError."""
         index = await self._current()
-        return index.search(query, limit, cursor)
+        if offer is None or cursor is not None:
+            return index.search(query, limit, cursor)
+        own = offer.search(query)
+        tools = own.tools[: max(1, limit - 1)]
+        page = index.search(query, max(1, limit - len(tools)))
+        return SearchPage(
+            tools=(*tools, *page.tools)[:limit],
+            total=len(tools) + page.total,
+            unmatched=tuple(word for word in page.unmatched if word in own.unmatched),
+            cursor=page.cursor if len(tools) < limit else f"{index.catalog.generation}.0",
+        )
 
     async def _current(self) -> SearchIndex:
         async with self._building:

@@ -1303,3 +1303,439 @@ class GetHealthResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetHealthResponse: _TypeAlias = GetHealthResponse  # noqa: Y015
+
+@_typing.final
+class SessionRequest(_message.Message):
+    """What a client says in a Session."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OFFER_FIELD_NUMBER: _builtins.int
+    EXECUTE_FIELD_NUMBER: _builtins.int
+    ANSWER_FIELD_NUMBER: _builtins.int
+    CANCEL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def offer(self) -> Global___OfferFunctions:
+        """The functions this client offers: the first message, sent once."""
+
+    @_builtins.property
+    def execute(self) -> Global___SessionExecute:
+        """Run a program."""
+
+    @_builtins.property
+    def answer(self) -> Global___FunctionAnswer:
+        """The answer to a call."""
+
+    @_builtins.property
+    def cancel(self) -> Global___SessionCancel:
+        """End a program."""
+
+    def __init__(
+        self,
+        *,
+        offer: Global___OfferFunctions | None = ...,
+        execute: Global___SessionExecute | None = ...,
+        answer: Global___FunctionAnswer | None = ...,
+        cancel: Global___SessionCancel | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "cancel", b"cancel", "execute", b"execute", "message", b"message", "offer", b"offer"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "cancel", b"cancel", "execute", b"execute", "message", b"message", "offer", b"offer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["offer", "execute", "answer", "cancel"]  # noqa: Y015
+    _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
+
+Global___SessionRequest: _TypeAlias = SessionRequest  # noqa: Y015
+
+@_typing.final
+class OfferFunctions(_message.Message):
+    """The functions a client offers to its own programs. None is allowed: then the stream only runs programs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UPSTREAM_FIELD_NUMBER: _builtins.int
+    FUNCTIONS_FIELD_NUMBER: _builtins.int
+    upstream: _builtins.str
+    """Programs call `codemode.<upstream>.<name>(...)`; empty means "caller". No upstream of lockgate.yaml may be called so."""
+    @_builtins.property
+    def functions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Function]:
+        """At most 128, with 1 MiB of descriptions and schemas together."""
+
+    def __init__(
+        self,
+        *,
+        upstream: _builtins.str = ...,
+        functions: _abc.Iterable[Global___Function] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["functions", b"functions", "upstream", b"upstream"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OfferFunctions: _TypeAlias = OfferFunctions  # noqa: Y015
+
+@_typing.final
+class Function(_message.Message):
+    """One function of the client's."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    INPUT_SCHEMA_JSON_FIELD_NUMBER: _builtins.int
+    OUTPUT_SCHEMA_JSON_FIELD_NUMBER: _builtins.int
+    READ_ONLY_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name, at most 128 characters. What no program can write is made safe; SessionOpened tells the names."""
+    description: _builtins.str
+    """What it does, for the model."""
+    input_schema_json: _builtins.str
+    """JSON Schema of one object, the arguments by name; empty means an object of anything. At most 64 KiB."""
+    output_schema_json: _builtins.str
+    """JSON Schema of what it returns; empty if that is not said. At most 64 KiB."""
+    read_only: _builtins.bool
+    """Whether it only reads."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        description: _builtins.str = ...,
+        input_schema_json: _builtins.str = ...,
+        output_schema_json: _builtins.str = ...,
+        read_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "input_schema_json", b"input_schema_json", "name", b"name", "output_schema_json", b"output_schema_json", "read_only", b"read_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Function: _TypeAlias = Function  # noqa: Y015
+
+@_typing.final
+class SessionExecute(_message.Message):
+    """A program to run within the session."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    REQUEST_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """The client's own name for it, unique among those that run. 1 to 128 characters."""
+    @_builtins.property
+    def request(self) -> Global___ExecuteRequest:
+        """The program, as for ExecuteStream."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        request: Global___ExecuteRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "request", b"request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SessionExecute: _TypeAlias = SessionExecute  # noqa: Y015
+
+@_typing.final
+class FunctionAnswer(_message.Message):
+    """How a call of a function ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALL_ID_FIELD_NUMBER: _builtins.int
+    RESULT_JSON_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    call_id: _builtins.int
+    """The call_id of the call. One that was cancelled meanwhile may still be answered; the answer is dropped."""
+    result_json: _builtins.str
+    """What the function returned, one JSON value; empty means null."""
+    @_builtins.property
+    def error(self) -> Global___FunctionError:
+        """Why it failed; the program gets it as an error it can catch."""
+
+    def __init__(
+        self,
+        *,
+        call_id: _builtins.int = ...,
+        result_json: _builtins.str = ...,
+        error: Global___FunctionError | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "outcome", b"outcome", "result_json", b"result_json"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_id", b"call_id", "error", b"error", "outcome", b"outcome", "result_json", b"result_json"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["result_json", "error"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+Global___FunctionAnswer: _TypeAlias = FunctionAnswer  # noqa: Y015
+
+@_typing.final
+class FunctionError(_message.Message):
+    """A function's failure."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    RETRYABLE_FIELD_NUMBER: _builtins.int
+    RETRY_AFTER_S_FIELD_NUMBER: _builtins.int
+    DETAILS_JSON_FIELD_NUMBER: _builtins.int
+    message: _builtins.str
+    """What happened."""
+    retryable: _builtins.bool
+    """Whether the same call may succeed later."""
+    retry_after_s: _builtins.float
+    """In how many seconds, if that is known; 0 if not."""
+    details_json: _builtins.str
+    """Anything more for the program, as JSON; may be empty."""
+    def __init__(
+        self,
+        *,
+        message: _builtins.str = ...,
+        retryable: _builtins.bool = ...,
+        retry_after_s: _builtins.float = ...,
+        details_json: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["details_json", b"details_json", "message", b"message", "retry_after_s", b"retry_after_s", "retryable", b"retryable"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FunctionError: _TypeAlias = FunctionError  # noqa: Y015
+
+@_typing.final
+class SessionCancel(_message.Message):
+    """A program of the session that is no longer wanted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """The id it was sent with."""
+    reason: _builtins.str
+    """Why, for the record. At most 2,000 characters."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SessionCancel: _TypeAlias = SessionCancel  # noqa: Y015
+
+@_typing.final
+class SessionEvent(_message.Message):
+    """What the service says in a Session."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPENED_FIELD_NUMBER: _builtins.int
+    EXECUTION_FIELD_NUMBER: _builtins.int
+    CALL_FIELD_NUMBER: _builtins.int
+    CALL_CANCELLED_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def opened(self) -> Global___SessionOpened:
+        """The functions are offered: the first event."""
+
+    @_builtins.property
+    def execution(self) -> Global___SessionExecution:
+        """Something happened to a program."""
+
+    @_builtins.property
+    def call(self) -> Global___FunctionCall:
+        """A program calls a function; answer it by its call_id, in any order."""
+
+    @_builtins.property
+    def call_cancelled(self) -> Global___FunctionCallCancelled:
+        """A call is no longer waited for."""
+
+    @_builtins.property
+    def refused(self) -> Global___SessionRefusal:
+        """A program was refused; nothing ran."""
+
+    def __init__(
+        self,
+        *,
+        opened: Global___SessionOpened | None = ...,
+        execution: Global___SessionExecution | None = ...,
+        call: Global___FunctionCall | None = ...,
+        call_cancelled: Global___FunctionCallCancelled | None = ...,
+        refused: Global___SessionRefusal | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["call", b"call", "call_cancelled", b"call_cancelled", "event", b"event", "execution", b"execution", "opened", b"opened", "refused", b"refused"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call", b"call", "call_cancelled", b"call_cancelled", "event", b"event", "execution", b"execution", "opened", b"opened", "refused", b"refused"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["opened", "execution", "call", "call_cancelled", "refused"]  # noqa: Y015
+    _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
+
+Global___SessionEvent: _TypeAlias = SessionEvent  # noqa: Y015
+
+@_typing.final
+class SessionOpened(_message.Message):
+    """A session is open."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    NAMES_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    """Its id, for logs."""
+    @_builtins.property
+    def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The functions as programs call them, `upstream.name`, in the order they were offered."""
+
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+        names: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["names", b"names", "session_id", b"session_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SessionOpened: _TypeAlias = SessionOpened  # noqa: Y015
+
+@_typing.final
+class SessionExecution(_message.Message):
+    """An event of one program."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    EVENT_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """The id it was sent with."""
+    @_builtins.property
+    def event(self) -> Global___ExecuteEvent:
+        """The event."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        event: Global___ExecuteEvent | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SessionExecution: _TypeAlias = SessionExecution  # noqa: Y015
+
+@_typing.final
+class FunctionCall(_message.Message):
+    """A program calls a function of the client's."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALL_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    ARGUMENTS_JSON_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    EXECUTION_ID_FIELD_NUMBER: _builtins.int
+    TIMEOUT_MS_FIELD_NUMBER: _builtins.int
+    call_id: _builtins.int
+    """1, 2, 3, ... within the session."""
+    name: _builtins.str
+    """The function's name as it was offered."""
+    arguments_json: _builtins.str
+    """The arguments, one JSON object that fits the schema."""
+    id: _builtins.str
+    """The id of the program that calls."""
+    execution_id: _builtins.str
+    """The execution's id."""
+    timeout_ms: _builtins.int
+    """How long an answer is waited for, milliseconds."""
+    def __init__(
+        self,
+        *,
+        call_id: _builtins.int = ...,
+        name: _builtins.str = ...,
+        arguments_json: _builtins.str = ...,
+        id: _builtins.str = ...,
+        execution_id: _builtins.str = ...,
+        timeout_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments_json", b"arguments_json", "call_id", b"call_id", "execution_id", b"execution_id", "id", b"id", "name", b"name", "timeout_ms", b"timeout_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FunctionCall: _TypeAlias = FunctionCall  # noqa: Y015
+
+@_typing.final
+class FunctionCallCancelled(_message.Message):
+    """A call that nobody waits for any more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALL_ID_FIELD_NUMBER: _builtins.int
+    call_id: _builtins.int
+    """The call."""
+    def __init__(
+        self,
+        *,
+        call_id: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_id", b"call_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FunctionCallCancelled: _TypeAlias = FunctionCallCancelled  # noqa: Y015
+
+@_typing.final
+class SessionRefusal(_message.Message):
+    """A program that was not run."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    RETRY_AFTER_S_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """The id it was sent with."""
+    reason: _builtins.str
+    """The reason for programs, as in ErrorInfo: INVALID_REQUEST, QUEUE_FULL, ..."""
+    message: _builtins.str
+    """What is wrong, in words."""
+    retry_after_s: _builtins.float
+    """In how many seconds it is worth trying again; 0 if it is not."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        message: _builtins.str = ...,
+        retry_after_s: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "message", b"message", "reason", b"reason", "retry_after_s", b"retry_after_s"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SessionRefusal: _TypeAlias = SessionRefusal  # noqa: Y015

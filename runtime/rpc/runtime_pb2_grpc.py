@@ -45,6 +45,11 @@ class RuntimeStub:
                 request_serializer=lockgate_dot_v1_dot_runtime__pb2.ExecuteRequest.SerializeToString,
                 response_deserializer=lockgate_dot_v1_dot_runtime__pb2.ExecuteEvent.FromString,
                 _registered_method=True)
+        self.Session = channel.stream_stream(
+                '/lockgate.v1.Runtime/Session',
+                request_serializer=lockgate_dot_v1_dot_runtime__pb2.SessionRequest.SerializeToString,
+                response_deserializer=lockgate_dot_v1_dot_runtime__pb2.SessionEvent.FromString,
+                _registered_method=True)
         self.GetExecution = channel.unary_unary(
                 '/lockgate.v1.Runtime/GetExecution',
                 request_serializer=lockgate_dot_v1_dot_runtime__pb2.GetExecutionRequest.SerializeToString,
@@ -91,6 +96,15 @@ class RuntimeServicer:
 
     def ExecuteStream(self, request, context):
         """Run one program and tell what happens as it happens. The last event is `finished`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Session(self, request_iterator, context):
+        """Offer functions to programs and run programs that call them, for as long as the stream is open. The first message
+        offers; programs and answers follow in any order. When the stream ends its programs are cancelled as those of any
+        client that goes away, and calls of its functions fail.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -150,6 +164,11 @@ def add_RuntimeServicer_to_server(servicer, server):
                     servicer.ExecuteStream,
                     request_deserializer=lockgate_dot_v1_dot_runtime__pb2.ExecuteRequest.FromString,
                     response_serializer=lockgate_dot_v1_dot_runtime__pb2.ExecuteEvent.SerializeToString,
+            ),
+            'Session': grpc.stream_stream_rpc_method_handler(
+                    servicer.Session,
+                    request_deserializer=lockgate_dot_v1_dot_runtime__pb2.SessionRequest.FromString,
+                    response_serializer=lockgate_dot_v1_dot_runtime__pb2.SessionEvent.SerializeToString,
             ),
             'GetExecution': grpc.unary_unary_rpc_method_handler(
                     servicer.GetExecution,
@@ -237,6 +256,33 @@ class Runtime:
             '/lockgate.v1.Runtime/ExecuteStream',
             lockgate_dot_v1_dot_runtime__pb2.ExecuteRequest.SerializeToString,
             lockgate_dot_v1_dot_runtime__pb2.ExecuteEvent.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Session(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/lockgate.v1.Runtime/Session',
+            lockgate_dot_v1_dot_runtime__pb2.SessionRequest.SerializeToString,
+            lockgate_dot_v1_dot_runtime__pb2.SessionEvent.FromString,
             options,
             channel_credentials,
             insecure,

@@ -44,6 +44,11 @@ class RuntimeStub:
     """
     ExecuteStream: _grpc.UnaryStreamMultiCallable[_runtime_pb2.ExecuteRequest, _runtime_pb2.ExecuteEvent]
     """Run one program and tell what happens as it happens. The last event is `finished`."""
+    Session: _grpc.StreamStreamMultiCallable[_runtime_pb2.SessionRequest, _runtime_pb2.SessionEvent]
+    """Offer functions to programs and run programs that call them, for as long as the stream is open. The first message
+    offers; programs and answers follow in any order. When the stream ends its programs are cancelled as those of any
+    client that goes away, and calls of its functions fail.
+    """
     GetExecution: _grpc.UnaryUnaryMultiCallable[_runtime_pb2.GetExecutionRequest, _runtime_pb2.GetExecutionResponse]
     """An execution by its id, running or recently ended."""
     ListExecutions: _grpc.UnaryUnaryMultiCallable[_runtime_pb2.ListExecutionsRequest, _runtime_pb2.ListExecutionsResponse]
@@ -68,6 +73,11 @@ class RuntimeAsyncStub(RuntimeStub):
     """
     ExecuteStream: _aio.UnaryStreamMultiCallable[_runtime_pb2.ExecuteRequest, _runtime_pb2.ExecuteEvent]  # type: ignore[assignment]
     """Run one program and tell what happens as it happens. The last event is `finished`."""
+    Session: _aio.StreamStreamMultiCallable[_runtime_pb2.SessionRequest, _runtime_pb2.SessionEvent]  # type: ignore[assignment]
+    """Offer functions to programs and run programs that call them, for as long as the stream is open. The first message
+    offers; programs and answers follow in any order. When the stream ends its programs are cancelled as those of any
+    client that goes away, and calls of its functions fail.
+    """
     GetExecution: _aio.UnaryUnaryMultiCallable[_runtime_pb2.GetExecutionRequest, _runtime_pb2.GetExecutionResponse]  # type: ignore[assignment]
     """An execution by its id, running or recently ended."""
     ListExecutions: _aio.UnaryUnaryMultiCallable[_runtime_pb2.ListExecutionsRequest, _runtime_pb2.ListExecutionsResponse]  # type: ignore[assignment]
@@ -101,6 +111,17 @@ class RuntimeServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_runtime_pb2.ExecuteEvent], _abc.AsyncIterator[_runtime_pb2.ExecuteEvent]]:
         """Run one program and tell what happens as it happens. The last event is `finished`."""
+
+    @_abc_1.abstractmethod
+    def Session(
+        self,
+        request_iterator: _MaybeAsyncIterator[_runtime_pb2.SessionRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_runtime_pb2.SessionEvent], _abc.AsyncIterator[_runtime_pb2.SessionEvent]]:
+        """Offer functions to programs and run programs that call them, for as long as the stream is open. The first message
+        offers; programs and answers follow in any order. When the stream ends its programs are cancelled as those of any
+        client that goes away, and calls of its functions fail.
+        """
 
     @_abc_1.abstractmethod
     def GetExecution(

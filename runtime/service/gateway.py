@@ -29,6 +29,7 @@ from runtime.portal.caller import ToolCaller
 from runtime.portal.catalog_calls import CatalogCalls
 from runtime.portal.document_cache import DocumentCache
 from runtime.portal.finder import Finder
+from runtime.portal.offers import Offers
 from runtime.portal.upstreams import Upstreams
 from runtime.rpc import portal_pb2, runtime_pb2
 from runtime.service.auth import Authenticator
@@ -41,6 +42,7 @@ from runtime.service.portal_servicer import PortalServicer
 from runtime.service.readiness import Readiness
 from runtime.service.revoker import Revoker
 from runtime.service.runtime_servicer import RuntimeServicer
+from runtime.service.session import Sessions
 from runtime.service.settings import GatewaySettings
 from runtime.service.standard_services import add_standard_services
 from runtime.worker.pool import PoolSettings, WorkerPool
@@ -81,13 +83,15 @@ async def serve(settings: GatewaySettings, lines: asyncio.StreamReader) -> None:
         stack.push_async_callback(pool.close)
         await pool.start()
         finder = Finder(upstreams, config.portal)
-        caller = ToolCaller(upstreams, CatalogCalls(finder), infer=config.portal.infer)
+        offers = Offers()
+        caller = ToolCaller(upstreams, CatalogCalls(finder), offers, infer=config.portal.infer)
         executor = Executor(pool, caller, egress, mint, bounds=Bounds(held_bytes=config.held_bytes))
         readiness = Readiness(judge(found_versions(), config.accept_vulnerable_versions), pool.walls)
         readiness.generation, readiness.problem = settings.generation, settings.problem
         if readiness.refusals:
             log.error("no execution is started: %s", readiness.refusals)
-        servicer = RuntimeServicer(executor, profiles, readiness)
+        sessions = Sessions(offers, lambda: upstreams.states)
+        servicer = RuntimeServicer(executor, profiles, readiness, sessions)
         server = await _grpc_server(settings.grpc_address, authenticator, servicer, finder)
         await server.start()
         stack.push_async_callback(server.stop, _STOP_GRACE_S)

@@ -61,6 +61,10 @@ def _method_handler(
     def serialize(message: Any) -> bytes:
         return bytes(message.SerializeToString())
 
+    if method.client_streaming:
+        return grpc.stream_stream_rpc_method_handler(
+            _guard_both(call, authenticator, name), request_deserializer=deserialize, response_serializer=serialize
+        )
     if method.server_streaming:
         return grpc.unary_stream_rpc_method_handler(
             _guard_stream(call, authenticator, name), request_deserializer=deserialize, response_serializer=serialize
@@ -110,6 +114,21 @@ def _guard_stream(call: Streaming, authenticator: Authenticator, name: str) -> A
         except Exception:
             log.exception("%s failed", name)
             await context.abort_with_status(_internal(name).to_status())
+
+    return guarded
+
+
+def _guard_both(call: Streaming, authenticator: Authenticator, name: str) -> Any:
+    """As `_guard_stream`, where requests are a stream, too: each is checked when it is read."""
+
+    async def guarded(requests: AsyncIterator[Any], context: ServicerContext) -> AsyncIterator[Any]:
+        async def checked() -> AsyncIterator[Any]:
+            async for request in requests:
+                _check(request, context, authenticator)
+                yield request
+
+        async for reply in _guard_stream(call, authenticator, name)(checked(), context):
+            yield reply
 
     return guarded
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 
 import grpc
@@ -14,6 +15,7 @@ from runtime.service.errors import ApiError, bad_fields
 from runtime.service.handlers import ServicerContext
 from runtime.service.readiness import Readiness
 from runtime.service.requests import MOST_REASON, program_of
+from runtime.service.session import EventStream, Sessions
 from sandboxes.canonical_json import canonical_json
 from sandboxes.profile import Profile
 
@@ -25,8 +27,15 @@ _RETRY_S = 0.25
 class RuntimeServicer:
     """Methods take (request, principal, context) and are named as in the proto."""
 
-    def __init__(self, executor: Executor, profiles: Mapping[str, Profile], readiness: Readiness) -> None:
+    def __init__(
+        self,
+        executor: Executor,
+        profiles: Mapping[str, Profile],
+        readiness: Readiness,
+        sessions: Sessions | None = None,
+    ) -> None:
         self._executor = executor
+        self._sessions = sessions or Sessions()
         self.profiles = profiles
         self._readiness = readiness
 
@@ -45,6 +54,11 @@ class RuntimeServicer:
         self, request: pb.ExecuteRequest, principal: str, _: ServicerContext
     ) -> AsyncIterator[pb.ExecuteEvent]:
         execution, attached = self._begin(request, principal)
+        async for event in self._followed(execution, attached=attached):
+            yield event
+
+    async def _followed(self, execution: Execution, *, attached: bool) -> EventStream:
+        """All events of an execution, for a client; one that stops listening has left."""
         execution.watchers += 1
         try:
             yield pb.ExecuteEvent(accepted=pb.Accepted(execution_id=execution.id, attached=attached))
@@ -56,8 +70,25 @@ class RuntimeServicer:
         finally:
             execution.watchers -= 1
 
-    def _begin(self, request: pb.ExecuteRequest, principal: str) -> tuple[Execution, bool]:
-        program = program_of(request, principal, self.profiles)
+    async def Session(  # noqa: N802, D102
+        self, requests: AsyncIterator[pb.SessionRequest], principal: str, _: ServicerContext
+    ) -> AsyncIterator[pb.SessionEvent]:
+        async with self._sessions.open(requests, principal, self) as session:
+            async for event in session.events():
+                yield event
+
+    def begin_in(self, session: str, request: pb.ExecuteRequest, principal: str) -> tuple[str, EventStream]:
+        """Begin a program of a session: its execution's id and its events. Raises ApiError."""
+        execution, attached = self._begin(request, principal, session)
+        return execution.id, self._followed(execution, attached=attached)
+
+    def cancel_in(self, execution_id: str, principal: str, reason: str) -> None:
+        """End a program of a session."""
+        if (execution := self._executor.registry.get(execution_id, principal)) is not None:
+            self._executor.cancel(execution, reason)
+
+    def _begin(self, request: pb.ExecuteRequest, principal: str, session: str = "") -> tuple[Execution, bool]:
+        program = replace(program_of(request, principal, self.profiles), session=session)
         if program.idempotency_key:
             earlier = self._executor.registry.by_key(principal, program.idempotency_key)
             if earlier is not None:

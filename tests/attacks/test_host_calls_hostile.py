@@ -32,7 +32,7 @@ class Recorder:
         self.writes = False
         self.error: HostCallError | None = None
 
-    def read_only(self, name: str) -> bool:
+    def read_only(self, name: str, session: str = "") -> bool:
         return not self.writes
 
     async def call(self, name: str, arguments: dict[str, Any], context: CallContext) -> Answer:

@@ -35,7 +35,7 @@ class NoTools:
         self.payload = payload
         self.calls = 0
 
-    def read_only(self, name: str) -> bool:
+    def read_only(self, name: str, session: str = "") -> bool:
         return False
 
     async def call(self, name: str, arguments: dict[str, Any], context: CallContext) -> Answer:

@@ -80,7 +80,7 @@ class Tools:
         self.calls = 0
         self.go = asyncio.Event()
 
-    def read_only(self, _: str) -> bool:
+    def read_only(self, _: str, session: str = "") -> bool:  # noqa: ARG002 - as Tools has it
         return False
 
     async def call(self, _name: str, _arguments: dict[str, Any], _context: CallContext) -> Answer:

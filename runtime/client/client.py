@@ -1,83 +1,22 @@
-"""A client of the gRPC API that finds its token by itself. Asynchronous; the stubs it uses are public too."""
+"""The asynchronous client of the gRPC API."""
 
-import getpass
-import json
-import time
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable, Sequence
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Final, Self
 
 import grpc
-from google.protobuf.timestamp_pb2 import Timestamp
 
+from runtime.client.backoff import waits
+from runtime.client.function import Offer
+from runtime.client.request import LANGUAGES, Language
+from runtime.client.session import Session
 from runtime.rpc import portal_pb2, portal_pb2_grpc, runtime_pb2, runtime_pb2_grpc
 
-Language = Literal["javascript", "typescript", "python", ""]
+_MOST_MESSAGE: Final = 64 << 20
 
-_LANGUAGES = {
-    "": runtime_pb2.LANGUAGE_UNSPECIFIED,
-    "javascript": runtime_pb2.LANGUAGE_JAVASCRIPT,
-    "python": runtime_pb2.LANGUAGE_PYTHON,
-    "typescript": runtime_pb2.LANGUAGE_TYPESCRIPT,
-}
-_ENVIRONMENTS = {
-    "dev": runtime_pb2.ENVIRONMENT_DEV,
-    "stage": runtime_pb2.ENVIRONMENT_STAGE,
-    "prod": runtime_pb2.ENVIRONMENT_PROD,
-}
-_MOST_MESSAGE = 64 << 20
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Context:
-    """Who asks, and why. `environment` is dev, stage or prod; `expires_in_s` counts from the request."""
-
-    actor: str
-    owner: str
-    environment: str
-    reason: str
-    expires_in_s: float = 3_600
-
-    def message(self) -> runtime_pb2.Context:
-        """As the API wants it."""
-        expires = Timestamp()
-        expires.FromNanoseconds(int((time.time() + self.expires_in_s) * 1e9))
-        return runtime_pb2.Context(
-            actor=self.actor,
-            owner=self.owner,
-            environment=_ENVIRONMENTS[self.environment],
-            reason=self.reason,
-            expires_at=expires,
-        )
-
-
-def local_context(reason: str, environment: str = "dev") -> Context:
-    """The context of somebody at a terminal."""
-    user = getpass.getuser()
-    return Context(actor=f"cli:{user}", owner=user, environment=environment, reason=reason)
-
-
-def execute_request(  # noqa: PLR0913 - the fields of the request
-    code: str,
-    *,
-    profile: str,
-    context: Context,
-    language: Language = "",
-    inputs: Any = None,
-    limits: dict[str, int] | None = None,
-    idempotency_key: str = "",
-) -> runtime_pb2.ExecuteRequest:
-    """The request for one program; `inputs` is any JSON value."""
-    return runtime_pb2.ExecuteRequest(
-        code=code,
-        language=_LANGUAGES[language],
-        profile=profile,
-        inputs_json="" if inputs is None else json.dumps(inputs),
-        context=context.message(),
-        limits=limits or {},
-        idempotency_key=idempotency_key,
-    )
+type OnLog = Callable[[runtime_pb2.LogLine], None]
 
 
 class Client:
@@ -115,16 +54,46 @@ class Client:
         finally:
             call.cancel()
 
+    async def run(
+        self, request: runtime_pb2.ExecuteRequest, on_log: OnLog | None = None, *, attempts: int = 6
+    ) -> runtime_pb2.Execution:
+        """Run a program to its end, through losses of the connection; `on_log` is called with each line, once.
+
+        The request gets an idempotency key if it has none, so that asking again never runs it twice. Raises
+        grpc.aio.AioRpcError: at once for a refusal, after `attempts` for a service that is not there.
+        """
+        if not request.idempotency_key:
+            request.idempotency_key = f"client-{secrets.token_hex(16)}"
+        told = 0
+        for wait_s in waits(attempts):
+            try:
+                async for event in self.stream(request):
+                    if event.HasField("log") and event.log.number > told:
+                        told = event.log.number
+                        if on_log is not None:
+                            on_log(event.log)
+                    elif event.HasField("finished"):
+                        return event.finished
+            except grpc.aio.AioRpcError as error:
+                if error.code() is not grpc.StatusCode.UNAVAILABLE or wait_s is None:
+                    raise
+                await asyncio.sleep(wait_s)
+        raise AssertionError("a stream of an execution ends with `finished` or with an error")
+
+    def session(self, offer: Offer | None = None) -> Session:
+        """`async with client.session(offer) as session:` runs programs that call the functions of `offer`."""
+        return Session(self._runtime, self._metadata, offer or Offer())
+
     async def search(
         self, query: str, *, limit: int = 10, cursor: str = "", language: Language = ""
     ) -> portal_pb2.SearchResponse:
         """Tools that match words."""
-        request = portal_pb2.SearchRequest(query=query, limit=limit, cursor=cursor, language=_LANGUAGES[language])
+        request = portal_pb2.SearchRequest(query=query, limit=limit, cursor=cursor, language=LANGUAGES[language])
         return await self._portal.Search(request, metadata=self._metadata)
 
     async def describe(self, names: Sequence[str], language: Language = "") -> portal_pb2.DescribeResponse:
         """Declarations of named tools."""
-        request = portal_pb2.DescribeRequest(names=names, language=_LANGUAGES[language])
+        request = portal_pb2.DescribeRequest(names=names, language=LANGUAGES[language])
         return await self._portal.Describe(request, metadata=self._metadata)
 
     async def skipped(self, upstream: str = "") -> portal_pb2.ListSkippedResponse:
@@ -133,7 +102,7 @@ class Client:
 
     async def overview(self, language: Language = "") -> portal_pb2.OverviewResponse:
         """All declarations at once, if the catalog is small enough."""
-        request = portal_pb2.OverviewRequest(language=_LANGUAGES[language])
+        request = portal_pb2.OverviewRequest(language=LANGUAGES[language])
         return await self._portal.Overview(request, metadata=self._metadata)
 
     async def health(self) -> runtime_pb2.GetHealthResponse:
