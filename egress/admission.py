@@ -24,6 +24,7 @@ from .credentials import (
     not_replaced,
     placeholders,
     plainly,
+    preload,
     refuse_in_body,
     refuse_placeholder,
 )
@@ -101,7 +102,7 @@ class Admitter:
         self._generations = Generations(generation)
         self._allowances: dict[tuple[str, ...], Allowance] = {}
         self._secrets = secrets
-        self._placeholders = placeholders(self._generations.rule_sets())
+        self._prepare()
         self._own_ports = own_ports
         self._lookout = Lookout()
         self.revocations = Revocations()
@@ -114,13 +115,19 @@ class Admitter:
     def add_rule_sets(self, rule_sets: Mapping[str, RuleSet]) -> None:
         """Learn further rule sets, owned by nobody."""
         self._generations.add(dict(rule_sets))
-        self._placeholders = placeholders(self._generations.rule_sets())
+        self._prepare()
 
     def load(self, following: Generation, now: float) -> None:
         """Decide by a new generation from now on. Raises ValueError if it is not newer."""
         self._generations.load(following, now)
         self._allowances.clear()
-        self._placeholders = placeholders(self._generations.rule_sets())
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """What follows from the rule sets as a whole."""
+        held = self._generations.rule_sets()
+        self._placeholders = placeholders(held)
+        preload(held)
 
     def use_secrets(self, secrets: SecretStore) -> None:
         """Take secrets from here from now on."""

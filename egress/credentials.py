@@ -3,11 +3,20 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
-from sandboxes.injection import Injection, MutualTlsInjection, PlaceholderInjection
+from sandboxes.injection import Injection, MutualTlsInjection, PlaceholderInjection, SigV4Injection
 from sandboxes.rule_set import RuleSet
 
 from .client_certificate import ClientCertificate
-from .injection import NotInjectableError, found_in_body, found_in_head, inject, needles, needs_body, read_certificate
+from .injection import (
+    NotInjectableError,
+    found_in_body,
+    found_in_head,
+    inject,
+    needles,
+    needs_body,
+    preload_signer,
+    read_certificate,
+)
 from .outgoing import BodyStep, Outgoing
 from .request import Denial
 from .secrets import Missing, Secret, SecretStore, Unready
@@ -30,6 +39,12 @@ def placeholders(rule_sets: Iterable[RuleSet]) -> frozenset[str]:
     """Every placeholder that any rule replaces."""
     injections = (rule.inject for rules in rule_sets for rule in rules.rules)
     return frozenset(injection.text for injection in injections if isinstance(injection, PlaceholderInjection))
+
+
+def preload(rule_sets: Iterable[RuleSet]) -> None:
+    """Begin to load what the rules will need, beside the event loop."""
+    if any(isinstance(rule.inject, SigV4Injection) for rules in rule_sets for rule in rules.rules):
+        preload_signer()
 
 
 @dataclass(frozen=True, slots=True)

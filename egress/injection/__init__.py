@@ -4,6 +4,7 @@ from .certificate import read_certificate
 from .form import inject, needles, needs_body
 from .others import without_credentials
 from .placeholder import found_in_body, found_in_head
+from .sigv4 import preload as preload_signer
 from .value import NotInjectableError
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "inject",
     "needles",
     "needs_body",
+    "preload_signer",
     "read_certificate",
     "without_credentials",
 ]

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import threading
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -43,18 +44,31 @@ def needles(injection: SigV4Injection, secret: Secret) -> tuple[bytes, ...]:
     return (keys.secret_access_key.encode(), (keys.session_token or "").encode())
 
 
-def _sign(injection: SigV4Injection, keys: Keys, request: Outgoing) -> Any:
+def preload() -> None:
+    """Load the signer beside the event loop: the first request that needs it would stop all others for 0.2 s."""
+    threading.Thread(target=_signers, name="botocore", daemon=True).start()
+
+
+def _signers() -> Any:
+    """The package of botocore, an extra, with the modules that sign; None without it."""
     try:
-        from botocore.auth import S3SigV4Auth, SigV4Auth  # noqa: PLC0415 - an extra, loaded when it is used
-        from botocore.awsrequest import AWSRequest  # noqa: PLC0415
-        from botocore.credentials import Credentials  # noqa: PLC0415
+        import botocore.auth  # noqa: PLC0415 - loaded when it is used
+        import botocore.awsrequest  # noqa: PLC0415
+        import botocore.credentials  # noqa: PLC0415
     except ImportError:
-        raise NotInjectableError('needs botocore, which is not installed; install "lockgate[aws]"') from None
+        return None
+    return botocore
+
+
+def _sign(injection: SigV4Injection, keys: Keys, request: Outgoing) -> Any:
+    library = _signers()
+    if library is None:
+        raise NotInjectableError('needs botocore, which is not installed; install "lockgate[aws]"')
     # S3 signs the path as it is; every other service signs it percent-encoded once more.
-    signer = S3SigV4Auth if injection.service == "s3" else SigV4Auth
-    credentials = Credentials(keys.access_key_id, keys.secret_access_key, keys.session_token)
+    signer = library.auth.S3SigV4Auth if injection.service == "s3" else library.auth.SigV4Auth
+    credentials = library.credentials.Credentials(keys.access_key_id, keys.secret_access_key, keys.session_token)
     host = request.authority.header(request.scheme)
-    unsigned = AWSRequest(
+    unsigned = library.awsrequest.AWSRequest(
         method=request.method,
         url=f"{request.scheme}://{host}{request.target}",
         headers=_signed(request),

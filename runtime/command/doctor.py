@@ -1,6 +1,7 @@
 """`lockgate doctor`: what this machine has and lacks."""
 
 import argparse
+import importlib.util
 import json
 import os
 import platform
@@ -27,6 +28,7 @@ from sandboxes.walls import WALLS, missing_walls
 
 _PYTHON = (3, 13)
 _MACHINES = ("x86_64", "aarch64")
+_STORE_LIBRARIES = {"vault": "hvac", "aws": "botocore", "onepassword": "onepasswordconnectsdk"}
 _PACKAGES = ("wasmtime", "grpcio", "protobuf", "pydantic", "mitmproxy", "psutil", "mcp")
 
 
@@ -133,6 +135,11 @@ def _configuration(config: str | None) -> Iterator[Finding]:
         yield Finding(good=False, needed=True, text=problem)
     for name, source in loaded.secrets.items():
         yield _secret(name, source)
+    for name, store in loaded.secret_stores.items():
+        library = _STORE_LIBRARIES[store.kind]
+        there = importlib.util.find_spec(library) is not None
+        lacks = "" if there else f' needs {library}, which is not installed; install "lockgate[{store.kind}]"'
+        yield Finding(good=there, needed=True, text=f"secret store {name}: {store.kind}{lacks}")
 
 
 def _counted(count: int, noun: str) -> str:

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from runtime.command import doctor
 from runtime.isolate.versions import QUICKJS, WASMTIME
 from runtime.worker.wall_probe import probe_walls
@@ -90,6 +92,18 @@ def test_a_secret_says_what_is_not_there(monkeypatch, tmp_path) -> None:
         (False, "secret b: the variable NOT_SET is not set"),
         (False, f"secret c: the file {tmp_path}/absent cannot be read"),
     ]
+
+
+@pytest.mark.parametrize(("installed", "said"), [(True, "op: onepassword"), (False, 'install "lockgate[onepassword]"')])
+def test_a_store_says_whether_its_library_is_there(monkeypatch, tmp_path, installed: bool, said: str) -> None:
+    found = (lambda _: object()) if installed else (lambda _: None)
+    monkeypatch.setattr("importlib.util.find_spec", found)
+    config = (
+        'secrets: {t: {env: T}}\nsecret_stores: {op: {kind: onepassword, url: "https://op.test", token: t, vault: v}}\n'
+    )
+    (store,) = (f for f in findings(tmp_path, monkeypatch, lockgate=config) if f.text.startswith("secret store"))
+    assert (store.good, store.needed) == (installed, True)
+    assert store.text.endswith(said)
 
 
 def test_one_upstream_is_not_upstreams(monkeypatch, tmp_path) -> None:

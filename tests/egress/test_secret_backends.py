@@ -1,5 +1,7 @@
 """One contract for every place that keeps secrets; those of a network against servers that speak their APIs."""
 
+import re
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -297,6 +299,23 @@ def test_proxies_and_netrc_of_the_environment_are_not_used(monkeypatch: pytest.M
         made.put(VALUE)
         assert made.read() == VALUE
         made.server.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "extra"),
+    [("vault", "hvac", "lockgate[vault]"), ("aws", "botocore", "lockgate[aws]"),
+     ("onepassword", "onepasswordconnectsdk", "lockgate[onepassword]")],
+)  # fmt: skip
+def test_a_library_that_is_not_installed_is_named(
+    name: str, module: str, extra: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for loaded in [known for known in sys.modules if known.partition(".")[0] == module]:
+        monkeypatch.setitem(sys.modules, loaded, None)
+    monkeypatch.setitem(sys.modules, module, None)
+    made = MADE[name](tmp_path)
+    with pytest.raises(UnavailableError, match=re.escape(extra)):
+        made.read()
+    made.server.close()
 
 
 def test_a_key_cannot_lead_out_of_its_directory(tmp_path: Path) -> None:
