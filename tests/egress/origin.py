@@ -104,7 +104,10 @@ def _read(file, number: int) -> Received | None:
     if (request.header("transfer-encoding") or "").lower() == "chunked":
         request.body = b"".join(_chunks(file))
     else:
-        request.body = file.read(int(request.header("content-length") or 0))
+        length = int(request.header("content-length") or 0)
+        request.body = file.read(length)
+        if len(request.body) < length:
+            return None  # broken off: no request that a server would act on
     return request
 
 
