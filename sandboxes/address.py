@@ -5,6 +5,7 @@ import ipaddress
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")  # all that is assigned, RFC 4291 section 2.4
 # Named one by one where ipaddress has no name for them, or counts them as global.
 _SPECIAL: tuple[tuple[IPNetwork, str], ...] = tuple(
     (ipaddress.ip_network(network), name)
@@ -17,11 +18,15 @@ _SPECIAL: tuple[tuple[IPNetwork, str], ...] = tuple(
         ("192.88.99.0/24", "a 6to4 relay"),
         ("::ffff:0:0/96", "an IPv4-mapped address"),
         ("::/96", "an IPv4-compatible address"),
+        ("::ffff:0:0:0/96", "an IPv4-translated address"),
         ("64:ff9b::/96", "a NAT64 address"),
         ("64:ff9b:1::/48", "a NAT64 address"),
         ("2002::/16", "a 6to4 address"),
         ("2001::/32", "a Teredo address"),
         ("fec0::/10", "a site-local address"),
+        ("192.0.0.0/24", "reserved for protocols"),
+        ("2001::/23", "reserved for protocols"),
+        ("3fff::/20", "a documentation address"),
     )
 )
 
@@ -41,4 +46,5 @@ def special_kind(address: Address) -> str | None:
         return "a link-local address"
     if address.is_private:
         return "a private address"
-    return None if address.is_global else "a reserved address"
+    public = address.is_global and (address.version == 4 or address in _GLOBAL_UNICAST)  # noqa: PLR2004 - IP version 4
+    return None if public else "a reserved address"

@@ -237,6 +237,33 @@ def test_what_is_not_global_is_refused(address) -> None:
         assert refuse_address(str(address), 443, Allowance(), ()) is not None
 
 
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("192.0.0.9", "reserved for protocols"),
+        ("2001:1::1", "reserved for protocols"),
+        ("2001:20::1", "reserved for protocols"),
+        ("2001:0:7f00:1::1", "a Teredo address"),
+        ("2002:7f00:1::1", "a 6to4 address"),
+        ("64:ff9b::7f00:1", "a NAT64 address"),
+        ("64:ff9b:1:7f00:1::", "a NAT64 address"),
+        ("::ffff:0:7f00:1", "an IPv4-translated address"),
+        ("::ffff:127.0.0.1", "a loopback address"),
+        ("::ffff:8.8.8.8", "an IPv4-mapped address"),
+        ("::127.0.0.1", "an IPv4-compatible address"),
+        ("3fff::1", "a documentation address"),
+        ("100:0:0:1::1", "a reserved address"),
+        ("5f00::1", "a reserved address"),
+        ("4000::1", "a reserved address"),
+        ("2606:4700::1111", None),
+        ("2001:4860:4860::8888", None),
+        ("8.8.8.8", None),
+    ],
+)
+def test_kinds_of_addresses(text: str, kind: str | None) -> None:
+    assert special_kind(ipaddress.ip_address(text)) == kind
+
+
 def test_a_named_network_opens_only_itself() -> None:
     allowance = Allowance((ipaddress.ip_network("10.1.0.0/16"),))
     assert refuse_address("10.1.2.3", 80, allowance, ()) is None
