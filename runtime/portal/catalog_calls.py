@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from runtime.execution.hostcall import HostCallError
 from runtime.portal.catalog import Catalog
-from runtime.portal.declarations import LEAST_BUDGET, MAX_BUDGET, MAX_NAMES, declare
+from runtime.portal.declarations import LEAST_BUDGET
 from runtime.portal.finder import Finder
 from runtime.portal.offers import Offer
 from runtime.portal.search import MAX_LIMIT, MAX_QUERY, BadCursorError
@@ -17,6 +17,9 @@ from runtime.portal.token_count import DEFAULT_TOKENS
 from runtime.portal.tool import Tool
 
 PREFIX: Final = "lockgate."
+# Of what a program asks at once: declarations cost the gateway more than the program that wants them.
+MAX_NAMES: Final = 10
+MAX_BUDGET: Final = 10_000
 _DEFAULT_LIMIT: Final = 10
 _MAX_NAME: Final = 200
 _KNOWN: Final = {
@@ -31,6 +34,7 @@ class CatalogCalls:
 
     def __init__(self, finder: Finder) -> None:
         self._finder = finder
+        self._listed: tuple[Catalog, list[dict[str, Any]]] | None = None
 
     async def call(self, name: str, arguments: Mapping[str, Any], offer: Offer | None = None) -> Any:
         """The answer as JSON; `offer`: the calling client's own functions. Raises HostCallError."""
@@ -40,10 +44,16 @@ class CatalogCalls:
         if unknown := sorted(set(arguments) - _KNOWN[method]):
             raise _wrong(name, f"{unknown[0][:40]}: is no option; there are {', '.join(sorted(_KNOWN[method]))}")
         if method == "tools":
-            return [_line(tool) for tool in self._catalog(offer).tools.values()]
+            return self._lines(self._catalog(offer))
         if method == "search":
             return await self._search(arguments, offer)
-        return self._describe(arguments, offer)
+        return await self._describe(arguments, offer)
+
+    def _lines(self, catalog: Catalog) -> list[dict[str, Any]]:
+        """Every tool, listed once for each catalog in a row."""
+        if self._listed is None or self._listed[0] is not catalog:
+            self._listed = (catalog, [_line(tool) for tool in catalog.tools.values()])
+        return self._listed[1]
 
     def _catalog(self, offer: Offer | None) -> Catalog:
         catalog = self._finder.upstreams.catalog
@@ -66,7 +76,7 @@ class CatalogCalls:
             "cursor": page.cursor,
         }
 
-    def _describe(self, arguments: Mapping[str, Any], offer: Offer | None) -> str:
+    async def _describe(self, arguments: Mapping[str, Any], offer: Offer | None) -> str:
         given = arguments.get("names")
         names = [given] if isinstance(given, str) else given
         if not isinstance(names, list) or not all(isinstance(each, str) and len(each) <= _MAX_NAME for each in names):
@@ -74,7 +84,8 @@ class CatalogCalls:
         if not 1 <= len(names) <= MAX_NAMES:
             raise _wrong("lockgate.describe", f"names: has {len(names)} names; 1 to {MAX_NAMES}")
         budget = _number(arguments, "describe", "budget", DEFAULT_TOKENS, (LEAST_BUDGET, MAX_BUDGET))
-        found = declare(self._catalog(offer), names, _language(arguments, "describe"), budget)
+        language = _language(arguments, "describe")
+        found = await self._finder.describe(names, language, budget, catalog=self._catalog(offer))
         if found.unknown and not found.text:
             near = self._catalog(offer).nearest(found.unknown[0])
             hint = f"; the nearest are {', '.join(near)}" if near else ""

@@ -24,6 +24,7 @@ class Finder:
         self._overviews: dict[Language, tuple[Catalog, Declarations]] = {}
         self._index: SearchIndex | None = None
         self._building = asyncio.Lock()
+        self._describing = asyncio.Lock()
 
     async def search(self, query: str, limit: int, cursor: str | None, offer: Offer | None = None) -> SearchPage:
         """The best tools for a query; the calling client's own functions come first. Raises BadCursorError."""
@@ -49,9 +50,15 @@ class Finder:
                     earlier.close()
             return self._index
 
-    def describe(self, names: list[str], language: Language, budget: int = DEFAULT_TOKENS) -> Declarations:
-        """Declarations of tools and types by name."""
-        return declare(self.upstreams.catalog, names, language, budget)
+    async def describe(
+        self, names: list[str], language: Language, budget: int = DEFAULT_TOKENS, catalog: Catalog | None = None
+    ) -> Declarations:
+        """Declarations of tools and types by name: beside the event loop, one after another.
+
+        Fifty names of a large document take up to a second of processor time.
+        """
+        async with self._describing:
+            return await asyncio.to_thread(declare, catalog or self.upstreams.catalog, names, language, budget)
 
     async def overview(self, language: Language) -> Declarations:
         """All declarations, as the configuration's `portal` says; empty where the catalog is to be searched."""

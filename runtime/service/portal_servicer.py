@@ -66,7 +66,7 @@ class PortalServicer:
             raise bad_fields([("names", f"has a name of more than {_MOST_NAME} characters")])
         if not LEAST_BUDGET <= budget <= MAX_BUDGET:
             raise bad_fields([("budget_tokens", f"is {budget}; {LEAST_BUDGET} to {MAX_BUDGET}")])
-        found = self._finder.describe(names, language_of(request.language), budget)
+        found = await self._finder.describe(names, language_of(request.language), budget)
         return pb.DescribeResponse(
             declarations=found.text,
             unknown=[pb.UnknownTool(name=name, nearest=self._finder.nearest(name)) for name in found.unknown],
