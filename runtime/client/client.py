@@ -84,6 +84,15 @@ class Client:
         """`async with client.session(offer) as session:` runs programs that call the functions of `offer`."""
         return Session(self._runtime, self._metadata, offer or Offer())
 
+    async def result(  # noqa: PLR0913 - the fields of the request
+        self, handle: str, *, owner: str, path: str = "", offset: int = 0, limit: int = 0, most_bytes: int = 0
+    ) -> runtime_pb2.GetResultResponse:
+        """A result that was cut, or the part at a JSON Pointer, or a range of its items, members or characters."""
+        request = runtime_pb2.GetResultRequest(
+            handle=handle, owner=owner, path=path, offset=offset, limit=limit, most_bytes=most_bytes
+        )
+        return await self._runtime.GetResult(request, metadata=self._metadata)
+
     async def search(
         self, query: str, *, limit: int = 10, cursor: str = "", language: Language = ""
     ) -> portal_pb2.SearchResponse:

@@ -63,6 +63,8 @@ def execute_request(  # noqa: PLR0913 - the fields of the request
     inputs: Any = None,
     limits: dict[str, int] | None = None,
     idempotency_key: str = "",
+    session_id: str = "",
+    inline_bytes: int = 0,
 ) -> runtime_pb2.ExecuteRequest:
     """The request for one program; `inputs` is any JSON value."""
     return runtime_pb2.ExecuteRequest(
@@ -73,4 +75,6 @@ def execute_request(  # noqa: PLR0913 - the fields of the request
         context=context.message(),
         limits=limits or {},
         idempotency_key=idempotency_key,
+        session_id=session_id,
+        inline_bytes=inline_bytes,
     )

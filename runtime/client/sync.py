@@ -63,6 +63,14 @@ class SyncClient:
         """As Client.session."""
         return SyncSession(self, offer)
 
+    def result(  # noqa: PLR0913 - the fields of the request
+        self, handle: str, *, owner: str, path: str = "", offset: int = 0, limit: int = 0, most_bytes: int = 0
+    ) -> runtime_pb2.GetResultResponse:
+        """As Client.result."""
+        return self._wait(
+            self._client.result(handle, owner=owner, path=path, offset=offset, limit=limit, most_bytes=most_bytes)
+        )
+
     def search(
         self, query: str, *, limit: int = 10, cursor: str = "", language: Language = ""
     ) -> portal_pb2.SearchResponse:

@@ -22,4 +22,9 @@ class Caller:
     @property
     def tenant(self) -> str:
         """Who shares places, queues and tenants' workers: one owner under one principal."""
-        return f"{self.principal}/{self.owner}"
+        return tenant_of(self.principal, self.owner)
+
+
+def tenant_of(principal: str, owner: str) -> str:
+    """One owner under one principal."""
+    return f"{principal}/{owner}"

@@ -9,6 +9,9 @@ from typing import Literal
 
 from runtime.execution.byte_budget import ByteBudget, Hold
 from runtime.execution.caller import Caller
+from runtime.execution.cut import Omission
+from runtime.execution.file import MOST_FILES, MOST_FILES_BYTES, File
+from runtime.execution.hostcall import HostCallError
 from runtime.execution.language import Language
 from runtime.isolate import LogLine, Usage
 from runtime.isolate.erasure import Types
@@ -24,7 +27,8 @@ class Program:
     """A validated request: what to run, as whom, under which terms. `inputs` is JSON.
 
     `intake` says what was made of the text that was sent; `detected`: nobody said what language it is in. `session` is
-    the id of the stream it was sent in, empty for none.
+    the id of the stream it was sent in, `session_id` names the store it has, both empty for none; `inline_bytes` is the
+    most bytes of its result to send back, 0 for all.
     """
 
     code: str
@@ -38,6 +42,8 @@ class Program:
     intake: str = ""
     detected: bool = False
     session: str = ""
+    session_id: str = ""
+    inline_bytes: int = 0
 
     @property
     def types(self) -> Types:
@@ -102,6 +108,16 @@ class Failure:
     side_effects_possible: bool = False
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResultCut:
+    """What was left out of the result that is told. `expires_at` is Unix seconds, `handle` empty if it was not kept."""
+
+    handle: str
+    expires_at: float
+    total_bytes: int
+    omissions: tuple[Omission, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class CallStarted:
     """A host call began."""
@@ -116,7 +132,7 @@ class CallEnded:
     call: HostCallRecord
 
 
-type Happening = LogLine | CallStarted | CallEnded | Literal["started"]
+type Happening = LogLine | CallStarted | CallEnded | File | Literal["started"]
 
 
 def new_execution_id() -> str:
@@ -144,6 +160,8 @@ class Execution:
     missing_walls: Mapping[Wall, str] = field(default_factory=dict)
     logs: list[LogLine] = field(default_factory=list)
     calls: list[HostCallRecord] = field(default_factory=list)
+    files: list[File] = field(default_factory=list)
+    cut: ResultCut | None = None
     happenings: list[Happening] = field(default_factory=list)
     watchers: int = 0
     hold: Hold = field(default_factory=lambda: Hold(ByteBudget()))
@@ -158,7 +176,8 @@ class Execution:
         texts = [program.code, program.inputs, self.result, *(line.text for line in self.logs)]
         if failure is not None:
             texts += [failure.message, failure.stack, failure.source_line]
-        return 4_096 + sum(map(len, texts)) + 100 * len(self.logs) + 600 * len(self.calls)
+        files = sum(len(file.data) for file in self.files)
+        return 4_096 + files + sum(map(len, texts)) + 100 * len(self.logs) + 600 * len(self.calls)
 
     def happened(self, happening: Happening) -> None:
         """Note something for those who watch, now or later."""
@@ -166,6 +185,23 @@ class Execution:
         if self.watchers:
             self.changed.set()
 
+    def emit(self, name: str, kind: str, data: bytes, sha256: str) -> None:
+        """Take a file from the program. Raises HostCallError when it has given as much as it may."""
+        held = sum(len(file.data) for file in self.files)
+        if len(self.files) >= MOST_FILES:
+            raise _too_much("files", MOST_FILES, "files")
+        if held + len(data) > MOST_FILES_BYTES:
+            raise _too_much("files_bytes", MOST_FILES_BYTES, f"bytes of files, of which {held} were emitted before")
+        self.hold.take_for_call(len(data), sent=False)
+        file = File(number=len(self.files) + 1, name=name, type=kind, data=data, sha256=sha256)
+        self.files.append(file)
+        self.happened(file)
+
     def side_effects_possible(self) -> bool:
         """Whether a host call that may change something had been made."""
         return any(call.may_have_changed for call in self.calls)
+
+
+def _too_much(limit: str, value: int, what: str) -> HostCallError:
+    details = {"limit": limit, "value": value}
+    return HostCallError("limit", f"emit: limit {limit} reached: at most {value} {what}", details=details)

@@ -11,6 +11,8 @@ from runtime.execution.fair_queue import FairQueue
 from runtime.execution.host_calls import Fetcher, HostCalls, Tools
 from runtime.execution.hostcall import CallContext
 from runtime.execution.registry import Registry
+from runtime.execution.result_cut import cut_result
+from runtime.execution.results import MemoryResults, Results
 from runtime.execution.running import AGAIN, RunningExecution
 from runtime.execution.tokens import ExecutionTokens, TokenMint
 from runtime.isolate import Status
@@ -56,7 +58,9 @@ class Executor:
         *,
         bounds: Bounds | None = None,
         registry: Registry | None = None,
+        results: Results | None = None,
     ) -> None:
+        self.results = results or MemoryResults()
         self.registry = registry or Registry()
         self._pool = pool
         self._tools = tools
@@ -158,6 +162,9 @@ class Executor:
             max_response_bytes=program.limits.response_bytes,
             tools=program.profile.tools,
             session=program.session,
+            tenant=program.caller.tenant,
+            store=program.session_id or program.session,
+            emit=execution.emit,
         )
         calls = HostCalls(execution, context, self._tools, self._fetcher, self._budget)
         run = RunningExecution(self._finished, execution, link, self._numbers, calls)
@@ -185,6 +192,8 @@ class Executor:
 
     def _end(self, execution: Execution, status: str, failure: Failure | None) -> None:
         execution.failure = failure
+        if status == Status.SUCCEEDED:
+            cut_result(execution, self.results)
         execution.ended_ns = time.time_ns()
         execution.status, execution.state = status, "ended"
         execution.hold.release()

@@ -63,13 +63,21 @@ class HostCallError(Exception):
         return fields if self.retry_after is None else {**fields, "retry_after": self.retry_after}
 
 
+type Emit = Callable[[str, str, bytes, str], None]
+
+
+def _emit_nowhere(*_: object) -> None:
+    raise HostCallError("unavailable", "emit: nobody takes files here")
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CallContext:
     """On whose behalf a host call is made, and within which bounds.
 
     `token` turns the digest of an egress rule set into a short-lived execution token;
     `deadline` is on the monotonic clock, in seconds; `session` is the id of the stream whose client offers functions of
-    its own, empty for none.
+    its own, empty for none. `tenant` is whose results and stores a program may use, `store` the session whose store it
+    has, empty for none; `emit` takes a file's name, media type, bytes and SHA-256, or raises HostCallError.
     """
 
     execution_id: str
@@ -80,3 +88,6 @@ class CallContext:
     max_response_bytes: int
     tools: ToolRules = field(default_factory=ToolRules)
     session: str = ""
+    tenant: str = ""
+    store: str = ""
+    emit: Emit = _emit_nowhere

@@ -7,8 +7,8 @@ from typing import Any, Final
 from runtime.execution.host_calls import Answer
 from runtime.execution.hostcall import CallContext, HostCallError
 from runtime.portal.catalog_calls import PREFIX as CATALOG
-from runtime.portal.catalog_calls import CatalogCalls
 from runtime.portal.offers import Offer, Offers
+from runtime.portal.own_calls import OwnCalls
 from runtime.portal.tool import Tool, ToolReply
 from runtime.portal.upstreams import Upstreams
 from sandboxes.tools import decide_tool
@@ -27,14 +27,14 @@ class ToolCaller:
     def __init__(
         self,
         upstreams: Upstreams,
-        catalog_calls: CatalogCalls,
+        own_calls: OwnCalls,
         offers: Offers | None = None,
         *,
         infer: bool = True,
     ) -> None:
         self._upstreams = upstreams
         self._infer = infer
-        self._catalog_calls = catalog_calls
+        self._own_calls = own_calls
         self._offers = offers or Offers()
 
     def read_only(self, name: str, session: str = "") -> bool:
@@ -50,7 +50,7 @@ class ToolCaller:
         """Call a tool by its full name. Raises HostCallError."""
         if name.startswith(CATALOG):
             offer = self._offers.find(context.session)
-            return _answer(name, ToolReply(value=await self._catalog_calls.call(name, arguments, offer)), context)
+            return _answer(name, ToolReply(value=await self._own_calls.call(name, arguments, context, offer)), context)
         tool, whole, offer = self._sought(name, context)
         decision = decide_tool(context.tools, tool.full_name)
         if not decision.allowed:

@@ -266,6 +266,8 @@ class ExecuteRequest(_message.Message):
     CONTEXT_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    INLINE_BYTES_FIELD_NUMBER: _builtins.int
     code: _builtins.str
     """The program, UTF-8. Its value is what it returns, its last expression, or its exported default function's."""
     language: Global___Language.ValueType
@@ -277,6 +279,14 @@ class ExecuteRequest(_message.Message):
     idempotency_key: _builtins.str
     """With a key the client may go away and attach again by sending the same request: the key never runs twice while
     the service remembers the execution. At most 128 characters.
+    """
+    session_id: _builtins.str
+    """A name of the caller's own for what belongs together: programs of one owner with the same session_id share `store`.
+    Empty: no store, but in Runtime.Session the stream's own. At most 128 characters.
+    """
+    inline_bytes: _builtins.int
+    """The most bytes of result_json to send back: a larger result is cut, stays valid JSON, and is kept whole under a
+    handle (Execution.result_cut). 0: all of it is sent. Otherwise 256 or more.
     """
     @_builtins.property
     def context(self) -> Global___Context:
@@ -298,10 +308,12 @@ class ExecuteRequest(_message.Message):
         context: Global___Context | None = ...,
         limits: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
         idempotency_key: _builtins.str = ...,
+        session_id: _builtins.str = ...,
+        inline_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "context", b"context", "idempotency_key", b"idempotency_key", "inputs_json", b"inputs_json", "language", b"language", "limits", b"limits", "profile", b"profile"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "context", b"context", "idempotency_key", b"idempotency_key", "inline_bytes", b"inline_bytes", "inputs_json", b"inputs_json", "language", b"language", "limits", b"limits", "profile", b"profile", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -623,6 +635,8 @@ class Execution(_message.Message):
     MISSING_WALLS_FIELD_NUMBER: _builtins.int
     INTAKE_FIELD_NUMBER: _builtins.int
     PARSER_DIGEST_FIELD_NUMBER: _builtins.int
+    FILES_FIELD_NUMBER: _builtins.int
+    RESULT_CUT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Its id."""
     status: Global___Status.ValueType
@@ -681,6 +695,14 @@ class Execution(_message.Message):
     def missing_walls(self) -> _containers.RepeatedCompositeFieldContainer[Global___Wall]:
         """Walls around its worker that the kernel refused. Empty, once it has started, means that all stand."""
 
+    @_builtins.property
+    def files(self) -> _containers.RepeatedCompositeFieldContainer[Global___File]:
+        """What it gave with `emit`. Left out of ListExecutions, and of `finished` in a stream, which has sent them before."""
+
+    @_builtins.property
+    def result_cut(self) -> Global___ResultCut:
+        """What was left out of result_json; absent if nothing was."""
+
     def __init__(
         self,
         *,
@@ -703,14 +725,132 @@ class Execution(_message.Message):
         missing_walls: _abc.Iterable[Global___Wall] | None = ...,
         intake: _builtins.str = ...,
         parser_digest: _builtins.str = ...,
+        files: _abc.Iterable[Global___File] | None = ...,
+        result_cut: Global___ResultCut | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "created_at", b"created_at", "ended_at", b"ended_at", "error", b"error", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "created_at", b"created_at", "ended_at", b"ended_at", "error", b"error", "result_cut", b"result_cut", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "created_at", b"created_at", "ended_at", b"ended_at", "error", b"error", "host_calls", b"host_calls", "id", b"id", "image_digest", b"image_digest", "intake", b"intake", "language", b"language", "limits", b"limits", "logs", b"logs", "missing_walls", b"missing_walls", "parser_digest", b"parser_digest", "profile", b"profile", "profile_digest", b"profile_digest", "result_json", b"result_json", "status", b"status", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "created_at", b"created_at", "ended_at", b"ended_at", "error", b"error", "files", b"files", "host_calls", b"host_calls", "id", b"id", "image_digest", b"image_digest", "intake", b"intake", "language", b"language", "limits", b"limits", "logs", b"logs", "missing_walls", b"missing_walls", "parser_digest", b"parser_digest", "profile", b"profile", "profile_digest", b"profile_digest", "result_cut", b"result_cut", "result_json", b"result_json", "status", b"status", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Execution: _TypeAlias = Execution  # noqa: Y015
+
+@_typing.final
+class File(_message.Message):
+    """A file or image a program gave with `emit`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """1, 2, 3, ... within the execution."""
+    name: _builtins.str
+    """Its name, as the program says. Not a path."""
+    type: _builtins.str
+    """Its media type, as the program says."""
+    data: _builtins.bytes
+    """Its bytes."""
+    sha256: _builtins.str
+    """Of the bytes, 64 hexadecimal digits."""
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        name: _builtins.str = ...,
+        type: _builtins.str = ...,
+        data: _builtins.bytes = ...,
+        sha256: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "name", b"name", "number", b"number", "sha256", b"sha256", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___File: _TypeAlias = File  # noqa: Y015
+
+@_typing.final
+class ResultCut(_message.Message):
+    """A result that was larger than inline_bytes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HANDLE_FIELD_NUMBER: _builtins.int
+    TOTAL_BYTES_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    OMITTED_FIELD_NUMBER: _builtins.int
+    MORE_OMITTED_FIELD_NUMBER: _builtins.int
+    handle: _builtins.str
+    """What GetResult and `results[handle]` in a later program of the same owner find the whole by. Empty if it was too
+    large to be kept.
+    """
+    total_bytes: _builtins.int
+    """Bytes of the whole."""
+    more_omitted: _builtins.int
+    """Places that were left out beyond those."""
+    @_builtins.property
+    def expires_at(self) -> _timestamp_pb2.Timestamp:
+        """When the handle is forgotten; earlier if the owner's results, or all of them, take too much room."""
+
+    @_builtins.property
+    def omitted(self) -> _containers.RepeatedCompositeFieldContainer[Global___Omission]:
+        """What was left out, at most 50 places."""
+
+    def __init__(
+        self,
+        *,
+        handle: _builtins.str = ...,
+        total_bytes: _builtins.int = ...,
+        expires_at: _timestamp_pb2.Timestamp | None = ...,
+        omitted: _abc.Iterable[Global___Omission] | None = ...,
+        more_omitted: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "handle", b"handle", "more_omitted", b"more_omitted", "omitted", b"omitted", "total_bytes", b"total_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResultCut: _TypeAlias = ResultCut  # noqa: Y015
+
+@_typing.final
+class Omission(_message.Message):
+    """Something that was left out of a result."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    SHOWN_FIELD_NUMBER: _builtins.int
+    LEFT_OUT_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    """Where, as a JSON Pointer (RFC 6901); empty for the result itself."""
+    kind: _builtins.str
+    """"items" of an array, "members" of an object or "characters" of a string."""
+    shown: _builtins.int
+    """How many of them are shown."""
+    left_out: _builtins.int
+    """How many are not."""
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        shown: _builtins.int = ...,
+        left_out: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "left_out", b"left_out", "path", b"path", "shown", b"shown"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Omission: _TypeAlias = Omission  # noqa: Y015
 
 @_typing.final
 class ExecuteResponse(_message.Message):
@@ -748,6 +888,7 @@ class ExecuteEvent(_message.Message):
     CALL_STARTED_FIELD_NUMBER: _builtins.int
     CALL_ENDED_FIELD_NUMBER: _builtins.int
     FINISHED_FIELD_NUMBER: _builtins.int
+    FILE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def accepted(self) -> Global___Accepted:
         """It was accepted: the first event."""
@@ -772,6 +913,10 @@ class ExecuteEvent(_message.Message):
     def finished(self) -> Global___Execution:
         """It ended: the last event. Log lines sent before are not repeated in it."""
 
+    @_builtins.property
+    def file(self) -> Global___File:
+        """It gave a file."""
+
     def __init__(
         self,
         *,
@@ -781,12 +926,13 @@ class ExecuteEvent(_message.Message):
         call_started: Global___HostCall | None = ...,
         call_ended: Global___HostCall | None = ...,
         finished: Global___Execution | None = ...,
+        file: Global___File | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "call_ended", b"call_ended", "call_started", b"call_started", "event", b"event", "finished", b"finished", "log", b"log", "started", b"started"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "call_ended", b"call_ended", "call_started", b"call_started", "event", b"event", "file", b"file", "finished", b"finished", "log", b"log", "started", b"started"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "call_ended", b"call_ended", "call_started", b"call_started", "event", b"event", "finished", b"finished", "log", b"log", "started", b"started"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "call_ended", b"call_ended", "call_started", b"call_started", "event", b"event", "file", b"file", "finished", b"finished", "log", b"log", "started", b"started"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["accepted", "started", "log", "call_started", "call_ended", "finished"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["accepted", "started", "log", "call_started", "call_ended", "finished", "file"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -885,6 +1031,90 @@ class GetExecutionResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetExecutionResponse: _TypeAlias = GetExecutionResponse  # noqa: Y015
+
+@_typing.final
+class GetResultRequest(_message.Message):
+    """Which result to get, and what of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HANDLE_FIELD_NUMBER: _builtins.int
+    OWNER_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    MOST_BYTES_FIELD_NUMBER: _builtins.int
+    handle: _builtins.str
+    """ResultCut.handle."""
+    owner: _builtins.str
+    """The owner in the context of the execution. Another's results are not found."""
+    path: _builtins.str
+    """Which value in it, as a JSON Pointer (RFC 6901); empty for the whole."""
+    offset: _builtins.int
+    """The first item of an array, member of an object or character of a string to send, from 0."""
+    limit: _builtins.int
+    """How many of them at most; 0 for all."""
+    most_bytes: _builtins.int
+    """The most bytes of value_json, 256 or more; what is larger is cut. 0: 4 MiB."""
+    def __init__(
+        self,
+        *,
+        handle: _builtins.str = ...,
+        owner: _builtins.str = ...,
+        path: _builtins.str = ...,
+        offset: _builtins.int = ...,
+        limit: _builtins.int = ...,
+        most_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["handle", b"handle", "limit", b"limit", "most_bytes", b"most_bytes", "offset", b"offset", "owner", b"owner", "path", b"path"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetResultRequest: _TypeAlias = GetResultRequest  # noqa: Y015
+
+@_typing.final
+class GetResultResponse(_message.Message):
+    """A result, or a part of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VALUE_JSON_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    OMITTED_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    value_json: _builtins.str
+    """The value, JSON."""
+    kind: _builtins.str
+    """What it is: object, array, string, number, boolean or null."""
+    total: _builtins.int
+    """How many items, members or characters there are at the path in all; 0 for other kinds."""
+    @_builtins.property
+    def omitted(self) -> _containers.RepeatedCompositeFieldContainer[Global___Omission]:
+        """What was left out because of most_bytes."""
+
+    @_builtins.property
+    def expires_at(self) -> _timestamp_pb2.Timestamp:
+        """When the handle is forgotten."""
+
+    def __init__(
+        self,
+        *,
+        value_json: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        total: _builtins.int = ...,
+        omitted: _abc.Iterable[Global___Omission] | None = ...,
+        expires_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "kind", b"kind", "omitted", b"omitted", "total", b"total", "value_json", b"value_json"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetResultResponse: _TypeAlias = GetResultResponse  # noqa: Y015
 
 @_typing.final
 class ListExecutionsRequest(_message.Message):

@@ -55,6 +55,11 @@ class RuntimeStub:
                 request_serializer=lockgate_dot_v1_dot_runtime__pb2.GetExecutionRequest.SerializeToString,
                 response_deserializer=lockgate_dot_v1_dot_runtime__pb2.GetExecutionResponse.FromString,
                 _registered_method=True)
+        self.GetResult = channel.unary_unary(
+                '/lockgate.v1.Runtime/GetResult',
+                request_serializer=lockgate_dot_v1_dot_runtime__pb2.GetResultRequest.SerializeToString,
+                response_deserializer=lockgate_dot_v1_dot_runtime__pb2.GetResultResponse.FromString,
+                _registered_method=True)
         self.ListExecutions = channel.unary_unary(
                 '/lockgate.v1.Runtime/ListExecutions',
                 request_serializer=lockgate_dot_v1_dot_runtime__pb2.ListExecutionsRequest.SerializeToString,
@@ -117,6 +122,13 @@ class RuntimeServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetResult(self, request, context):
+        """A result that was cut (ExecuteRequest.inline_bytes): all of it, or the part at a path.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListExecutions(self, request, context):
         """Running and recently ended executions, newest first.
         """
@@ -174,6 +186,11 @@ def add_RuntimeServicer_to_server(servicer, server):
                     servicer.GetExecution,
                     request_deserializer=lockgate_dot_v1_dot_runtime__pb2.GetExecutionRequest.FromString,
                     response_serializer=lockgate_dot_v1_dot_runtime__pb2.GetExecutionResponse.SerializeToString,
+            ),
+            'GetResult': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetResult,
+                    request_deserializer=lockgate_dot_v1_dot_runtime__pb2.GetResultRequest.FromString,
+                    response_serializer=lockgate_dot_v1_dot_runtime__pb2.GetResultResponse.SerializeToString,
             ),
             'ListExecutions': grpc.unary_unary_rpc_method_handler(
                     servicer.ListExecutions,
@@ -310,6 +327,33 @@ class Runtime:
             '/lockgate.v1.Runtime/GetExecution',
             lockgate_dot_v1_dot_runtime__pb2.GetExecutionRequest.SerializeToString,
             lockgate_dot_v1_dot_runtime__pb2.GetExecutionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetResult(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lockgate.v1.Runtime/GetResult',
+            lockgate_dot_v1_dot_runtime__pb2.GetResultRequest.SerializeToString,
+            lockgate_dot_v1_dot_runtime__pb2.GetResultResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -51,6 +51,8 @@ class RuntimeStub:
     """
     GetExecution: _grpc.UnaryUnaryMultiCallable[_runtime_pb2.GetExecutionRequest, _runtime_pb2.GetExecutionResponse]
     """An execution by its id, running or recently ended."""
+    GetResult: _grpc.UnaryUnaryMultiCallable[_runtime_pb2.GetResultRequest, _runtime_pb2.GetResultResponse]
+    """A result that was cut (ExecuteRequest.inline_bytes): all of it, or the part at a path."""
     ListExecutions: _grpc.UnaryUnaryMultiCallable[_runtime_pb2.ListExecutionsRequest, _runtime_pb2.ListExecutionsResponse]
     """Running and recently ended executions, newest first."""
     Cancel: _grpc.UnaryUnaryMultiCallable[_runtime_pb2.CancelRequest, _runtime_pb2.CancelResponse]
@@ -80,6 +82,8 @@ class RuntimeAsyncStub(RuntimeStub):
     """
     GetExecution: _aio.UnaryUnaryMultiCallable[_runtime_pb2.GetExecutionRequest, _runtime_pb2.GetExecutionResponse]  # type: ignore[assignment]
     """An execution by its id, running or recently ended."""
+    GetResult: _aio.UnaryUnaryMultiCallable[_runtime_pb2.GetResultRequest, _runtime_pb2.GetResultResponse]  # type: ignore[assignment]
+    """A result that was cut (ExecuteRequest.inline_bytes): all of it, or the part at a path."""
     ListExecutions: _aio.UnaryUnaryMultiCallable[_runtime_pb2.ListExecutionsRequest, _runtime_pb2.ListExecutionsResponse]  # type: ignore[assignment]
     """Running and recently ended executions, newest first."""
     Cancel: _aio.UnaryUnaryMultiCallable[_runtime_pb2.CancelRequest, _runtime_pb2.CancelResponse]  # type: ignore[assignment]
@@ -130,6 +134,14 @@ class RuntimeServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_runtime_pb2.GetExecutionResponse, _abc.Awaitable[_runtime_pb2.GetExecutionResponse]]:
         """An execution by its id, running or recently ended."""
+
+    @_abc_1.abstractmethod
+    def GetResult(
+        self,
+        request: _runtime_pb2.GetResultRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_runtime_pb2.GetResultResponse, _abc.Awaitable[_runtime_pb2.GetResultResponse]]:
+        """A result that was cut (ExecuteRequest.inline_bytes): all of it, or the part at a path."""
 
     @_abc_1.abstractmethod
     def ListExecutions(

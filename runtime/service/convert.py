@@ -1,11 +1,14 @@
 """Executions as messages of the API, and the API's enums as the words used inside."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from runtime.execution.caller import Caller
-from runtime.execution.execution import Execution, Failure, HostCallRecord
+from runtime.execution.cut import MOST_OMISSIONS, Omission
+from runtime.execution.execution import Execution, Failure, HostCallRecord, ResultCut
+from runtime.execution.file import File
 from runtime.execution.language import Language
 from runtime.isolate import LogLine
 from runtime.rpc import runtime_pb2 as pb
@@ -23,12 +26,15 @@ ENVIRONMENTS: dict[int, str] = {
     pb.ENVIRONMENT_PROD: "prod",
 }
 _ENVIRONMENT_NUMBERS = {word: number for number, word in ENVIRONMENTS.items()}
+_MOST_PATH = 1_000
 STATUSES: dict[str, int] = {
     name.removeprefix("STATUS_").lower(): number for name, number in pb.Status.items() if number
 }
 
 
-def execution_message(execution: Execution, *, logs: bool = True, calls: bool = True) -> pb.Execution:
+def execution_message(
+    execution: Execution, *, logs: bool = True, calls: bool = True, files: bool = True
+) -> pb.Execution:
     """All that is known of an execution now."""
     program = execution.program
     message = pb.Execution()
@@ -46,6 +52,10 @@ def execution_message(execution: Execution, *, logs: bool = True, calls: bool = 
         message.error.CopyFrom(error_message(execution.failure))
     if logs:
         message.logs.extend([log_message(line) for line in execution.logs])
+    if files:
+        message.files.extend([file_message(file) for file in execution.files])
+    if execution.cut is not None:
+        message.result_cut.CopyFrom(cut_message(execution.cut))
     if calls:
         message.host_calls.extend([call_message(call, execution) for call in execution.calls])
     for name, reason in execution.missing_walls.items():
@@ -109,6 +119,31 @@ def error_message(failure: Failure) -> pb.ExecutionError:
 def log_message(line: LogLine) -> pb.LogLine:
     """One log line."""
     return pb.LogLine(number=line.number, level=line.level, time_unix_ns=line.time_ns, text=line.text)  # type: ignore[arg-type]
+
+
+def file_message(file: File) -> pb.File:
+    """One file a program gave."""
+    return pb.File(number=file.number, name=file.name, type=file.type, data=file.data, sha256=file.sha256)
+
+
+def omission_messages(omissions: Sequence[Omission]) -> list[pb.Omission]:
+    """What was left out, as many places as are told."""
+    return [
+        pb.Omission(path=each.path[:_MOST_PATH], kind=each.kind, shown=each.shown, left_out=each.left_out)
+        for each in omissions[:MOST_OMISSIONS]
+    ]
+
+
+def cut_message(cut: ResultCut) -> pb.ResultCut:
+    """What was left out of a result."""
+    message = pb.ResultCut(
+        handle=cut.handle,
+        total_bytes=cut.total_bytes,
+        omitted=omission_messages(cut.omissions),
+        more_omitted=max(0, len(cut.omissions) - MOST_OMISSIONS),
+    )
+    message.expires_at.FromNanoseconds(int(cut.expires_at * 1e9))
+    return message
 
 
 def call_message(call: HostCallRecord, execution: Execution) -> pb.HostCall:

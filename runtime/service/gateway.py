@@ -21,6 +21,7 @@ import grpc
 from pydantic import ValidationError
 
 from runtime.execution.executor import Bounds, Executor
+from runtime.execution.results import MemoryResults
 from runtime.execution.tokens import TokenMint
 from runtime.isolate.compiled import compiled_image
 from runtime.isolate.shipped import TYPE_ERASER, wasm_path
@@ -30,6 +31,7 @@ from runtime.portal.catalog_calls import CatalogCalls
 from runtime.portal.document_cache import DocumentCache
 from runtime.portal.finder import Finder
 from runtime.portal.offers import Offers
+from runtime.portal.own_calls import OwnCalls
 from runtime.portal.upstreams import Upstreams
 from runtime.rpc import portal_pb2, runtime_pb2
 from runtime.service.auth import Authenticator
@@ -83,9 +85,9 @@ async def serve(settings: GatewaySettings, lines: asyncio.StreamReader) -> None:
         stack.push_async_callback(pool.close)
         await pool.start()
         finder = Finder(upstreams, config.portal)
-        offers = Offers()
-        caller = ToolCaller(upstreams, CatalogCalls(finder), offers, infer=config.portal.infer)
-        executor = Executor(pool, caller, egress, mint, bounds=Bounds(held_bytes=config.held_bytes))
+        offers, results = Offers(), MemoryResults()
+        caller = ToolCaller(upstreams, OwnCalls(CatalogCalls(finder), results), offers, infer=config.portal.infer)
+        executor = Executor(pool, caller, egress, mint, bounds=Bounds(held_bytes=config.held_bytes), results=results)
         readiness = Readiness(judge(found_versions(), config.accept_vulnerable_versions), pool.walls)
         readiness.generation, readiness.problem = settings.generation, settings.problem
         if readiness.refusals:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import grpc
 
 from runtime.execution.caller import Caller
+from runtime.execution.cut import LEAST_BYTES
 from runtime.execution.execution import Program
 from runtime.execution.intake import Refused, take_in
 from runtime.rpc import runtime_pb2 as pb
@@ -34,6 +35,10 @@ def program_of(request: pb.ExecuteRequest, principal: str, profiles: Mapping[str
         faults.append(("language", f"there is no language {request.language}; {_words(LANGUAGES)}"))
     if len(request.idempotency_key) > MOST_KEY:
         faults.append(("idempotency_key", f"has {len(request.idempotency_key)} characters; at most {MOST_KEY}"))
+    if len(request.session_id) > MOST_KEY:
+        faults.append(("session_id", f"has {len(request.session_id)} characters; at most {MOST_KEY}"))
+    if request.inline_bytes and request.inline_bytes < LEAST_BYTES:
+        faults.append(("inline_bytes", f"is {request.inline_bytes}; 0 for all, or at least {LEAST_BYTES}"))
     if faults or profile is None or caller is None:
         raise bad_fields(faults)
     return _under_profile(request, profile, caller)
@@ -63,6 +68,8 @@ def _under_profile(request: pb.ExecuteRequest, profile: Profile, caller: Caller)
         idempotency_key=request.idempotency_key,
         intake=taken.note,
         detected=taken.detected,
+        session_id=request.session_id,
+        inline_bytes=request.inline_bytes,
     )
 
 

@@ -9,10 +9,19 @@ import grpc
 
 from runtime.execution.execution import CallEnded, CallStarted, Execution, Happening, Program
 from runtime.execution.executor import Executor, QueueFullError
+from runtime.execution.file import File
 from runtime.rpc import runtime_pb2 as pb
-from runtime.service.convert import LANGUAGE_NUMBERS, STATUSES, call_message, execution_message, log_message
+from runtime.service.convert import (
+    LANGUAGE_NUMBERS,
+    STATUSES,
+    call_message,
+    execution_message,
+    file_message,
+    log_message,
+)
 from runtime.service.errors import ApiError, bad_fields
 from runtime.service.handlers import ServicerContext
+from runtime.service.kept_result import kept_result
 from runtime.service.readiness import Readiness
 from runtime.service.requests import MOST_REASON, program_of
 from runtime.service.session import EventStream, Sessions
@@ -117,6 +126,11 @@ class RuntimeServicer:
             raise ApiError(grpc.StatusCode.NOT_FOUND, "NO_SUCH_EXECUTION", message)
         return execution
 
+    async def GetResult(  # noqa: N802, D102
+        self, request: pb.GetResultRequest, principal: str, _: ServicerContext
+    ) -> pb.GetResultResponse:
+        return kept_result(request, principal, self._executor.results)
+
     async def ListExecutions(  # noqa: N802, D102
         self, request: pb.ListExecutionsRequest, principal: str, _: ServicerContext
     ) -> pb.ListExecutionsResponse:
@@ -124,7 +138,7 @@ class RuntimeServicer:
         if not 1 <= size <= MOST_PAGE:
             raise bad_fields([("page_size", f"is {size}; 1 to {MOST_PAGE}")])
         page = list(islice(self._matching(request, principal), size + 1))
-        messages = [execution_message(execution, logs=False, calls=False) for execution in page[:size]]
+        messages = [execution_message(execution, logs=False, calls=False, files=False) for execution in page[:size]]
         token = page[size - 1].id if len(page) > size else ""
         return pb.ListExecutionsResponse(executions=messages, next_page_token=token)
 
@@ -188,7 +202,7 @@ async def _watch(execution: Execution) -> AsyncIterator[pb.ExecuteEvent]:
             yield _event(execution.happenings[told], execution)
             told += 1
         if execution.state == "ended":
-            yield pb.ExecuteEvent(finished=execution_message(execution, logs=False))
+            yield pb.ExecuteEvent(finished=execution_message(execution, logs=False, files=False))
             return
         execution.changed.clear()
         await execution.changed.wait()
@@ -200,6 +214,8 @@ def _event(happening: Happening, execution: Execution) -> pb.ExecuteEvent:
             return pb.ExecuteEvent(call_started=pb.HostCall(number=call.number, kind=call.kind, target=call.target))
         case CallEnded(call):
             return pb.ExecuteEvent(call_ended=call_message(call, execution))
+        case File():
+            return pb.ExecuteEvent(file=file_message(happening))
         case "started":
             queued = int((execution.started - execution.created) * 1e6)
             return pb.ExecuteEvent(started=pb.Started(queued_us=queued))

@@ -21,6 +21,7 @@ from runtime.portal.catalog_calls import CatalogCalls
 from runtime.portal.document_cache import DocumentCache
 from runtime.portal.finder import Finder
 from runtime.portal.http_call import HttpBounds, HttpReply, HttpRequest
+from runtime.portal.own_calls import OwnCalls
 from runtime.portal.upstream_state import Backoff
 from runtime.portal.upstreams import AnyUpstream, Upstreams
 from sandboxes.tools import ToolRules
@@ -96,7 +97,7 @@ def upstreams(
 
 
 def caller_of(running: Upstreams) -> ToolCaller:
-    return ToolCaller(running, CatalogCalls(Finder(running)))
+    return ToolCaller(running, OwnCalls(CatalogCalls(Finder(running))))
 
 
 def stdio_notes(**more: Any) -> McpStdioUpstream:

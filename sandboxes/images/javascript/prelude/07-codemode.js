@@ -33,6 +33,9 @@
     });
   });
 
+  // ask(name, arguments) -> promise: a call of a tool of Lockgate's own.
+  lockgate.ask = (name, value) => send("lockgate." + name, () => stringify(value), here());
+
   const refuseChange = (what) => () => { throw new TypeError(what + " cannot be changed"); };
   const level = (what, child, misuse) => {
     const children = { __proto__: null };

@@ -36,10 +36,11 @@ from lockgate import (  # noqa: E402
     urllib_bridge,
 )
 from lockgate.calls import codemode  # noqa: E402
+from lockgate.keep import emit, results, store  # noqa: E402
 from lockgate.web import fetch  # noqa: E402
 
 # The globals of every program may be imported too, for models that expect modules.
-execution.offer(fetch=fetch)
+execution.offer(fetch=fetch, emit=emit, results=results, store=store)
 sys.modules["codemode"] = codemode
 for part in (output, loop, clock, locks, urllib_bridge, absent, refusals, randomness):
     part.install()

@@ -1,0 +1,21 @@
+"""Files and images a program gives with `emit`."""
+
+from dataclasses import dataclass
+from typing import Final
+
+MOST_FILES: Final = 20
+MOST_FILE_BYTES: Final = 4 << 20
+MOST_FILES_BYTES: Final = 8 << 20
+"""Files of one execution, bytes of one, and bytes of all of them."""
+MOST_NAME: Final = 200
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class File:
+    """One file: name and media type are the program's word, `sha256` is the host's."""
+
+    number: int
+    name: str
+    type: str
+    data: bytes
+    sha256: str

@@ -1,0 +1,151 @@
+"""Kept results and session stores: whose they are, how long, and how much."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime.execution.pointer import NoSuchPartError, part_at, range_of
+from runtime.execution.results import MemoryResults
+from runtime.execution.session_store import MOST_KEYS, MOST_VALUE_BYTES, SessionStores, StoreBoundError
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_handle_is_unguessable_and_its_owners():
+    results = MemoryResults()
+    handle, _ = results.keep("ada", "[1]")
+    assert re.fullmatch(r"res_[0-9a-f]{32}", handle)
+    assert results.get("ada", handle).text == "[1]"
+    assert results.get("bob", handle) is None
+    assert results.get("ada", handle[:-1]) is None
+    assert results.get("ada", "") is None
+
+
+def test_a_result_expires():
+    clock = Clock()
+    results = MemoryResults(expiry_s=10, clock=clock)
+    handle, expires_at = results.keep("ada", "1")
+    assert expires_at == 1_010
+    clock.now = 1_009.9
+    assert results.get("ada", handle) is not None
+    clock.now = 1_010
+    assert results.get("ada", handle) is None
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 12))))
+def test_the_bounds_hold_and_the_newest_stays(steps: list[tuple[str, int]]):
+    results = MemoryResults(most_each=3, most_bytes_each=20, most_bytes=30)
+    kept: list[tuple[str, str, int]] = []
+    for tenant, size in steps:
+        handle, _ = results.keep(tenant, "x" * size)
+        kept.append((tenant, handle, size))
+        assert results.get(tenant, handle) is not None
+        left = [(owner, length) for owner, each, length in kept if results.get(owner, each) is not None]
+        assert sum(length for _, length in left) <= 30
+        for owner in "abc":
+            own = [length for each, length in left if each == owner]
+            assert len(own) <= 3
+            assert sum(own) <= 20
+
+
+def test_one_that_is_too_large_is_not_kept():
+    results = MemoryResults(most_bytes_each=10)
+    first, _ = results.keep("ada", "1")
+    assert results.keep("ada", "é" * 6)[0] == ""
+    assert results.get("ada", first) is not None
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [("", {"a/b": [{"~": 1}]}), ("/a~1b", [{"~": 1}]), ("/a~1b/0/~0", 1)],
+)
+def test_a_pointer(path: str, found: object):
+    assert part_at({"a/b": [{"~": 1}]}, path) == found
+
+
+@pytest.mark.parametrize("path", ["a", "/b", "/a/1", "/a/-1", "/a/01", "/a/0/x", "/a/" + "1" * 30, "/" * 3_000])
+def test_a_pointer_to_nowhere(path: str):
+    with pytest.raises(NoSuchPartError):
+        part_at({"a": [5]}, path)
+
+
+def test_ranges():
+    assert range_of([1, 2, 3], 1, 1) == ([2], 3)
+    assert range_of("héllo", 1, 0) == ("éllo", 5)
+    assert range_of({"a": 1, "b": 2}, 1, 5) == ({"b": 2}, 2)
+    assert range_of([1], 10**15, 0) == ([], 1)
+    assert range_of(7, 0, 0) == (7, 0)
+
+
+def test_a_store_is_one_sessions():
+    stores = SessionStores()
+    stores.set("ada", "s", "k", "1")
+    assert stores.get("ada", "s", "k") == "1"
+    assert stores.get("ada", "t", "k") is None
+    assert stores.get("bob", "s", "k") is None
+    assert stores.keys("ada", "s") == ["k"]
+    assert stores.delete("ada", "s", "k")
+    assert not stores.delete("ada", "s", "k")
+
+
+BOUNDS = {
+    "store_key": [("", "1")],
+    "store_value_bytes": [("k", "x" * MOST_VALUE_BYTES)],
+    "store_keys": [(f"k{n}", "1") for n in range(MOST_KEYS + 1)],
+    "store_bytes": [(f"k{n}", "é" * 30_000) for n in range(18)],
+}
+
+
+@pytest.mark.parametrize(("limit", "steps"), BOUNDS.items(), ids=BOUNDS)
+def test_the_bounds_of_a_store(limit: str, steps: list[tuple[str, str]]):
+    stores = SessionStores()
+    for key, value in steps[:-1]:
+        stores.set("ada", "s", key, value)
+    with pytest.raises(StoreBoundError) as error:
+        stores.set("ada", "s", *steps[-1])
+    assert error.value.limit == limit
+    assert stores.keys("ada", "s") == [key for key, _ in steps[:-1]]
+
+
+def test_the_bounds_of_all_stores():
+    clock = Clock()
+    stores = SessionStores(most_stores_each=2, most_bytes=100, idle_s=60, clock=clock)
+    stores.set("ada", "one", "k", "1")
+    stores.set("ada", "two", "k", "1")
+    with pytest.raises(StoreBoundError, match="limit stores reached: at most 2"):
+        stores.set("ada", "three", "k", "1")
+    with pytest.raises(StoreBoundError, match="all_stores_bytes"):
+        stores.set("bob", "one", "k", "x" * 97)
+    clock.now += 59
+    assert stores.get("ada", "two", "k") == "1"
+    clock.now += 1
+    stores.set("ada", "three", "k", "1")
+    assert stores.get("ada", "one", "k") is None
+    assert stores.get("ada", "two", "k") == "1"
+
+
+@given(st.lists(st.tuples(st.sampled_from(["set", "delete"]), st.sampled_from("abcd"), st.integers(0, 60))))
+def test_what_a_store_holds_is_what_was_set(steps: list[tuple[str, str, int]]):
+    stores = SessionStores(most_bytes=150)
+    model: dict[str, str] = {}
+    for what, key, length in steps:
+        value = "x" * length
+        after = {**model, key: value} if what == "set" else {k: v for k, v in model.items() if k != key}
+        if sum(len(k) + len(v) for k, v in after.items()) > 150:
+            with pytest.raises(StoreBoundError):
+                stores.set("ada", "s", key, value)
+            continue
+        if what == "set":
+            stores.set("ada", "s", key, value)
+        else:
+            stores.delete("ada", "s", key)
+        model = after
+        assert {k: stores.get("ada", "s", k) for k in stores.keys("ada", "s")} == model
