@@ -14,6 +14,7 @@ from sandboxes.generation import Generation
 from sandboxes.hostname import is_address
 from sandboxes.request_facts import RequestFacts
 from sandboxes.rule_set import RuleSet
+from sandboxes.shard import shard_of
 from sandboxes.token import TokenClaims, TokenRefused, verify_token
 
 from .addresses import Allowance, allowance_of, refuse_address
@@ -38,6 +39,7 @@ from .screen import Screen
 from .secrets import SecretStore, Unready
 
 _PROXY_AUTHENTICATION = 407
+_MISDIRECTED = 421
 # They belong to one connection (RFC 9110 section 7.6.1), or to the proxy alone.
 _NOT_FORWARDED = frozenset(
     (
@@ -97,7 +99,15 @@ class BodyWanted:
 class Admitter:
     """Holds what admission is decided by. Its answers depend on nothing else but their arguments and the time."""
 
-    def __init__(self, *, key: bytes, generation: Generation, secrets: SecretStore, own_ports: Collection[int]) -> None:
+    def __init__(
+        self,
+        *,
+        key: bytes,
+        generation: Generation,
+        secrets: SecretStore,
+        own_ports: Collection[int],
+        shard: tuple[int, int] | None = None,
+    ) -> None:
         self._key = key
         self._generations = Generations(generation)
         self._allowances: dict[tuple[str, ...], Allowance] = {}
@@ -105,6 +115,7 @@ class Admitter:
         self._prepare()
         self._own_ports = own_ports
         self._lookout = Lookout()
+        self._shard = shard
         self.revocations = Revocations()
 
     @property
@@ -142,6 +153,9 @@ class Admitter:
             return Denial(code="token", reason=claims.reason, status=_PROXY_AUTHENTICATION)
         if self.revocations.covers(claims):
             return Denial(code="token", reason="the execution token was revoked", status=_PROXY_AUTHENTICATION)
+        if self._shard is not None and shard_of(claims.execution, self._shard[1]) != self._shard[0]:
+            reason = "another egress process has this execution; open a connection of its own for each token"
+            return Denial(code="misdirected", reason=reason, status=_MISDIRECTED)
         fault = self._token_fault(claims)
         return Denial(code="token", reason=fault) if fault else claims
 

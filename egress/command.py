@@ -1,10 +1,11 @@
 """What the supervisor tells a running proxy: one JSON line a command, each obeyed wholly or not at all."""
 
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from sandboxes.egress import Hosts
+from sandboxes.egress import EgressSettings, Hosts
+from sandboxes.egress_rule import Port
 from sandboxes.generation import Generation
 from sandboxes.rule_set import RuleSet
 from sandboxes.secret_name import SecretName
@@ -12,7 +13,8 @@ from sandboxes.secret_source import SecretSource, dangling
 from sandboxes.secret_store import SecretStoreConfig, StoreName
 from sandboxes.token import MOST_LIFETIME_S
 
-from .proxy import Proxy
+if TYPE_CHECKING:
+    from .proxy import Proxy  # at run time it would bring mitmproxy to a parent that has no use for it
 
 
 class SecretsTold(BaseModel):
@@ -40,6 +42,7 @@ class Command(BaseModel):
     generation: Generation | None = None
     secrets: SecretsTold | None = None
     hosts: Hosts | None = None
+    own_ports: tuple[Port, ...] = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -54,8 +57,21 @@ class Command(BaseModel):
             return self.revoke
         return dict.fromkeys(self.revoke, int(now) + MOST_LIFETIME_S)
 
+    def followed(self, settings: EgressSettings) -> EgressSettings:
+        """The settings of a proxy that is started after this command."""
+        changed: dict[str, Any] = {"rule_sets": {**settings.rule_sets, **self.rule_sets}}
+        if self.generation is not None:
+            generation = self.generation
+            changed = {"rule_sets": {**generation.rule_sets, **self.rule_sets}, "generation": generation.number}
+            changed |= {"owners": generation.owners, "terms": generation.terms}
+        if self.secrets is not None:
+            changed |= {"secrets": self.secrets.sources, "secret_stores": self.secrets.stores}
+        if self.hosts is not None:
+            changed["hosts"] = self.hosts
+        return settings.model_copy(update=changed)
 
-def obey(command: Command, proxy: Proxy, now: float) -> None:
+
+def obey(command: Command, proxy: "Proxy", now: float) -> None:
     """Do what a command says. Raises ValueError if it cannot be done; then nothing of it is."""
     admitter, gate = proxy.admitter, proxy.gate
     if command.generation is not None:
@@ -64,6 +80,7 @@ def obey(command: Command, proxy: Proxy, now: float) -> None:
         proxy.use_secrets(command.secrets.sources, command.secrets.stores)
     if command.hosts is not None:
         proxy.use_hosts(command.hosts)
+    proxy.use_own_ports(command.own_ports)
     admitter.add_rule_sets(command.rule_sets)
     if revoked := command.revoked(now):
         admitter.revocations.add(revoked, now)

@@ -13,6 +13,7 @@ import logging
 import os
 import resource
 import signal
+import socket
 import sys
 import threading
 import time
@@ -22,8 +23,10 @@ from pydantic import ValidationError
 
 from sandboxes.egress import EgressSettings
 
+from . import front
 from .command import Command, obey
 from .dialer import GuardedLoop
+from .handover import Handover
 from .proxy import Proxy
 from .redaction import redactor_for
 
@@ -39,11 +42,32 @@ def main() -> None:
         settings = EgressSettings.model_validate_json(sys.stdin.buffer.readline())
     except ValidationError as error:
         _fail(f"the settings are not valid: {_messages(error)}")
-    with asyncio.Runner(loop_factory=GuardedLoop) as runner:
-        status = runner.run(_serve(settings))
+    with asyncio.Runner(loop_factory=GuardedLoop if not _is_parent(settings) else None) as runner:
+        status = runner.run(_lead(settings) if _is_parent(settings) else _serve(settings))
         with contextlib.suppress(BrokenPipeError):
             sys.stdout.flush()
         os._exit(status)  # nothing is left to close, and idle threads are not waited for
+
+
+def _is_parent(settings: EgressSettings) -> bool:
+    return settings.processes > 1 and settings.shard is None
+
+
+async def _lead(settings: EgressSettings) -> int:
+    """The parent of several processes. What was read beyond the settings' line would be lost, so nothing was."""
+    logging.basicConfig(level=logging.ERROR, format="egress: %(levelname)s %(message)s")
+    lines = asyncio.StreamReader(limit=64 << 20)
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, lines.feed_eof)
+    threading.Thread(target=_read_lines, args=(lines, loop), name="commands", daemon=True).start()
+    return await front.serve(settings, lines)
+
+
+def _read_lines(lines: asyncio.StreamReader, loop: asyncio.AbstractEventLoop) -> None:
+    with contextlib.suppress(RuntimeError, OSError):
+        while line := sys.stdin.buffer.readline():
+            loop.call_soon_threadsafe(lines.feed_data, line)
+        loop.call_soon_threadsafe(lines.feed_eof)
 
 
 async def _serve(settings: EgressSettings) -> int:
@@ -55,6 +79,8 @@ async def _serve(settings: EgressSettings) -> int:
     _log_to_stderr(proxy)
     _end_on_signals(proxy)
     starter = _Starter(proxy)
+    if settings.handover_fd is not None:
+        Handover(socket.socket(fileno=settings.handover_fd), proxy.serve)
     proxy.addons.add(starter)
     await proxy.secrets.load()
     await proxy.run()

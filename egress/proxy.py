@@ -5,7 +5,7 @@ import contextlib
 import datetime as dt
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from mitmproxy import options
@@ -24,6 +24,7 @@ from .closed import ClosedAddons, GateMaster
 from .event_file import EventFile
 from .events import EventLog
 from .gate import Gate
+from .ledger import Ledger
 from .metrics import Metrics
 from .secrets import Secret, SecretStore, TokenClient
 
@@ -53,9 +54,11 @@ class Proxy:
         self.former_secrets: list[Secret] = []  # still not to be shown
         self._loading: asyncio.Task[None] | None = None
         self.admitter = Admitter(
-            key=settings.key(), generation=_generation(settings), secrets=self.secrets, own_ports=self._own_ports
-        )
+            key=settings.key(), generation=_generation(settings), secrets=self.secrets, own_ports=self._own_ports,
+            shard=None if settings.shard is None else (settings.shard, settings.processes),
+        )  # fmt: skip
         self.gate = Gate(admitter=self.admitter, log=self.log, own_ports=self._own_ports, hosts=self._hosts)
+        self.gate.ledger = Ledger(settings.processes)
         self.master = GateMaster(_options(settings, trusted))
         self._server = Proxyserver()
         self._certificates = Certificates(authority, trusted)
@@ -75,6 +78,15 @@ class Proxy:
         self.secrets = SecretStore(sources, stores=stores, client=self._client)
         self.admitter.use_secrets(self.secrets)
         self._loading = asyncio.create_task(self.secrets.load())
+
+    def use_own_ports(self, ports: Iterable[int]) -> None:
+        """These are ports of this service too, and no rule reaches them."""
+        self._own_ports.update(ports)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve a connection that another process accepted."""
+        (instance,) = self._server.servers
+        await instance.handle_stream(reader, writer)
 
     def use_hosts(self, hosts: Mapping[str, str]) -> None:
         """These names have addresses of their own from now on, and no others."""

@@ -120,6 +120,9 @@ class Config(_Model):
     egress_events: EventSettings = Field(
         default_factory=EventSettings, description="How the record of what met the egress proxy is kept."
     )
+    egress_processes: int = Field(
+        1, ge=1, le=16, description="Egress processes behind one address, for when one core is not enough."
+    )
     held_bytes: Size = Field(
         512 << 20, ge=64 << 20, le=64 << 30, description="Bytes the gateway holds for executions under way, in all."
     )

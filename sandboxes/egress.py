@@ -70,6 +70,9 @@ class EgressSettings(FrozenModel):
     )
     hosts: Hosts = Field(default_factory=dict, description="Private services: name to address, instead of DNS.")
     head_timeout_s: float = Field(15.0, gt=0, description="For a request head to arrive, once it began.")
+    processes: int = Field(1, ge=1, le=16, description="Egress processes behind the one address.")
+    shard: int | None = Field(None, ge=0, description="Which of them this one is; none: their parent, or the only one.")
+    handover_fd: int | None = Field(None, ge=3, description="Where a member gets connections from its parent.")
     patience: Patience = Field(default_factory=Patience, description="For what follows the request head.")
     extra_ca_file: str | None = Field(None, description="PEM certificates trusted for upstreams beside the system's.")
 

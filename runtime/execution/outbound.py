@@ -15,6 +15,7 @@ from runtime.execution.byte_budget import current_hold
 from runtime.execution.content_coding import CodingError, decode
 from runtime.execution.hostcall import Code, HostCallError
 from sandboxes.bounded_json import loads
+from sandboxes.shard import claimed_execution, shard_of
 
 Headers = tuple[tuple[str, str], ...]
 RawHeaders = Sequence[tuple[bytes, bytes]]
@@ -99,8 +100,9 @@ class OutboundError(HostCallError):
 class Outbound:
     """A client of one egress proxy, over kept-alive connections. Use it in one event loop; close it at the end."""
 
-    def __init__(self, host: str, port: int) -> None:
-        self._proxy = (host, port)
+    def __init__(self, host: str, *ports: int) -> None:
+        """Several ports are those of the proxy's processes, each of which has executions of its own."""
+        self._host, self._ports = host, ports
         self._pool = httpcore2.AsyncConnectionPool(
             max_connections=_MAX_CONNECTIONS, max_keepalive_connections=_MAX_IDLE, keepalive_expiry=_IDLE_S
         )
@@ -154,7 +156,7 @@ class Outbound:
         timeouts: Mapping[str, float | None] | None = None,
     ) -> httpcore2.Response:
         """As `stream`, for who closes the response themselves. `timeouts` in seconds: connect, read, write, pool."""
-        host, port = self._proxy
+        host, port = self._host, self._port(token)
         target, authority = absolute_target(url)
         sent = [
             (b"Host", authority),
@@ -169,6 +171,10 @@ class Outbound:
             extensions={"timeout": timeouts or {"connect": _CONNECT_S}},
         )
         return await self._pool.handle_async_request(request)
+
+    def _port(self, token: str) -> int:
+        only = len(self._ports) == 1
+        return self._ports[0 if only else shard_of(claimed_execution(token), len(self._ports))]
 
     async def _exchange(self, request: OutboundRequest, token: str) -> OutboundResponse:
         if not _METHOD.fullmatch(request.method):

@@ -62,6 +62,7 @@ class Cell:
         self.grpc_address = self._address(self.config.listen.grpc)
         self.mcp_address = self._address(self.config.listen.mcp)
         self._egress_port = 0
+        self._egress_ports: tuple[int, ...] = ()
         self._problem = ""
         self._reloader: Reloader | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -88,6 +89,8 @@ class Cell:
         return {"egress": self._egress.pid, "gateway": self._gateway.pid}
 
     async def __aenter__(self) -> Self:
+        for file in self._options.state.path.glob("egress*.prom"):
+            file.unlink()  # counts of processes that are no more
         children = (self._egress, self._gateway)
         starting = [asyncio.create_task(child.start(START_TIMEOUT_S)) for child in children]
         try:
@@ -162,16 +165,20 @@ class Cell:
             secret_stores=self.config.secret_stores,
             own_ports=tuple(own),
             hosts=self.config.hosts,
+            processes=self.config.egress_processes,
             extra_ca_file=self.config.extra_ca_file,
         )
         return settings.model_dump_json(by_alias=True, exclude_unset=True)
 
     async def _egress_ready(self, ready: Ready) -> None:
         self._egress_port = int(ready["port"])
+        self._egress_ports = tuple(int(port) for port in ready.get("ports", ()))
         self.ca_file = str(ready.get("ca_file", ""))
         self.warnings += [str(warning) for warning in ready.get("warnings", [])]
         if self._gateway.pid is not None:
-            await self._gateway.tell(News(egress_port=self._egress_port).model_dump_json())
+            await self._gateway.tell(
+                News(egress_port=self._egress_port, egress_ports=self._egress_ports).model_dump_json()
+            )
 
     def _gateway_settings(self) -> str:
         return GatewaySettings(
@@ -194,7 +201,9 @@ class Cell:
 
     async def _gateway_ready(self, _: Ready) -> None:
         if self._egress_port:
-            await self._gateway.tell(News(egress_port=self._egress_port).model_dump_json())
+            await self._gateway.tell(
+                News(egress_port=self._egress_port, egress_ports=self._egress_ports).model_dump_json()
+            )
 
 
 def _plain(models: Mapping[str, BaseModel]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import httpx2
@@ -28,11 +28,11 @@ class EgressLink:
         self._port = 0
         self._outbound: asyncio.Future[Outbound] = asyncio.get_running_loop().create_future()
 
-    def use(self, port: int) -> None:
-        """The proxy listens on `port`."""
+    def use(self, port: int, ports: Sequence[int] = ()) -> None:
+        """The proxy listens on `port`, and its processes on `ports` if it has several."""
         self._port = port
         if not self._outbound.done():
-            self._outbound.set_result(Outbound(self._host, port))
+            self._outbound.set_result(Outbound(self._host, *(ports or (port,))))
 
     async def ready(self) -> Outbound:
         """The way out, when there is one."""

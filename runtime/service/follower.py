@@ -34,7 +34,7 @@ class Follower:
         if news.egress_port is None:
             return False
         first, self._reachable = not self._reachable, True
-        self._egress.use(news.egress_port)
+        self._egress.use(news.egress_port, news.egress_ports)
         return first
 
     def _take(self, news: News) -> None:

@@ -31,6 +31,7 @@ class News(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     egress_port: int | None = Field(None, ge=1, le=65_535, description="Where the egress proxy listens now.")
+    egress_ports: tuple[int, ...] = Field((), description="Where its processes do, in order, if it has several.")
     generation: int | None = Field(None, ge=1, description="Comes with profiles.")
     profiles: dict[str, Profile] = Field(default_factory=dict, description="By name, all of them.")
     problem: str | None = Field(None, description="Why the operator's files cannot be loaded; empty if they can.")
