@@ -15,7 +15,7 @@ from sandboxes.hostname import is_address
 from sandboxes.request_facts import RequestFacts
 from sandboxes.rule_set import RuleSet
 from sandboxes.shard import shard_of
-from sandboxes.token import TokenClaims, TokenRefused, verify_token
+from sandboxes.token import TokenClaims, TokenRefused
 
 from .addresses import Allowance, allowance_of, refuse_address
 from .client_certificate import ClientCertificate
@@ -30,6 +30,7 @@ from .credentials import (
     refuse_placeholder,
 )
 from .generations import Generations
+from .known_tokens import KnownTokens
 from .lookout import Lookout
 from .outgoing import HELD_BODY, BodyStep, Outgoing
 from .request import CanonicalRequest, Denial
@@ -108,7 +109,7 @@ class Admitter:
         own_ports: Collection[int],
         shard: tuple[int, int] | None = None,
     ) -> None:
-        self._key = key
+        self._tokens = KnownTokens(key)
         self._generations = Generations(generation)
         self._allowances: dict[tuple[str, ...], Allowance] = {}
         self._secrets = secrets
@@ -148,7 +149,7 @@ class Admitter:
         """Who a token speaks for, if it still does."""
         if isinstance(token, Denial):
             return token
-        claims = verify_token(token, self._key, now)
+        claims = self._tokens.verify(token, now)
         if isinstance(claims, TokenRefused):
             return Denial(code="token", reason=claims.reason, status=_PROXY_AUTHENTICATION)
         if self.revocations.covers(claims):

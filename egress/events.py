@@ -17,6 +17,7 @@ from .metrics import Metrics
 _CAPACITY = 65_536
 _BATCH = 256
 _PIECE: Final = 256 << 10  # bytes; small beside the least size of a file, so that files do not grow over theirs
+_LINGER_S: Final = 0.02  # so that a busy proxy writes batches, and does not wake this thread for every request
 _RETRY_S: Final = 0.25
 _METRICS_S: Final = 2.0
 _CLOSE_S: Final = 5.0
@@ -80,6 +81,8 @@ class EventLog:
         events: list[dict[str, Any]] = []
         try:
             event = self._queue.get(timeout=self._patience())
+            if event is not _END and self._queue.empty():
+                self._closing.wait(_LINGER_S)
             while event is not _END:
                 events.append(event)
                 if len(events) == _BATCH:

@@ -6,6 +6,7 @@ mitmproxy makes these classes by the names they have in its own modules, so `ins
 import asyncio
 import logging
 import re
+from collections import deque
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
@@ -36,6 +37,7 @@ from mitmproxy.proxy.layers.http._http2 import Http2Server
 from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
 
 from .answers import Answer, refusal
+from .corked import CorkedWriter
 from .dialer import REFUSED
 from .exchange import Exchange
 from .patience import Phase
@@ -397,9 +399,14 @@ def _body_reader(expected_size: int | None) -> Any:
     return _ChunkedReader() if expected_size is None else _make_body_reader(expected_size)
 
 
+def _unchecked(_data: http.MessageData) -> None:
+    """In place of a check that every field has its declared type, twice a request, meant for mitmproxy's own tests."""
+
+
 def install(head_timeout_s: float) -> None:
     """Make mitmproxy use these layers, in all of this process. Raises AttributeError if it has no such names."""
     limits.head_timeout_s = head_timeout_s
+    http.MessageData.__post_init__ = _unchecked  # type: ignore[method-assign]
     replaced = {
         (layers, "HttpStream"): GateStream,
         (layers, "Http1Server"): GateHttp1Server,
@@ -416,6 +423,28 @@ def install(head_timeout_s: float) -> None:
 
 class GateConnection(ProxyConnectionHandler):
     """A client's connection. An error inside the layers, which mitmproxy only logs, ends it."""
+
+    def __init__(self, master: Any, reader: Any, writer: Any, options: Any, mode: Any) -> None:
+        self._corked = CorkedWriter(writer)
+        self._waiting: deque[events.Event] = deque()
+        self._handling = False
+        super().__init__(master, reader, self._corked, options, mode)  # type: ignore[no-untyped-call]
+
+    async def server_event(self, event: events.Event) -> None:
+        """Handle events one after the other; what one gives rise to at once comes right after it, in the same turn.
+
+        mitmproxy keeps the order by a lock, and so gives every hook a turn of the event loop of its own.
+        """
+        self._waiting.append(event)
+        if self._handling:
+            return
+        self._handling = True
+        try:
+            while self._waiting:
+                await super().server_event(self._waiting.popleft())
+        finally:
+            self._handling = False
+            self._corked.flush()
 
     def log(self, message: str, level: int = logging.INFO, exc_info: Any = None) -> None:
         """Only errors: mitmproxy reports several lines per request here."""

@@ -98,13 +98,14 @@ def test_request_and_response_bodies_stream_both_ways(world: World) -> None:
         *(b"%x\r\n%s\r\n" % (len(part), part) for part in (b"one ", b"two")),
         b"0\r\n\r\n",
     ]
-    wire.send(render(f"POST {world.http}/up HTTP/1.1\nHost: {authority}\nTransfer-Encoding: chunked", world.token()))
+    head = f"POST {world.http}/both-ways HTTP/1.1\nHost: {authority}\nTransfer-Encoding: chunked"
+    wire.send(render(head, world.token()))
     for _ in range(200):
         wire.send(b"10000\r\n" + b"x" * 65536 + b"\r\n")
     wire.send(b"0\r\n\r\n")
     assert wire.reply().body == b"one two"
     assert len(world.plain.received[0].body) == 200 * 65536
-    record = world.lab.record("/up")
+    record = world.lab.record("/both-ways")
     assert (record["bytes_out"], record["bytes_in"]) == (200 * 65536, 7)
 
 
