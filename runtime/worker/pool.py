@@ -33,6 +33,7 @@ _CHECK_S = 2.0
 _SILENT_S = 5.0
 _TENANT_IDLE_S = 30.0
 _RETRY_S = (0.0, 0.1, 0.5, 2.0)
+_AFTER_DEDICATED_S = 0.01
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,7 +99,7 @@ class WorkerPool:
     def acquire(self, isolation: Isolation, tenant: str) -> Link | None:
         """The worker an execution goes to; None if it has to wait for one, which is then being made."""
         if isolation == "dedicated":
-            return self._take_standby()
+            return self._take_standby(refill_s=_AFTER_DEDICATED_S)
         if isolation == "shared":
             return self._least_loaded(self._cordons[SHARED])
         cordon = self._cordons.setdefault(tenant, _Cordon())
@@ -116,12 +117,18 @@ class WorkerPool:
             self._retire(cordon, link)
         return link
 
-    def _take_standby(self) -> Link | None:
-        """One that stands by. Running out of them is the sign that more should."""
+    def _take_standby(self, refill_s: float = 0) -> Link | None:
+        """One that stands by. Running out of them is the sign that more should.
+
+        The next is made `refill_s` later if there still are some: making it takes a core from what the first is for.
+        """
         link = self._standby.popleft() if self._standby else None
         if link is None:
             self._wanted_standby = min(self._wanted_standby + 1, self._settings.most_standby)
-        self._refill()
+        if refill_s and self._standby:
+            asyncio.get_running_loop().call_later(refill_s, self._refill)
+        else:
+            self._refill()
         return link
 
     def release(self, link: Link, isolation: Isolation) -> None:

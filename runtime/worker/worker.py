@@ -13,7 +13,7 @@ from typing import NoReturn
 from runtime.isolate import Event, Guest, LogLine, Outcome, RunSlots, Status
 from runtime.isolate.engine import THREAD_STACK_BYTES, Ticker
 from runtime.isolate.erasure import Types
-from runtime.isolate.isolate import Isolate, settle
+from runtime.isolate.isolate import Isolate, settle, warming_guest
 from runtime.isolate.typed_run import run_typed
 from runtime.isolate.typescript import TypeEraser
 from runtime.worker import frames
@@ -24,7 +24,7 @@ from runtime.worker.spares import Spares
 log = logging.getLogger(__name__)
 
 _MOST_READERS = 16
-_IDLE_S = 0.02
+_IDLE_S = 0.003
 _RECEIVE_BYTES = 1 << 18
 
 
@@ -63,8 +63,7 @@ class Worker:
     def serve(self) -> NoReturn:
         """Say hello and serve. Ends the process; an engine with a live timer must not be torn down."""
         threading.stack_size(THREAD_STACK_BYTES)
-        self.send(frames.encode_hello(self._walls))
-        self._add_reader()
+        self._add_reader(first=True)
         self._refill_when_idle()
 
     def _refill_when_idle(self) -> NoReturn:
@@ -79,14 +78,27 @@ class Worker:
                     if seen == self._begun and not self._guests and not spares.refill_one():
                         break
 
-    def _add_reader(self) -> None:
+    def _add_reader(self, *, first: bool = False) -> None:
         with self._counting:
             self._readers += 1
-        threading.Thread(target=self._work, name="guest", daemon=True).start()
+        threading.Thread(target=self._work, args=[first], name="guest", daemon=True).start()
 
-    def _work(self) -> None:
+    def _rehearse(self) -> None:
+        """Run something in each image: what a fork shares with its zygote is copied now, not under the first program."""
+        for spares, ticker in zip(self._spares, self._tickers, strict=True):
+            isolate = spares.take()
+            with ticker:
+                outcome = isolate.run(warming_guest(), "1", "null")
+            frames.encode_done(0, outcome)
+            isolate.close()
+            spares.refill_one()
+
+    def _work(self, first: bool) -> None:  # noqa: FBT001 - a thread's argument
         """Read until there is a program, run it, and read again; counted as a reader except while it runs."""
         try:
+            if first:
+                self._rehearse()
+                self.send(frames.encode_hello(self._walls))
             while True:
                 with self._reading:
                     number, run = self._next_job()
