@@ -84,7 +84,7 @@ class Worker:
         threading.Thread(target=self._work, args=[first], name="guest", daemon=True).start()
 
     def _rehearse(self) -> None:
-        """Run something in each image: what a fork shares with its zygote is copied now, not under the first program."""
+        """Run something in each image: what a fork shares with its zygote is copied now, not while a program waits."""
         for spares, ticker in zip(self._spares, self._tickers, strict=True):
             isolate = spares.take()
             with ticker:
