@@ -107,6 +107,10 @@ class Outbound:
             max_connections=_MAX_CONNECTIONS, max_keepalive_connections=_MAX_IDLE, keepalive_expiry=_IDLE_S
         )
 
+    def use(self, *ports: int) -> None:
+        """The proxy, or each of its processes, listens here from now on."""
+        self._ports = ports
+
     async def __aenter__(self) -> Self:
         return self
 

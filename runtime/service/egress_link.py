@@ -31,7 +31,9 @@ class EgressLink:
     def use(self, port: int, ports: Sequence[int] = ()) -> None:
         """The proxy listens on `port`, and its processes on `ports` if it has several."""
         self._port = port
-        if not self._outbound.done():
+        if self._outbound.done():
+            self._outbound.result().use(*(ports or (port,)))
+        else:
             self._outbound.set_result(Outbound(self._host, *(ports or (port,))))
 
     async def ready(self) -> Outbound:

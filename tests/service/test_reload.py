@@ -63,13 +63,18 @@ def profile(name: str, port: int, *paths: str, **more: Any) -> str:
     return yaml.safe_dump({**said, "egress": {"rules": rules}, **more})
 
 
+def configuration(address: str = "127.0.0.1") -> str:
+    """Two egress processes, so that all of this holds for several."""
+    return yaml.safe_dump({"profiles": ["profiles"], "hosts": {HOST: address}, "egress_processes": 2})
+
+
 @pytest.fixture(scope="module")
 def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
     directory = tmp_path_factory.mktemp("reload")
     origin = Origin(lambda _: answer(b"hello"))
     (directory / "profiles").mkdir()
     config = directory / "lockgate.yaml"
-    config.write_text(yaml.safe_dump({"profiles": ["profiles"], "hosts": {HOST: "127.0.0.1"}}))
+    config.write_text(configuration())
     (directory / "profiles" / "web.yaml").write_text(profile("web", origin.port, "/a"))
     state = open_shared_state(directory / "state")
     with running_cell(CellOptions(state=state, config_file=config, any_port=True, workers=1)) as cell:
@@ -172,10 +177,10 @@ async def test_private_services_are_reloaded(client: Client, operator: Operator)
     await in_force(client, operator, "web", "/a")
     before = (await client.health()).generation
     config = operator.directory / "lockgate.yaml"
-    config.write_text(yaml.safe_dump({"profiles": ["profiles"], "hosts": {HOST: "127.0.0.9"}}))
+    config.write_text(configuration("127.0.0.9"))
     after = (await until(client, lambda found: found.generation > before)).generation
     assert await outcome(client, operator, "/a") in {"unavailable", "denied"}
-    config.write_text(yaml.safe_dump({"profiles": ["profiles"], "hosts": {HOST: "127.0.0.1"}}))
+    config.write_text(configuration())
     await until(client, lambda found: found.generation > after)
     assert await outcome(client, operator, "/a") == "hello"
 
