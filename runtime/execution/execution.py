@@ -94,6 +94,18 @@ class HostCallRecord:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class FailedCall:
+    """The call a program failed with, as it told of it: see HostCallError. `details` is JSON text, empty for none."""
+
+    code: str
+    tool: str = ""
+    http_status: int = 0
+    retryable: bool = False
+    retry_after_s: float = 0.0
+    details: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Failure:
     """Why an execution did not succeed. Line and column count from 1; 0 if not known."""
 
@@ -106,6 +118,7 @@ class Failure:
     limit: str = ""
     limit_value: int = 0
     side_effects_possible: bool = False
+    call: FailedCall | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

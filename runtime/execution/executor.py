@@ -161,6 +161,7 @@ class Executor:
             deadline=execution.started + seconds,
             max_response_bytes=program.limits.response_bytes,
             tools=program.profile.tools,
+            language="python" if program.language == "python" else "javascript",
             session=program.session,
             tenant=program.caller.tenant,
             store=program.session_id or program.session,

@@ -1,9 +1,11 @@
 """Why an execution did not succeed, in words: from the host's record, and from what the program said of itself."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
-from runtime.execution.execution import Execution, Failure
+from runtime.execution.cut import json_text
+from runtime.execution.execution import Execution, FailedCall, Failure
+from runtime.execution.hostcall import Code
 from runtime.isolate import Ending, Status
 from sandboxes.bounded_json import loads
 from sandboxes.limits import Limits
@@ -23,6 +25,8 @@ _ENDINGS: dict[Status, str] = {
 }
 
 _MOST_TEXT = 16_384
+_MOST_TOOL = 300
+_MOST_AFTER_S = 1e6
 # What a worker names is its word; only these are limits.
 _LIMITS = frozenset(Limits.model_fields) | {"stack"}
 
@@ -61,12 +65,29 @@ def lost_failure(execution: Execution, reason: str) -> Failure:
 
 def program_failure(execution: Execution, error: str) -> tuple[str, Failure]:
     """The program threw: status and failure. One host call too many has a status of its own."""
-    failure = replace(_parsed(error), side_effects_possible=execution.side_effects_possible())
     call = _object(_object_of(error).get("call"))
+    possible = execution.side_effects_possible()
+    failure = replace(_parsed(error), side_effects_possible=possible, call=_failed_call(call))
     details = _object(call.get("details"))
     if call.get("code") == "limit" and details.get("limit") == "host_calls":
         return "limit_host_calls", replace(failure, limit="host_calls", limit_value=execution.program.limits.host_calls)
     return Status.PROGRAM_ERROR, failure
+
+
+def _failed_call(call: dict[str, Any]) -> FailedCall | None:
+    """The call of a guest's error object, with every field checked."""
+    if call.get("code") not in get_args(Code):
+        return None
+    tool, status, after = call.get("tool"), call.get("status"), call.get("retry_after")
+    details = "" if call.get("details") is None else json_text(call["details"])
+    return FailedCall(
+        code=call["code"],
+        tool=tool[:_MOST_TOOL].encode(errors="replace").decode() if isinstance(tool, str) else "",
+        http_status=status if type(status) is int and 100 <= status <= 599 else 0,  # noqa: PLR2004 - HTTP's own
+        retryable=call.get("retryable") is True,
+        retry_after_s=float(after) if isinstance(after, int | float) and 0 < after < _MOST_AFTER_S else 0.0,
+        details=details if len(details) <= _MOST_TEXT else "",
+    )
 
 
 def _limit_name(status: Status) -> str:

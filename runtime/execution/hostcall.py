@@ -75,9 +75,10 @@ class CallContext:
     """On whose behalf a host call is made, and within which bounds.
 
     `token` turns the digest of an egress rule set into a short-lived execution token;
-    `deadline` is on the monotonic clock, in seconds; `session` is the id of the stream whose client offers functions of
-    its own, empty for none. `tenant` is whose results and stores a program may use, `store` the session whose store it
-    has, empty for none; `emit` takes a file's name, media type, bytes and SHA-256, or raises HostCallError.
+    `deadline` is on the monotonic clock, in seconds; `language` is the one to explain things in; `session` is the id of
+    the stream whose client offers functions of its own, empty for none. `tenant` is whose results and stores a program
+    may use, `store` the session whose store it has, empty for none; `emit` takes a file's name, media type, bytes and
+    SHA-256, or raises HostCallError.
     """
 
     execution_id: str
@@ -87,6 +88,7 @@ class CallContext:
     deadline: float
     max_response_bytes: int
     tools: ToolRules = field(default_factory=ToolRules)
+    language: Literal["javascript", "python"] = "javascript"
     session: str = ""
     tenant: str = ""
     store: str = ""

@@ -4,13 +4,13 @@ from typing import Any
 
 from runtime.execution.hostcall import HostCallError
 from runtime.portal.schema import properties_of, required_of
-from runtime.portal.signature import signature
+from runtime.portal.signature import Language, signature
 from runtime.portal.tool import Tool
 from runtime.portal.validation import check
 
 
-def checked_arguments(tool: Tool, arguments: Any) -> dict[str, Any]:
-    """The arguments by the names of `tool.input`. Raises HostCallError `invalid_argument`.
+def checked_arguments(tool: Tool, arguments: Any, language: Language = "javascript") -> dict[str, Any]:
+    """The arguments by the names of `tool.input`. Raises HostCallError `invalid_argument`, the signature in `language`.
 
     The upstream's own name of a renamed argument is taken as well, and a null for an optional argument that
     does not know null is the same as leaving it out.
@@ -18,7 +18,7 @@ def checked_arguments(tool: Tool, arguments: Any) -> dict[str, Any]:
     if arguments is None:
         arguments = {}
     if not isinstance(arguments, dict):
-        raise _refusal(tool, ["expected one object with the arguments by name"])
+        raise _refusal(tool, ["expected one object with the arguments by name"], language)
     schema = tool.input.schema
     properties, required = properties_of(schema), required_of(schema)
     named = _renamed(tool, arguments, properties)
@@ -31,7 +31,7 @@ def checked_arguments(tool: Tool, arguments: Any) -> dict[str, Any]:
         or not check(tool.input.at(properties[name]), None)
     }
     if problems := check(tool.input, kept):
-        raise _refusal(tool, [str(problem) for problem in problems])
+        raise _refusal(tool, [str(problem) for problem in problems], language)
     return kept
 
 
@@ -48,8 +48,8 @@ def _renamed(tool: Tool, arguments: dict[str, Any], properties: dict[str, Any]) 
     } if by_wire else dict(arguments)  # fmt: skip
 
 
-def _refusal(tool: Tool, problems: list[str]) -> HostCallError:
-    shape = signature(tool)
+def _refusal(tool: Tool, problems: list[str], language: Language) -> HostCallError:
+    shape = signature(tool, language)
     return HostCallError(
         "invalid_argument",
         f"{tool.full_name}: {'; '.join(problems)}. Signature: {shape}",

@@ -72,6 +72,36 @@ class CallLine:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class CallFailure:
+    """How the call failed that a program did not catch. `retry_after_s` is 0 where nobody said."""
+
+    code: str
+    tool: str = ""
+    http_status: int = 0
+    retryable: bool = False
+    retry_after_s: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PortalFile:
+    """A file a program gave with `emit`."""
+
+    name: str
+    type: str
+    data: bytes
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LeftOut:
+    """What a result does not show: `places` in words, `handle` empty if the whole is not kept."""
+
+    handle: str
+    total_bytes: int
+    places: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ProgramError:
     """Why a program did not finish. Line and column count from 1, 0 where not known."""
 
@@ -83,6 +113,7 @@ class ProgramError:
     stack: str = ""
     limit: str = ""
     limit_value: int = 0
+    call: CallFailure | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,6 +127,8 @@ class ExecuteReply:
     logs: tuple[PortalLog, ...] = ()
     logs_dropped: int = 0
     calls: tuple[CallLine, ...] = ()
+    files: tuple[PortalFile, ...] = ()
+    left_out: LeftOut | None = None
 
 
 class BadRequestError(ValueError):

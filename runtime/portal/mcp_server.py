@@ -21,6 +21,7 @@ from runtime.portal.face import (
     Requester,
     SearchReply,
 )
+from runtime.portal.file_content import file_block
 from runtime.portal.reply_text import describe_text, execute_text, search_text
 from runtime.portal.schema import Shape
 from runtime.portal.validation import check
@@ -121,12 +122,14 @@ class _Handlers:
             requester,
         )
         finished = reply.status == "succeeded"
-        return _text(execute_text(reply), structured=_execute_structure(reply), is_error=not finished)
+        answer = _text(execute_text(reply), structured=_execute_structure(reply), is_error=not finished)
+        answer.content.extend(file_block(file, reply.execution_id) for file in reply.files)
+        return answer
 
     async def _not_a_tool(self, name: str, requester: Requester) -> _Answer:
         """A tool of the catalog called like a tool of MCP: how to call it instead."""
-        wanted = name.removeprefix("codemode.")
-        found = await self._face.search(wanted.replace("__", "."), 1, None, "javascript", requester)
+        wanted = name.removeprefix("codemode.").replace("__", ".")
+        found = await self._face.search(wanted, 1, None, "javascript", requester)
         hit = found.tools[0] if found.tools else None
         if hit is None:
             return _failed(f'There is no tool "{name[:100]}". There are search and execute.')
@@ -173,6 +176,10 @@ def _execute_structure(reply: ExecuteReply) -> dict[str, Any]:
         structure["result"] = reply.result
     elif reply.error is not None:
         structure["error"] = {key: value for key, value in asdict(reply.error).items() if value}
+    if reply.left_out is not None:
+        structure["left_out"] = asdict(reply.left_out)
+    if reply.files:
+        structure["files"] = [{"name": file.name, "type": file.type, "sha256": file.sha256} for file in reply.files]
     if reply.calls:
         structure["calls"] = [asdict(call) for call in reply.calls]
     return structure

@@ -71,7 +71,7 @@ class McpService:
 
     async def call(self, tool: Tool, arguments: Any, context: CallContext) -> ToolReply:
         """One tools/call. A connection lost on the way is an error of this call; it is not repeated."""
-        sent = wire_arguments(tool, checked_arguments(tool, arguments))
+        sent = wire_arguments(tool, checked_arguments(tool, arguments, context.language))
         deadline = earliest(context, self._call_timeout_s)
         scope = CallScope(token=lambda: context.token(self._rules))
         try:

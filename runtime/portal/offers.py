@@ -106,7 +106,9 @@ class Offer:
     async def call(self, tool: Tool, arguments: Any, context: CallContext) -> ToolReply:
         """Have the client run one of its functions. Raises HostCallError."""
         name = tool.full_name
-        sent = json.dumps(wire_arguments(tool, checked_arguments(tool, arguments)), ensure_ascii=False)
+        sent = json.dumps(
+            wire_arguments(tool, checked_arguments(tool, arguments, context.language)), ensure_ascii=False
+        )
         if self._closed:
             raise _failure(
                 "unavailable", "the client that offers this function is gone; nothing was sent", name, sent=False

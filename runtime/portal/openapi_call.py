@@ -17,6 +17,7 @@ from runtime.portal.openapi_body import encode, is_json
 from runtime.portal.openapi_operation import HttpBinding
 from runtime.portal.openapi_pages import links_of, next_arguments
 from runtime.portal.openapi_parameter import Parameter, cookie_text, header_text, path_text, query_pairs
+from runtime.portal.signature import Language
 from runtime.portal.tool import Tool, ToolReply
 from sandboxes.bounded_json import MOST_ANSWER_VALUES, loads
 
@@ -40,18 +41,19 @@ _MESSAGE_BYTES = 300
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Api:
-    """Where an operation is called, with which headers, by which way, and how patiently."""
+    """Where an operation is called, with which headers, by which way, how patiently; `language` is for errors."""
 
     base_url: str
     headers: Mapping[str, str]
     send: HttpSend
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    language: Language = "javascript"
 
 
 async def call_openapi(tool: Tool, arguments: Any, api: Api, bounds: HttpBounds) -> ToolReply:
     """The parsed answer of one call. Raises HostCallError."""
-    checked = checked_arguments(tool, arguments)
+    checked = checked_arguments(tool, arguments, api.language)
     request = build_request(tool, checked, base_url=api.base_url, headers=api.headers)
     try:
         reply, tries = await _insisted(request, tool, api, bounds)

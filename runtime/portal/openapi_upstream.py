@@ -77,6 +77,7 @@ class OpenApiService:
             headers=self._config.headers,
             send=self._send,
             retry=RetryPolicy(retries=self._config.retries, budget_s=self._config.retry_budget_ms / 1_000),
+            language=context.language,
         )
         return await call_openapi(tool, arguments, api, bounds)
 

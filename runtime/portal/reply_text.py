@@ -4,11 +4,22 @@ import json
 from collections.abc import Sequence
 from typing import Final
 
-from runtime.portal.face import CallLine, DescribeReply, ExecuteReply, PortalLog, ProgramError, SearchReply
+from runtime.portal.face import (
+    CallFailure,
+    CallLine,
+    DescribeReply,
+    ExecuteReply,
+    LeftOut,
+    PortalFile,
+    PortalLog,
+    ProgramError,
+    SearchReply,
+)
 
 MAX_LOG_CHARACTERS: Final = 4_000
 _MAX_SOURCE: Final = 160
 _MAX_CALLS: Final = 12
+_MAX_PLACES: Final = 8
 
 
 def search_text(reply: SearchReply, *, names_only: bool = False) -> str:
@@ -36,10 +47,12 @@ def describe_text(reply: DescribeReply) -> str:
 def execute_text(reply: ExecuteReply) -> str:
     """The result or the error, then the log; after a failure also what had been done."""
     if reply.error is None and reply.status == "succeeded":
-        parts = [json.dumps(reply.result, ensure_ascii=False, separators=(",", ":"))]
+        parts = [json.dumps(reply.result, ensure_ascii=False, separators=(",", ":")), left_out_text(reply.left_out)]
     else:
         parts = [error_text(reply.status, reply.error), calls_text(reply.calls)]
-    return "\n\n".join(part for part in [*parts, logs_text(reply.logs, reply.logs_dropped)] if part)
+    return "\n\n".join(
+        part for part in [*parts, files_text(reply.files), logs_text(reply.logs, reply.logs_dropped)] if part
+    )
 
 
 def error_text(status: str, error: ProgramError | None) -> str:
@@ -51,9 +64,29 @@ def error_text(status: str, error: ProgramError | None) -> str:
     lines = [f"{error.name}: {error.message}{where}" if error.name else f"{error.message}{where}"]
     if error.source_line and error.line:
         lines += _caret(error)
+    if error.call is not None:
+        lines.append(_call_text(error.call))
     if error.limit:
         lines.append(f"Limit {error.limit} = {error.limit_value}")
     return "\n".join(lines)
+
+
+def left_out_text(left_out: LeftOut | None) -> str:
+    """What of a result is not shown, and where the whole is."""
+    if left_out is None:
+        return ""
+    some = "; ".join(left_out.places[:_MAX_PLACES])
+    more = f"; and {len(left_out.places) - _MAX_PLACES} more places" if len(left_out.places) > _MAX_PLACES else ""
+    told = f"Cut from {left_out.total_bytes} bytes: {some}{more}."
+    if not left_out.handle:
+        return f"{told} The whole is not kept; return less, or emit it as a file."
+    return f'{told} The whole is there for the next program: await results["{left_out.handle}"]'
+
+
+def files_text(files: Sequence[PortalFile]) -> str:
+    """What files there are; their bytes come beside the text."""
+    lines = [f"{file.name} ({file.type}, {len(file.data)} bytes, SHA-256 {file.sha256})" for file in files]
+    return "\n".join(["Files:", *lines]) if lines else ""
 
 
 def calls_text(calls: Sequence[CallLine]) -> str:
@@ -80,6 +113,13 @@ def logs_text(logs: Sequence[PortalLog], dropped: int) -> str:
     missing = len(logs) - len(kept) + dropped
     head = f"Log ({missing} lines not shown):" if missing else "Log:"
     return "\n".join([head, *reversed(kept)]) if kept or missing else ""
+
+
+def _call_text(call: CallFailure) -> str:
+    status = f", HTTP status {call.http_status}" if call.http_status else ""
+    again = "the same call may succeed later" if call.retryable else "the same call will fail again"
+    after = f", in {call.retry_after_s:g} seconds" if call.retryable and call.retry_after_s else ""
+    return f"The call failed with code {call.code}{status}; {again}{after}."
 
 
 def _caret(error: ProgramError) -> list[str]:

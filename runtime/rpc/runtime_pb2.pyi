@@ -458,6 +458,7 @@ class ExecutionError(_message.Message):
     LIMIT_FIELD_NUMBER: _builtins.int
     LIMIT_VALUE_FIELD_NUMBER: _builtins.int
     SIDE_EFFECTS_POSSIBLE_FIELD_NUMBER: _builtins.int
+    CALL_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The error's class: TypeError, SyntaxError, ToolError, or the name of a limit."""
     message: _builtins.str
@@ -476,6 +477,10 @@ class ExecutionError(_message.Message):
     """The limit's value, in the unit of its name."""
     side_effects_possible: _builtins.bool
     """Whether host calls that may have changed something outside had been started by then."""
+    @_builtins.property
+    def call(self) -> Global___CallFailure:
+        """The failed call, if the program ended because it did not catch one: what ToolError says."""
+
     def __init__(
         self,
         *,
@@ -488,14 +493,57 @@ class ExecutionError(_message.Message):
         limit: _builtins.str = ...,
         limit_value: _builtins.int = ...,
         side_effects_possible: _builtins.bool = ...,
+        call: Global___CallFailure | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["call", b"call"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["column", b"column", "limit", b"limit", "limit_value", b"limit_value", "line", b"line", "message", b"message", "name", b"name", "side_effects_possible", b"side_effects_possible", "source_line", b"source_line", "stack", b"stack"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call", b"call", "column", b"column", "limit", b"limit", "limit_value", b"limit_value", "line", b"line", "message", b"message", "name", b"name", "side_effects_possible", b"side_effects_possible", "source_line", b"source_line", "stack", b"stack"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExecutionError: _TypeAlias = ExecutionError  # noqa: Y015
+
+@_typing.final
+class CallFailure(_message.Message):
+    """How a tool call or a fetch failed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    TOOL_FIELD_NUMBER: _builtins.int
+    HTTP_STATUS_FIELD_NUMBER: _builtins.int
+    RETRYABLE_FIELD_NUMBER: _builtins.int
+    RETRY_AFTER_S_FIELD_NUMBER: _builtins.int
+    DETAILS_JSON_FIELD_NUMBER: _builtins.int
+    code: _builtins.str
+    """not_found, invalid_argument, denied, upstream_error, unavailable, timeout, limit, cancelled or internal."""
+    tool: _builtins.str
+    """The tool's full name; empty for a fetch."""
+    http_status: _builtins.int
+    """HTTP status of the answer, where there was one."""
+    retryable: _builtins.bool
+    """Whether the same call may succeed later."""
+    retry_after_s: _builtins.float
+    """In how many seconds, where the upstream said; 0 if not."""
+    details_json: _builtins.str
+    """More, as JSON: an upstream's own words, the rule that denied, a signature. Empty if there is none or it is long."""
+    def __init__(
+        self,
+        *,
+        code: _builtins.str = ...,
+        tool: _builtins.str = ...,
+        http_status: _builtins.int = ...,
+        retryable: _builtins.bool = ...,
+        retry_after_s: _builtins.float = ...,
+        details_json: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "details_json", b"details_json", "http_status", b"http_status", "retry_after_s", b"retry_after_s", "retryable", b"retryable", "tool", b"tool"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CallFailure: _TypeAlias = CallFailure  # noqa: Y015
 
 @_typing.final
 class HostCall(_message.Message):

@@ -8,11 +8,14 @@ import grpc
 from runtime.client import Client, Context, Language, execute_request
 from runtime.portal.face import (
     BadRequestError,
+    CallFailure,
     CallLine,
     DescribeReply,
     ExecuteReply,
+    LeftOut,
     OnLog,
     Overview,
+    PortalFile,
     PortalLog,
     ProgramError,
     Requester,
@@ -32,6 +35,8 @@ _REFUSALS = {
     grpc.StatusCode.UNAVAILABLE,
 }
 _MOST_LOGS = 200
+INLINE_BYTES = 20_000
+"""Of a result, for a model: some five thousand tokens."""
 
 
 class ClientFace:
@@ -110,7 +115,9 @@ class ClientFace:
             context=context,
             language=cast("Language", language if language in _LANGUAGES else ""),
             inputs=inputs,
+            inline_bytes=INLINE_BYTES,
         )
+        files: list[PortalFile] = []
         logs: list[PortalLog] = []
         try:
             async for event in self._client.stream(request):
@@ -120,8 +127,11 @@ class ClientFace:
                     )
                     logs.append(line)
                     await on_log(line)
+                elif event.HasField("file"):
+                    file = event.file
+                    files.append(PortalFile(name=file.name, type=file.type, data=file.data, sha256=file.sha256))
                 elif event.HasField("finished"):
-                    return _reply(event.finished, logs)
+                    return _reply(event.finished, logs, files)
         except grpc.aio.AioRpcError as error:
             raise _refused(error) from None
         raise BadRequestError("the stream ended before the execution did; whether it finished is not known")
@@ -135,7 +145,7 @@ def _value(result_json: str) -> Any:
         return result_json
 
 
-def _reply(execution: pb.Execution, logs: list[PortalLog]) -> ExecuteReply:
+def _reply(execution: pb.Execution, logs: list[PortalLog], files: list[PortalFile]) -> ExecuteReply:
     error = execution.error
     return ExecuteReply(
         execution_id=execution.id,
@@ -150,6 +160,7 @@ def _reply(execution: pb.Execution, logs: list[PortalLog]) -> ExecuteReply:
             stack=error.stack,
             limit=error.limit,
             limit_value=error.limit_value,
+            call=_failed_call(error),
         )
         if execution.HasField("error")
         else None,
@@ -159,7 +170,33 @@ def _reply(execution: pb.Execution, logs: list[PortalLog]) -> ExecuteReply:
             CallLine(target=call.target, outcome=call.outcome, read_only=call.read_only)
             for call in execution.host_calls
         ),
+        files=tuple(files),
+        left_out=_left_out(execution),
     )
+
+
+def _failed_call(error: pb.ExecutionError) -> CallFailure | None:
+    if not error.HasField("call"):
+        return None
+    call = error.call
+    return CallFailure(
+        code=call.code,
+        tool=call.tool,
+        http_status=call.http_status,
+        retryable=call.retryable,
+        retry_after_s=call.retry_after_s,
+    )
+
+
+def _left_out(execution: pb.Execution) -> LeftOut | None:
+    if not execution.HasField("result_cut"):
+        return None
+    cut = execution.result_cut
+    places = tuple(
+        f"{each.path or 'the result'} shows {each.shown} of {each.shown + each.left_out} {each.kind}"
+        for each in cut.omitted
+    )
+    return LeftOut(handle=cut.handle, total_bytes=cut.total_bytes, places=places)
 
 
 def _refused(error: grpc.aio.AioRpcError) -> BadRequestError | grpc.aio.AioRpcError:

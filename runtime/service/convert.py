@@ -113,7 +113,21 @@ def _fill_context(context: pb.Context, caller: Caller) -> None:
 
 def error_message(failure: Failure) -> pb.ExecutionError:
     """Why an execution did not succeed."""
-    return pb.ExecutionError(**{name: getattr(failure, name) for name in Failure.__dataclass_fields__})
+    message = pb.ExecutionError(
+        **{name: getattr(failure, name) for name in Failure.__dataclass_fields__ if name != "call"}
+    )
+    if (call := failure.call) is not None:
+        message.call.CopyFrom(
+            pb.CallFailure(
+                code=call.code,
+                tool=call.tool,
+                http_status=call.http_status,
+                retryable=call.retryable,
+                retry_after_s=call.retry_after_s,
+                details_json=call.details,
+            )
+        )
+    return message
 
 
 def log_message(line: LogLine) -> pb.LogLine:

@@ -234,7 +234,7 @@ def test_globals(run: RunJavaScript) -> None:
         clearImmediate TextEncoder TextDecoder crypto URL URLSearchParams structuredClone Event EventTarget AbortController AbortSignal Headers
         Request Response fetch""".split()  # noqa: SIM905 a list of forty lines says less
     )
-    assert names == language | platform | {"codemode", "inputs", "ToolError", "FetchError"}
+    assert names == language | platform | {"codemode", "emit", "inputs", "results", "store", "ToolError", "FetchError"}
 
 
 def test_shared_memory_and_the_collector_are_out_of_reach(run: RunJavaScript) -> None:
