@@ -1,4 +1,4 @@
-"""docs/grpc.md and docs/mcp.md: the clients on these pages run as they stand and print what the pages say."""
+"""docs/grpc.md, docs/mcp.md, docs/clients.md: the clients on these pages run as they stand and print what they say."""
 
 import json
 import os
@@ -16,9 +16,11 @@ from mcp.client.streamable_http import streamable_http_client
 from runtime.command.exits import Exit
 from runtime.portal import pair
 from tests.cell import ROOT, TestCell
+from tests.fixtures.fetch_documents import document, fetch
 
 GRPC = (ROOT / "docs" / "grpc.md").read_text(encoding="utf-8")
 MCP = (ROOT / "docs" / "mcp.md").read_text(encoding="utf-8")
+CLIENTS = (ROOT / "docs" / "clients.md").read_text(encoding="utf-8")
 BETWEEN = "---- next block"
 
 
@@ -57,6 +59,33 @@ def test_the_grpc_page_runs(stubs: Path, cell: TestCell):
     assert "127.0.0.1:7700" in script(GRPC)
     printed = run_script(script(GRPC).replace("127.0.0.1:7700", cell.address), stubs, cell)
     assert printed == blocks(GRPC, "text")
+
+
+def test_the_python_client_of_the_page_runs(tmp_path: Path, cell: TestCell):
+    text = script(CLIENTS).replace("127.0.0.1:7700", cell.address)
+    (tmp_path / "runtime").symlink_to(ROOT / "runtime")
+    assert run_script(text, tmp_path, cell) == blocks(CLIENTS, "text")[:2]
+
+
+def test_the_typescript_client_of_the_page_runs(tmp_path: Path, cell: TestCell):
+    (program,) = blocks(CLIENTS, "typescript")
+    (tmp_path / "client.ts").write_text(program.replace("127.0.0.1:7700", cell.address), encoding="utf-8")
+    (tmp_path / "proto").symlink_to(ROOT / "proto")
+    (tmp_path / "node_modules").symlink_to(fetch("npm-grpc") / "node_modules")
+    compiler = document("tsc").with_name("typescript.js")
+    erase = (
+        f"const ts = require({str(compiler)!r}), fs = require('fs');"
+        "const options = {module: 'commonjs', target: 'es2022', esModuleInterop: true};"
+        "fs.writeFileSync('client.js', ts.transpileModule(fs.readFileSync('client.ts', 'utf8'),"
+        " {compilerOptions: options}).outputText)"
+    )
+    environment = {**os.environ, "LOCKGATE_HOME": str(cell.state.path)}
+    subprocess.run(["node", "-e", erase], cwd=tmp_path, check=True, timeout=60)
+    done = subprocess.run(
+        ["node", "client.js"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == blocks(CLIENTS, "text")[2]
 
 
 def test_the_reasons_of_the_page_are_those_of_the_code():

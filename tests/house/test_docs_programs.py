@@ -88,7 +88,8 @@ async def test_an_example_gives_what_the_page_says(client: Client, cell: TestCel
             await run(client, code, example.language, inputs=INPUTS, profile=profile)
         assert caught.value.details() == example.refused
         return
-    execution = await run(client, code, example.language, inputs=INPUTS, profile=profile)
+    session = f"docs line {example.line}"
+    execution = await run(client, code, example.language, inputs=INPUTS, profile=profile, session_id=session)
     shown = told(execution, cell)
     if example.result is not None:
         assert execution.status == pb.STATUS_SUCCEEDED, shown
