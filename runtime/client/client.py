@@ -94,10 +94,12 @@ class Client:
         return await self._runtime.GetResult(request, metadata=self._metadata)
 
     async def search(
-        self, query: str, *, limit: int = 10, cursor: str = "", language: Language = ""
+        self, query: str, *, limit: int = 10, cursor: str = "", language: Language = "", read_only: bool = False
     ) -> portal_pb2.SearchResponse:
         """Tools that match words."""
-        request = portal_pb2.SearchRequest(query=query, limit=limit, cursor=cursor, language=LANGUAGES[language])
+        request = portal_pb2.SearchRequest(
+            query=query, limit=limit, cursor=cursor, language=LANGUAGES[language], read_only=read_only
+        )
         return await self._portal.Search(request, metadata=self._metadata)
 
     async def describe(self, names: Sequence[str], language: Language = "") -> portal_pb2.DescribeResponse:
@@ -109,9 +111,9 @@ class Client:
         """What upstreams offer that is not in the catalog, and why."""
         return await self._portal.ListSkipped(portal_pb2.ListSkippedRequest(upstream=upstream), metadata=self._metadata)
 
-    async def overview(self, language: Language = "") -> portal_pb2.OverviewResponse:
+    async def overview(self, language: Language = "", *, read_only: bool = False) -> portal_pb2.OverviewResponse:
         """All declarations at once, if the catalog is small enough."""
-        request = portal_pb2.OverviewRequest(language=LANGUAGES[language])
+        request = portal_pb2.OverviewRequest(language=LANGUAGES[language], read_only=read_only)
         return await self._portal.Overview(request, metadata=self._metadata)
 
     async def health(self) -> runtime_pb2.GetHealthResponse:

@@ -65,6 +65,7 @@ def execute_request(  # noqa: PLR0913 - the fields of the request
     idempotency_key: str = "",
     session_id: str = "",
     inline_bytes: int = 0,
+    read_only: bool = False,
 ) -> runtime_pb2.ExecuteRequest:
     """The request for one program; `inputs` is any JSON value."""
     return runtime_pb2.ExecuteRequest(
@@ -77,4 +78,5 @@ def execute_request(  # noqa: PLR0913 - the fields of the request
         idempotency_key=idempotency_key,
         session_id=session_id,
         inline_bytes=inline_bytes,
+        read_only=read_only,
     )

@@ -14,6 +14,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--profile", default="standard", help="for requests that name none; default: standard")
     parser.add_argument("--environment", choices=["dev", "stage", "prod"], default="dev")
     parser.add_argument("--owner", default="mcp", help="who answers for what the client does")
+    parser.add_argument("--read-only", action="store_true", help="only tools that are known to only read, and no fetch")
     add_options(parser)
     parser.set_defaults(main=_mcp)
 
@@ -24,6 +25,12 @@ async def _mcp(arguments: argparse.Namespace) -> int:
 
     place = find_place(config=arguments.config, server=arguments.server)
     async with connected(place) as client:
-        face = ClientFace(client, profile=arguments.profile, environment=arguments.environment, owner=arguments.owner)
-        await serve_stdio(portal_server(face, version("lockgate")))
+        face = ClientFace(
+            client,
+            profile=arguments.profile,
+            environment=arguments.environment,
+            owner=arguments.owner,
+            read_only=arguments.read_only,
+        )
+        await serve_stdio(portal_server(face, version("lockgate"), read_only=arguments.read_only))
     return Exit.SUCCESS

@@ -28,7 +28,7 @@ class Program:
 
     `intake` says what was made of the text that was sent; `detected`: nobody said what language it is in. `session` is
     the id of the stream it was sent in, `session_id` names the store it has, both empty for none; `inline_bytes` is the
-    most bytes of its result to send back, 0 for all.
+    most bytes of its result to send back, 0 for all. `read_only`: no fetches, and no tools but those known to read.
     """
 
     code: str
@@ -44,6 +44,7 @@ class Program:
     session: str = ""
     session_id: str = ""
     inline_bytes: int = 0
+    read_only: bool = False
 
     @property
     def types(self) -> Types:

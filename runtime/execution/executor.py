@@ -166,6 +166,7 @@ class Executor:
             tenant=program.caller.tenant,
             store=program.session_id or program.session,
             emit=execution.emit,
+            read_only=program.read_only,
         )
         calls = HostCalls(execution, context, self._tools, self._fetcher, self._budget)
         run = RunningExecution(self._finished, execution, link, self._numbers, calls)

@@ -156,12 +156,22 @@ class HostCalls:
             self._waiting -= len(call.payload)
 
     async def _route(self, call: Call, arguments: dict[str, Any]) -> Answer:
+        if self._context.read_only:
+            self._check_reads(call)
         if call.kind == FETCH:
             rules = self._execution.program.profile.egress.digest()
             return await self._fetcher.fetch(arguments, self._context, rules)
         if call.kind == TOOL:
             return await self._tools.call(call.name, arguments, self._context)
         raise HostCallError("invalid_argument", f"there is no host call of kind {call.kind}")
+
+    def _check_reads(self, call: Call) -> None:
+        """Which tool is meant is settled by the next step, before anything else can run. Raises HostCallError."""
+        if call.kind == TOOL and self._tools.read_only(call.name):
+            return
+        what = "fetch" if call.kind == FETCH else f"{call.name[:_MOST_TARGET]} is not known to only read; it"
+        message = f"{what} is refused: this execution may only call tools that read"
+        raise HostCallError("denied", message, details={"rule": "read_only", "sent": False})
 
 
 # JSON and base64 make an answer longer than the body that response_bytes bounds.

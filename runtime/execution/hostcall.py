@@ -93,3 +93,4 @@ class CallContext:
     tenant: str = ""
     store: str = ""
     emit: Emit = _emit_nowhere
+    read_only: bool = False

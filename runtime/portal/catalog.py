@@ -57,6 +57,12 @@ class Catalog:
             skipped=tuple(one for one in self.skipped if one.upstream != name),
         )
 
+    @cached_property
+    def reads(self) -> "Catalog":
+        """The same without the tools that are not known to only read."""
+        kept = {name: tuple(tool for tool in tools if tool.read_only) for name, tools in self.by_upstream.items()}
+        return Catalog(generation=self.generation, by_upstream=MappingProxyType(kept))
+
     def nearest(self, full_name: str, count: int = 3) -> list[str]:
         """The full names most like one that does not exist, best first."""
         wanted = _trigrams(full_name)

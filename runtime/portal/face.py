@@ -135,7 +135,17 @@ class BadRequestError(ValueError):
     """A request that was refused before anything ran; its text is for the model."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CallNote:
+    """A host call that began, or ended with `outcome` (`ok` or an error code)."""
+
+    number: int
+    target: str
+    outcome: str = ""
+
+
 type OnLog = Callable[[PortalLog], Awaitable[None]]
+type OnCall = Callable[[CallNote], Awaitable[None]]
 
 
 class PortalFace(Protocol):
@@ -162,6 +172,7 @@ class PortalFace(Protocol):
         inputs: Any,
         profile: str | None,
         on_log: OnLog,
+        on_call: OnCall,
         requester: Requester,
     ) -> ExecuteReply:
         """Run a program to its end. Cancelling the call cancels the program."""

@@ -21,16 +21,21 @@ class Finder:
     def __init__(self, upstreams: Upstreams, portal: Portal | None = None) -> None:
         self.upstreams = upstreams
         self._portal = portal or Portal()
-        self._overviews: dict[Language, tuple[Catalog, Declarations]] = {}
+        self._overviews: dict[tuple[Language, bool], tuple[Catalog, Declarations]] = {}
         self._index: SearchIndex | None = None
         self._building = asyncio.Lock()
         self._describing = asyncio.Lock()
 
-    async def search(self, query: str, limit: int, cursor: str | None, offer: Offer | None = None) -> SearchPage:
-        """The best tools for a query; the calling client's own functions come first. Raises BadCursorError."""
+    async def search(
+        self, query: str, limit: int, cursor: str | None, offer: Offer | None = None, *, reads: bool = False
+    ) -> SearchPage:
+        """The best tools for a query; the calling client's own functions come first. Raises BadCursorError.
+
+        `reads`: only tools that are known to only read.
+        """
         index = await self._current()
         if offer is None or cursor is not None:
-            return index.search(query, limit, cursor)
+            return index.search(query, limit, cursor, reads=reads)
         own = offer.search(query)
         tools = own.tools[: max(1, limit - 1)]
         page = index.search(query, max(1, limit - len(tools)))
@@ -60,17 +65,17 @@ class Finder:
         async with self._describing:
             return await asyncio.to_thread(declare, catalog or self.upstreams.catalog, names, language, budget)
 
-    async def overview(self, language: Language) -> Declarations:
+    async def overview(self, language: Language, *, reads: bool = False) -> Declarations:
         """All declarations, as the configuration's `portal` says; empty where the catalog is to be searched."""
         if self._portal.inline == "never":
             return Declarations(text="")
         # A client asks once, when it connects: what is still starting then would be missing for good.
         await self.upstreams.settled(STARTING_S)
-        catalog = self.upstreams.catalog
-        held = self._overviews.get(language)
+        catalog = self.upstreams.catalog.reads if reads else self.upstreams.catalog
+        held = self._overviews.get((language, reads))
         if held is None or held[0] is not catalog:
             found = await asyncio.to_thread(declare_all, catalog, language, self._portal.inline_tokens)
-            held = self._overviews[language] = (catalog, found)
+            held = self._overviews[language, reads] = (catalog, found)
         found = held[1]
         return found if self._portal.inline == "always" or not found.left_out else Declarations(text="")
 

@@ -1,7 +1,10 @@
 """The pair `search` and `execute` as an MCP server, over any transport of the official SDK."""
 
+import asyncio
+import contextlib
 import json
-from collections.abc import Callable
+import time
+from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -10,10 +13,12 @@ from mcp.server.connection import allowed_log_levels
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel.server import Server
 from mcp.server.stdio import stdio_server
+from mcp.shared.exceptions import MCPError
 
-from runtime.portal import pair
+from runtime.portal import how_to, pair
 from runtime.portal.face import (
     BadRequestError,
+    CallNote,
     DescribeReply,
     ExecuteReply,
     PortalFace,
@@ -28,21 +33,30 @@ from runtime.portal.validation import check
 
 DEFAULT_LIMIT: Final = 10
 CATALOG_PROFILE: Final = "catalog"
+BEAT_S: Final = 5.0
+"""After so long without any other progress, a client that wants progress hears that the program still runs."""
 _LEVELS: Final = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 
 type _Context = ServerRequestContext[Any, Any]
 type _Answer = mcp_types.CallToolResult
 
 
-def portal_server(face: PortalFace, version: str, requester_of: Callable[[Any], str] | None = None) -> Server[Any]:
-    """The server. `requester_of` takes the transport's request (None over stdio) to whom its token proved."""
-    handlers = _Handlers(face, requester_of or (lambda _: ""))
+def portal_server(
+    face: PortalFace, version: str, requester_of: Callable[[Any], str] | None = None, *, read_only: bool = False
+) -> Server[Any]:
+    """The server. `requester_of` takes the transport's request (None over stdio) to whom its token proved.
+
+    `read_only` is what it says of itself; that nothing else can be called is up to `face`.
+    """
+    handlers = _Handlers(face, requester_of or (lambda _: ""), read_only=read_only)
     server: Server[Any] = Server(
         pair.NAME,
         version=version,
         instructions=pair.INSTRUCTIONS,
         on_list_tools=handlers.list_tools,
         on_call_tool=handlers.call_tool,
+        on_list_resources=handlers.list_resources,
+        on_read_resource=handlers.read_resource,
     )
     # By way of add_request_handler, because the constructor warns of the capability's age.
     server.add_request_handler("logging/setLevel", mcp_types.SetLevelRequestParams, handlers.set_level)
@@ -56,15 +70,33 @@ async def serve_stdio(server: Server[Any]) -> None:
 
 
 class _Handlers:
-    def __init__(self, face: PortalFace, requester_of: Callable[[Any], str]) -> None:
+    def __init__(self, face: PortalFace, requester_of: Callable[[Any], str], *, read_only: bool) -> None:
         self._face = face
         self._requester_of = requester_of
+        self._read_only = read_only
 
     async def list_tools(
         self, _: _Context, params: mcp_types.PaginatedRequestParams | None
     ) -> mcp_types.ListToolsResult:
-        del params
-        return mcp_types.ListToolsResult(tools=pair.tools(await self._face.overview()))
+        _only_page(params)
+        return mcp_types.ListToolsResult(tools=pair.tools(await self._face.overview(), read_only=self._read_only))
+
+    async def list_resources(
+        self, _: _Context, params: mcp_types.PaginatedRequestParams | None
+    ) -> mcp_types.ListResourcesResult:
+        _only_page(params)
+        guide = mcp_types.Resource(
+            uri=how_to.URI, name=how_to.NAME, description="How to write programs, in full.", mime_type="text/markdown"
+        )
+        return mcp_types.ListResourcesResult(resources=[guide])
+
+    async def read_resource(
+        self, _: _Context, params: mcp_types.ReadResourceRequestParams
+    ) -> mcp_types.ReadResourceResult:
+        if str(params.uri) != how_to.URI:
+            raise MCPError(mcp_types.INVALID_PARAMS, f"there is no such resource; there is {how_to.URI}")
+        text = mcp_types.TextResourceContents(uri=how_to.URI, mime_type="text/markdown", text=how_to.TEXT)
+        return mcp_types.ReadResourceResult(contents=[text])
 
     async def set_level(self, context: _Context, params: mcp_types.SetLevelRequestParams) -> mcp_types.EmptyResult:
         context.session._connection.state["log_level"] = params.level  # noqa: SLF001 - the SDK has no public door to it
@@ -92,6 +124,8 @@ class _Handlers:
             return await self._execute(context, run, requester)
         language = arguments.get("language", "javascript")
         if names := arguments.get("describe"):
+            if names == [how_to.NAME]:
+                return _text(how_to.TEXT, structured={})
             described = await self._face.describe(names, language, requester)
             return _text(describe_text(described), structured=_describe_structure(described))
         if "query" not in arguments and not arguments.get("cursor"):
@@ -113,14 +147,16 @@ class _Handlers:
         async def on_log(line: PortalLog) -> None:
             await _send_log(context, line)
 
-        reply = await self._face.execute(
-            arguments["code"],
-            arguments.get("language"),
-            arguments.get("inputs"),
-            arguments.get("profile"),
-            on_log,
-            requester,
-        )
+        async with _progress(context) as progress:
+            reply = await self._face.execute(
+                arguments["code"],
+                arguments.get("language"),
+                arguments.get("inputs"),
+                arguments.get("profile"),
+                on_log,
+                progress.called,
+                requester,
+            )
         finished = reply.status == "succeeded"
         answer = _text(execute_text(reply), structured=_execute_structure(reply), is_error=not finished)
         answer.content.extend(file_block(file, reply.execution_id) for file in reply.files)
@@ -142,6 +178,51 @@ class _Handlers:
         client = context.session.client_params
         called = client.client_info.name if client is not None and client.client_info is not None else ""
         return Requester(principal=self._requester_of(context.request), client=called[:100])
+
+
+class _Progress:
+    """What a client that asked for progress hears: each host call that begins and ends, and that it still runs.
+
+    `progress` counts what was told, because the protocol wants it to rise each time; how much is to come nobody knows.
+    """
+
+    def __init__(self, context: _Context) -> None:
+        self._context = context
+        self._told = 0
+        self._began = self._last = time.monotonic()
+
+    async def called(self, note: CallNote) -> None:
+        """A host call began or ended."""
+        await self._tell(f"call {note.number} {note.target}: {note.outcome or 'begun'}")
+
+    async def beat(self) -> None:
+        """Say now and then that the program still runs, until cancelled."""
+        while True:
+            await asyncio.sleep(max(0.0, self._last + BEAT_S - time.monotonic()))
+            if time.monotonic() >= self._last + BEAT_S:
+                await self._tell(f"running for {time.monotonic() - self._began:.0f} s")
+
+    async def _tell(self, message: str) -> None:
+        self._told += 1
+        self._last = time.monotonic()
+        await self._context.session.report_progress(self._told, None, message)
+
+
+@contextlib.asynccontextmanager
+async def _progress(context: _Context) -> AsyncIterator[_Progress]:
+    progress = _Progress(context)
+    beating = asyncio.create_task(progress.beat())
+    try:
+        yield progress
+    finally:
+        beating.cancel()
+        await asyncio.gather(beating, return_exceptions=True)
+
+
+def _only_page(params: mcp_types.PaginatedRequestParams | None) -> None:
+    """What there is to list fits one page, so no cursor was ever given out."""
+    if params is not None and params.cursor is not None:
+        raise MCPError(mcp_types.INVALID_PARAMS, "this is not a cursor of this list: it has one page")
 
 
 async def _send_log(context: _Context, line: PortalLog) -> None:

@@ -18,26 +18,29 @@ INSTRUCTIONS: Final = (
 
 _SEARCH_DESCRIPTION: Final = (
     "Find tools for a program. `query`: words or a tool's name; answers with signatures. "
-    "`describe`: names from a search; answers with full types. "
-    "`code`: a program over the catalog: `await codemode.tools()` (all: name, upstream, purpose, read_only, "
-    "deprecated), `codemode.search(query)`, `codemode.describe(names)`."
+    '`describe`: names from a search; answers with full types; ["how-to"]: with a guide. '
+    "`code`: a program over the catalog: `await codemode.tools()` (all: name, purpose, read_only), "
+    "`codemode.search(query)`, `codemode.describe(names)`."
 )
 
 _EXECUTE_DESCRIPTION: Final = """\
-Run a JavaScript or Python program in a fresh sandbox. Answers with the value of `return`, as JSON.
-JavaScript: `const i = await codemode.github.issuesGet({owner: "a", repo: "b", issue_number: 1}); return i.title;`
-Python: `i = await codemode.github.issuesGet(owner="a", repo="b", issue_number=1); return i["title"]`
-Calls run in parallel with Promise.all / asyncio.gather. A failed call throws and can be caught: error.code, \
-.status, .message, .retryable. Page after page: `for await (const page of codemode.github.issuesList.pages({...}))` / \
-`async for`. `fetch` works where the profile allows. `inputs` holds the given inputs. \
-console.log / print are shown. No packages, no files."""
+Run a JavaScript or Python program; answers with the value of `return`, as JSON.
+JavaScript: `const i = await codemode.github.issuesGet({issue_number: 1}); return i.title;` or \
+`return Promise.all(inputs.map(id => codemode.up.get({id})))`
+Python: `i = await codemode.up.get(id=1); return i["title"]` or \
+`return await asyncio.gather(*[codemode.up.get(id=n) for n in inputs])`
+A failed call throws: error.code, .status, .message, .retryable. Page after page: \
+`for await (const page of codemode.up.list.pages({...}))` / `async for`. `fetch` works where the profile \
+allows. `inputs` holds the given inputs. console.log / print are shown. No packages, no files."""
+_READ_ONLY: Final = "Here only tools marked [reads] can be called, and no fetch."
 
 _COMPLETE: Final = "These are all the tools; no search is needed:"
 _PARTIAL: Final = "Some of the tools; search for the others:"
 
 
-def tools(overview: Overview | None = None) -> list[mcp_types.Tool]:
+def tools(overview: Overview | None = None, *, read_only: bool = False) -> list[mcp_types.Tool]:
     """The pair, as tools/list gives it; `overview` is what of the catalog is told at once."""
+    described = f"{_EXECUTE_DESCRIPTION}\n{_READ_ONLY}" if read_only else _EXECUTE_DESCRIPTION
     return [
         mcp_types.Tool(
             name=SEARCH,
@@ -53,11 +56,12 @@ def tools(overview: Overview | None = None) -> list[mcp_types.Tool]:
                     "cursor": {"type": "string"},
                 }
             ),
+            output_schema=_object("tools"),
             annotations=mcp_types.ToolAnnotations(read_only_hint=True),
         ),
         mcp_types.Tool(
             name=EXECUTE,
-            description=_with_overview(overview or Overview()),
+            description=_with_overview(described, overview or Overview()),
             input_schema=_schema(
                 {
                     "code": {"type": "string"},
@@ -67,16 +71,23 @@ def tools(overview: Overview | None = None) -> list[mcp_types.Tool]:
                 },
                 ["code"],
             ),
+            output_schema=_object("status", "result"),
+            annotations=mcp_types.ToolAnnotations(read_only_hint=read_only or None, destructive_hint=not read_only),
         ),
     ]
 
 
-def _with_overview(overview: Overview) -> str:
+def _with_overview(described: str, overview: Overview) -> str:
     if not overview.text:
-        return _EXECUTE_DESCRIPTION
-    return f"{_EXECUTE_DESCRIPTION}\n{_COMPLETE if overview.complete else _PARTIAL}\n{overview.text}"
+        return described
+    return f"{described}\n{_COMPLETE if overview.complete else _PARTIAL}\n{overview.text}"
 
 
 def _schema(properties: dict[str, Any], required: list[str] | None = None) -> dict[str, Any]:
     schema: dict[str, Any] = {"type": "object", "properties": properties}
     return {**schema, "required": required} if required else schema
+
+
+def _object(*names: str) -> dict[str, Any]:
+    """An output schema. Nothing is required: an answer to `describe` has other members than one to `query`."""
+    return {"type": "object", "properties": {name: {} for name in names}}

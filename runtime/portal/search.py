@@ -67,16 +67,22 @@ class SearchIndex:
         """Free the index."""
         self._freed()
 
-    def search(self, query: str, limit: int = 10, cursor: str | None = None) -> SearchPage:
-        """The best tools for a query, `limit` at a time; an empty query lists all. Raises BadCursorError."""
+    def search(self, query: str, limit: int = 10, cursor: str | None = None, *, reads: bool = False) -> SearchPage:
+        """The best tools for a query, `limit` at a time; an empty query lists all. Raises BadCursorError.
+
+        `reads`: only those known to only read.
+        """
         start = self._start(cursor)
         limit = max(1, min(limit, MAX_LIMIT))
         terms = _terms(query)
         if not terms:
-            rows: list[int] = list(range(len(self._tools)))
+            rows = self._wanted(range(len(self._tools)), reads=reads)
             return self._page(rows, start, limit, ())
         unmatched = tuple(term for term in terms if not self._matches(term))
-        return self._page(self._ranked(query, terms), start, limit, unmatched)
+        return self._page(self._wanted(self._ranked(query, terms), reads=reads), start, limit, unmatched)
+
+    def _wanted(self, rows: Iterable[int], *, reads: bool) -> list[int]:
+        return [row for row in rows if not reads or self._tools[row].read_only]
 
     def _page(self, rows: list[int], start: int, limit: int, unmatched: tuple[str, ...]) -> SearchPage:
         end = start + limit

@@ -29,6 +29,7 @@ class SearchRequest(_message.Message):
     LIMIT_FIELD_NUMBER: _builtins.int
     CURSOR_FIELD_NUMBER: _builtins.int
     LANGUAGE_FIELD_NUMBER: _builtins.int
+    READ_ONLY_FIELD_NUMBER: _builtins.int
     query: _builtins.str
     """Words. Empty lists the catalog by name. At most 1,000 characters."""
     limit: _builtins.int
@@ -37,6 +38,8 @@ class SearchRequest(_message.Message):
     """The cursor of the answer before; empty for the first."""
     language: _runtime_pb2.Language.ValueType
     """In which language signatures are written; unspecified means JavaScript (that is, TypeScript's notation)."""
+    read_only: _builtins.bool
+    """Only tools that are known to only read."""
     def __init__(
         self,
         *,
@@ -44,10 +47,11 @@ class SearchRequest(_message.Message):
         limit: _builtins.int = ...,
         cursor: _builtins.str = ...,
         language: _runtime_pb2.Language.ValueType = ...,
+        read_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "language", b"language", "limit", b"limit", "query", b"query"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "language", b"language", "limit", b"limit", "query", b"query", "read_only", b"read_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -269,21 +273,25 @@ Global___UnknownTool: _TypeAlias = UnknownTool  # noqa: Y015
 
 @_typing.final
 class OverviewRequest(_message.Message):
-    """Nothing to ask but the language."""
+    """What to tell, and in which language."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     LANGUAGE_FIELD_NUMBER: _builtins.int
+    READ_ONLY_FIELD_NUMBER: _builtins.int
     language: _runtime_pb2.Language.ValueType
     """Python, or else TypeScript's notation."""
+    read_only: _builtins.bool
+    """Only tools that are known to only read."""
     def __init__(
         self,
         *,
         language: _runtime_pb2.Language.ValueType = ...,
+        read_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["language", b"language"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["language", b"language", "read_only", b"read_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -268,6 +268,7 @@ class ExecuteRequest(_message.Message):
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     SESSION_ID_FIELD_NUMBER: _builtins.int
     INLINE_BYTES_FIELD_NUMBER: _builtins.int
+    READ_ONLY_FIELD_NUMBER: _builtins.int
     code: _builtins.str
     """The program, UTF-8. Its value is what it returns, its last expression, or its exported default function's."""
     language: Global___Language.ValueType
@@ -288,6 +289,8 @@ class ExecuteRequest(_message.Message):
     """The most bytes of result_json to send back: a larger result is cut, stays valid JSON, and is kept whole under a
     handle (Execution.result_cut). 0: all of it is sent. Otherwise 256 or more.
     """
+    read_only: _builtins.bool
+    """Refuse every fetch, and every tool that is not known to only read, whatever the profile allows."""
     @_builtins.property
     def context(self) -> Global___Context:
         """Who asks, and why. Required."""
@@ -310,10 +313,11 @@ class ExecuteRequest(_message.Message):
         idempotency_key: _builtins.str = ...,
         session_id: _builtins.str = ...,
         inline_bytes: _builtins.int = ...,
+        read_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "context", b"context", "idempotency_key", b"idempotency_key", "inline_bytes", b"inline_bytes", "inputs_json", b"inputs_json", "language", b"language", "limits", b"limits", "profile", b"profile", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "context", b"context", "idempotency_key", b"idempotency_key", "inline_bytes", b"inline_bytes", "inputs_json", b"inputs_json", "language", b"language", "limits", b"limits", "profile", b"profile", "read_only", b"read_only", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -10,9 +10,11 @@ from runtime.portal.face import (
     BadRequestError,
     CallFailure,
     CallLine,
+    CallNote,
     DescribeReply,
     ExecuteReply,
     LeftOut,
+    OnCall,
     OnLog,
     Overview,
     PortalFile,
@@ -42,17 +44,22 @@ INLINE_BYTES = 20_000
 class ClientFace:
     """PortalFace over a Client. MCP requests name no context, so the operator's defaults stand in for it."""
 
-    def __init__(self, client: Client, *, profile: str, environment: str, owner: str) -> None:
+    def __init__(self, client: Client, *, profile: str, environment: str, owner: str, read_only: bool = False) -> None:
         self._client = client
         self._profile = profile
         self._environment = environment
         self._owner = owner
+        self._read_only = read_only
 
     async def search(self, query: str, limit: int, cursor: str | None, language: str, _: Requester) -> SearchReply:
         """Ranked tools. Raises BadRequestError."""
         try:
             reply = await self._client.search(
-                query, limit=limit, cursor=cursor or "", language=cast("Language", language)
+                query,
+                limit=limit,
+                cursor=cursor or "",
+                language=cast("Language", language),
+                read_only=self._read_only,
             )
         except grpc.aio.AioRpcError as error:
             raise _refused(error) from None
@@ -88,7 +95,7 @@ class ClientFace:
     async def overview(self) -> Overview:
         """What a model is told of the catalog before it asks: nothing, where the service cannot say."""
         try:
-            reply = await self._client.overview()
+            reply = await self._client.overview(read_only=self._read_only)
         except grpc.aio.AioRpcError:
             return Overview()
         return Overview(text=reply.declarations, complete=reply.complete)
@@ -100,6 +107,7 @@ class ClientFace:
         inputs: Any,
         profile: str | None,
         on_log: OnLog,
+        on_call: OnCall,
         requester: Requester,
     ) -> ExecuteReply:
         """Run a program to its end; closing the stream cancels it. Raises BadRequestError."""
@@ -116,6 +124,7 @@ class ClientFace:
             language=cast("Language", language if language in _LANGUAGES else ""),
             inputs=inputs,
             inline_bytes=INLINE_BYTES,
+            read_only=self._read_only,
         )
         files: list[PortalFile] = []
         logs: list[PortalLog] = []
@@ -130,6 +139,11 @@ class ClientFace:
                 elif event.HasField("file"):
                     file = event.file
                     files.append(PortalFile(name=file.name, type=file.type, data=file.data, sha256=file.sha256))
+                elif event.HasField("call_started"):
+                    await on_call(CallNote(number=event.call_started.number, target=event.call_started.target))
+                elif event.HasField("call_ended"):
+                    ended = event.call_ended
+                    await on_call(CallNote(number=ended.number, target=ended.target, outcome=ended.outcome))
                 elif event.HasField("finished"):
                     return _reply(event.finished, logs, files)
         except grpc.aio.AioRpcError as error:

@@ -4,11 +4,13 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
 from importlib.metadata import version
+from typing import Any
 
 import uvicorn
+from mcp.server.lowlevel.server import Server
 
 from runtime.client import Client
-from runtime.portal.mcp_http import BearerCheck, portal_app, principal_of
+from runtime.portal.mcp_http import PATH, READ_ONLY_PATH, BearerCheck, portal_app, principal_of
 from runtime.portal.mcp_server import portal_server
 from runtime.service.client_face import ClientFace
 from runtime.service.metrics_route import metrics_route
@@ -33,8 +35,8 @@ async def serve_mcp(settings: GatewaySettings, token: str, check: BearerCheck) -
     """Serve inside the block. Raises OSError if the address cannot be had."""
     host, port = split_endpoint(settings.mcp_address)
     async with Client(settings.grpc_address, token) as client:
-        face = ClientFace(client, profile=DEFAULT_PROFILE, environment=DEFAULT_ENVIRONMENT, owner=DEFAULT_OWNER)
-        app = portal_app(portal_server(face, version("lockgate"), principal_of), check, host)
+        servers = {PATH: _portal(client, read_only=False), READ_ONLY_PATH: _portal(client, read_only=True)}
+        app = portal_app(servers, check, host)
         app.router.routes.append(metrics_route(settings.state_dir))
         config = uvicorn.Config(
             app, host=host, port=port, log_level="warning", access_log=False, server_header=False, lifespan="on"
@@ -47,6 +49,17 @@ async def serve_mcp(settings: GatewaySettings, token: str, check: BearerCheck) -
         finally:
             server.should_exit = True
             await serving
+
+
+def _portal(client: Client, *, read_only: bool) -> Server[Any]:
+    face = ClientFace(
+        client,
+        profile=DEFAULT_PROFILE,
+        environment=DEFAULT_ENVIRONMENT,
+        owner=DEFAULT_OWNER,
+        read_only=read_only,
+    )
+    return portal_server(face, version("lockgate"), principal_of, read_only=read_only)
 
 
 async def _started(server: uvicorn.Server, serving: asyncio.Task[None], address: str) -> None:

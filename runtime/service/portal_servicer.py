@@ -35,7 +35,8 @@ class PortalServicer:
         if len(request.query) > MOST_QUERY:
             raise bad_fields([("query", f"has {len(request.query)} characters; at most {MOST_QUERY}")])
         try:
-            page = await self._finder.search(request.query, limit, request.cursor or None)
+            cursor = request.cursor or None
+            page = await self._finder.search(request.query, limit, cursor, reads=request.read_only)
         except BadCursorError as error:
             raise bad_fields([("cursor", str(error))]) from None
         language = language_of(request.language)
@@ -95,7 +96,7 @@ class PortalServicer:
     async def Overview(  # noqa: N802, D102
         self, request: pb.OverviewRequest, _principal: str, _: ServicerContext
     ) -> pb.OverviewResponse:
-        found = await self._finder.overview(language_of(request.language))
+        found = await self._finder.overview(language_of(request.language), reads=request.read_only)
         return pb.OverviewResponse(
             declarations=found.text,
             complete=bool(found.text) and not found.left_out,

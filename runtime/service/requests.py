@@ -70,6 +70,7 @@ def _under_profile(request: pb.ExecuteRequest, profile: Profile, caller: Caller)
         detected=taken.detected,
         session_id=request.session_id,
         inline_bytes=request.inline_bytes,
+        read_only=request.read_only,
     )
 
 

@@ -230,6 +230,7 @@ def _check_same(earlier: Program, now: Program) -> None:
         and earlier.inputs == now.inputs
         and earlier.profile.digest() == now.profile.digest()
         and earlier.limits == now.limits
+        and earlier.read_only == now.read_only
     )
     if not same:
         raise ApiError(

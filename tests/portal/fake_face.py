@@ -8,8 +8,10 @@ from typing import Any
 from runtime.portal.face import (
     BadRequestError,
     CallLine,
+    CallNote,
     DescribeReply,
     ExecuteReply,
+    OnCall,
     OnLog,
     Overview,
     PortalLog,
@@ -59,8 +61,15 @@ class FakeFace:
     async def overview(self) -> Overview:
         return self.told
 
-    async def execute(
-        self, code: str, language: str | None, inputs: Any, profile: str | None, on_log: OnLog, requester: Requester
+    async def execute(  # noqa: C901 - a script a case
+        self,
+        code: str,
+        language: str | None,
+        inputs: Any,
+        profile: str | None,
+        on_log: OnLog,
+        on_call: OnCall,
+        requester: Requester,
     ) -> ExecuteReply:
         match code.split(maxsplit=1):
             case ["refuse"]:
@@ -86,6 +95,10 @@ class FakeFace:
                     await asyncio.Event().wait()
                 finally:
                     self.cancelled.set()
+            case ["call", count]:
+                for number in range(1, int(count) + 1):
+                    await on_call(CallNote(number=number, target="github.issuesGet"))
+                    await on_call(CallNote(number=number, target="github.issuesGet", outcome="ok"))
             case ["broken"]:
                 return reply(result="é\u2028\ud800")
             case ["who"]:

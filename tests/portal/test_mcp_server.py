@@ -16,7 +16,7 @@ from mcp.client.stdio import StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 
 from runtime.portal import pair
-from runtime.portal.mcp_http import portal_app, principal_of
+from runtime.portal.mcp_http import PATH, portal_app, principal_of
 from runtime.portal.mcp_server import portal_server
 from tests.portal.fake_face import FakeFace
 from tests.portal.parts import served
@@ -29,7 +29,7 @@ type Connect = Callable[..., AbstractAsyncContextManager[Client]]
 
 @asynccontextmanager
 async def over_http(face: FakeFace, mode: str = "auto", **options: Any) -> AsyncIterator[Client]:
-    app = portal_app(portal_server(face, "9.9", principal_of), lambda token: "ann" if token == TOKEN else None)
+    app = portal_app({PATH: portal_server(face, "9.9", principal_of)}, lambda token: "ann" if token == TOKEN else None)
     async with (
         served(app) as port,
         httpx2.AsyncClient(headers={"authorization": f"Bearer {TOKEN}"}, trust_env=False, timeout=30) as http,
@@ -219,7 +219,7 @@ async def test_whom_the_token_proved_and_what_the_client_calls_itself(connect: C
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "OPTIONS"])
 async def test_nothing_without_a_token(headers: list[tuple[str, str]], method: str) -> None:
-    app = portal_app(portal_server(FakeFace(), "9.9"), lambda token: "ann" if token == TOKEN else None)
+    app = portal_app({PATH: portal_server(FakeFace(), "9.9")}, lambda token: "ann" if token == TOKEN else None)
     sent = [(key.encode(), value.encode("latin-1")) for key, value in headers]
     async with served(app) as port, httpx2.AsyncClient(trust_env=False) as http:
         for path in ("/mcp", "/", "/elsewhere"):
@@ -230,7 +230,7 @@ async def test_nothing_without_a_token(headers: list[tuple[str, str]], method: s
 
 @pytest.mark.parametrize("header", [("host", "evil.example"), ("origin", "https://evil.example")])
 async def test_another_site_cannot_reach_it_through_a_browser(header: tuple[str, str]) -> None:
-    app = portal_app(portal_server(FakeFace(), "9.9"), lambda _: "ann")
+    app = portal_app({PATH: portal_server(FakeFace(), "9.9")}, lambda _: "ann")
     async with served(app) as port, httpx2.AsyncClient(trust_env=False) as http:
         headers = {"authorization": "Bearer x", header[0]: header[1], "accept": "application/json, text/event-stream"}
         answer = await http.post(f"http://127.0.0.1:{port}/mcp", headers=headers, json={})
@@ -242,10 +242,3 @@ async def test_a_result_of_broken_text_is_repaired() -> None:
         ran = await client.call_tool("execute", {"code": "broken"})
         assert json.loads(said(ran)) == "é\u2028?"
         assert ran.structured_content["result"] == "é\u2028?"
-
-
-async def test_the_listing_stays_small() -> None:
-    """700 tokens at the three and a bit characters that such text has to a token."""
-    async with in_memory(FakeFace()) as client:
-        listing = (await client.list_tools()).model_dump_json(by_alias=True, exclude_none=True)
-    assert len(listing) + len(pair.INSTRUCTIONS) < 2_200
