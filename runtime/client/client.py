@@ -93,18 +93,32 @@ class Client:
         )
         return await self._runtime.GetResult(request, metadata=self._metadata)
 
-    async def search(
-        self, query: str, *, limit: int = 10, cursor: str = "", language: Language = "", read_only: bool = False
+    async def search(  # noqa: PLR0913 - the fields of the request
+        self,
+        query: str,
+        *,
+        limit: int = 10,
+        cursor: str = "",
+        language: Language = "",
+        read_only: bool = False,
+        session_id: str = "",
     ) -> portal_pb2.SearchResponse:
-        """Tools that match words."""
+        """Tools that match words; with Session.id its functions, too."""
         request = portal_pb2.SearchRequest(
-            query=query, limit=limit, cursor=cursor, language=LANGUAGES[language], read_only=read_only
+            query=query,
+            limit=limit,
+            cursor=cursor,
+            language=LANGUAGES[language],
+            read_only=read_only,
+            session_id=session_id,
         )
         return await self._portal.Search(request, metadata=self._metadata)
 
-    async def describe(self, names: Sequence[str], language: Language = "") -> portal_pb2.DescribeResponse:
-        """Declarations of named tools."""
-        request = portal_pb2.DescribeRequest(names=names, language=LANGUAGES[language])
+    async def describe(
+        self, names: Sequence[str], language: Language = "", session_id: str = ""
+    ) -> portal_pb2.DescribeResponse:
+        """Declarations of named tools; with Session.id its functions, too."""
+        request = portal_pb2.DescribeRequest(names=names, language=LANGUAGES[language], session_id=session_id)
         return await self._portal.Describe(request, metadata=self._metadata)
 
     async def skipped(self, upstream: str = "") -> portal_pb2.ListSkippedResponse:

@@ -58,6 +58,11 @@ class Session:
         """The functions as programs call them, `upstream.name`."""
         return self._stream.names if self._stream is not None else ()
 
+    @property
+    def id(self) -> str:
+        """For Client.search and Client.describe. Another one after the stream was lost."""
+        return self._stream.id if self._stream is not None else ""
+
     async def run(self, request: runtime_pb2.ExecuteRequest, on_log: OnLog | None = None) -> runtime_pb2.Execution:
         """Run a program to its end. Cancelling this cancels it.
 
@@ -95,6 +100,7 @@ class _Stream:
     """One open stream."""
 
     def __init__(self, call: _Call, offer: Offer) -> None:
+        self.id = ""
         self.names: tuple[str, ...] = ()
         self.lost = True
         self._call = call
@@ -111,7 +117,7 @@ class _Stream:
         opened = await self._call.read()
         if not isinstance(opened, runtime_pb2.SessionEvent):
             raise SessionLostError("the service ended the session at once")
-        self.names = tuple(opened.opened.names)
+        self.id, self.names = opened.opened.session_id, tuple(opened.opened.names)
         self.lost = False
         self._reader = asyncio.create_task(self._read())
 

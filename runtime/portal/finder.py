@@ -36,9 +36,9 @@ class Finder:
         index = await self._current()
         if offer is None or cursor is not None:
             return index.search(query, limit, cursor, reads=reads)
-        own = offer.search(query)
+        own = offer.search(query, reads=reads)
         tools = own.tools[: max(1, limit - 1)]
-        page = index.search(query, max(1, limit - len(tools)))
+        page = index.search(query, max(1, limit - len(tools)), reads=reads)
         return SearchPage(
             tools=(*tools, *page.tools)[:limit],
             total=len(tools) + page.total,

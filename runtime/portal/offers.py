@@ -69,13 +69,15 @@ class Failed:
 
 
 type Tell = Callable[[FunctionCall | int], None]
-"""Takes a call to the client, or the number of one that is no longer waited for."""
+"""Takes a call to the client, or the number of one that is no longer waited for. Raises HostCallError for a call that a
+client which does not read leaves no room for."""
 
 
 class Offer:
     """The functions of one session, and the calls of them that wait for answers. On the event loop."""
 
-    def __init__(self, upstream: str, tools: Sequence[Tool], tell: Tell) -> None:
+    def __init__(self, upstream: str, tools: Sequence[Tool], tell: Tell, principal: str = "") -> None:
+        self.principal = principal
         self.id = f"ses_{secrets.token_hex(16)}"
         self.upstream = upstream
         self.catalog = Catalog().with_upstream(upstream, tools)
@@ -97,11 +99,11 @@ class Offer:
             self._merged = (catalog, catalog.with_upstream(self.upstream, tools))
         return self._merged[1]
 
-    def search(self, query: str) -> SearchPage:
-        """The functions that match words."""
+    def search(self, query: str, *, reads: bool = False) -> SearchPage:
+        """The functions that match words; `reads`: of those that only read."""
         if self._index is None:
             self._index = SearchIndex(self.catalog)
-        return self._index.search(query, MAX_FUNCTIONS)
+        return self._index.search(query, MAX_FUNCTIONS, reads=reads)
 
     async def call(self, tool: Tool, arguments: Any, context: CallContext) -> ToolReply:
         """Have the client run one of its functions. Raises HostCallError."""
@@ -136,8 +138,8 @@ class Offer:
             execution_id=context.execution_id,
             timeout_s=max(0.0, context.deadline - time.monotonic()),
         )
-        self._tell(call)
         try:
+            self._tell(call)
             return await future
         except asyncio.CancelledError:
             self._tell(number)
@@ -168,9 +170,9 @@ class Offers:
     def __init__(self) -> None:
         self._open: dict[str, Offer] = {}
 
-    def open(self, upstream: str, functions: Sequence[OfferedFunction], tell: Tell) -> Offer:
-        """Offer functions. Raises BadOfferError."""
-        offer = Offer(upstream, _tools(upstream, functions), tell)
+    def open(self, upstream: str, functions: Sequence[OfferedFunction], tell: Tell, principal: str = "") -> Offer:
+        """Offer a principal's functions. Raises BadOfferError."""
+        offer = Offer(upstream, _tools(upstream, functions), tell, principal)
         self._open[offer.id] = offer
         return offer
 

@@ -30,6 +30,7 @@ class SearchRequest(_message.Message):
     CURSOR_FIELD_NUMBER: _builtins.int
     LANGUAGE_FIELD_NUMBER: _builtins.int
     READ_ONLY_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
     query: _builtins.str
     """Words. Empty lists the catalog by name. At most 1,000 characters."""
     limit: _builtins.int
@@ -40,6 +41,8 @@ class SearchRequest(_message.Message):
     """In which language signatures are written; unspecified means JavaScript (that is, TypeScript's notation)."""
     read_only: _builtins.bool
     """Only tools that are known to only read."""
+    session_id: _builtins.str
+    """An open session of the caller's (SessionOpened.session_id): its functions are found, too, before the others."""
     def __init__(
         self,
         *,
@@ -48,10 +51,11 @@ class SearchRequest(_message.Message):
         cursor: _builtins.str = ...,
         language: _runtime_pb2.Language.ValueType = ...,
         read_only: _builtins.bool = ...,
+        session_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "language", b"language", "limit", b"limit", "query", b"query", "read_only", b"read_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "language", b"language", "limit", b"limit", "query", b"query", "read_only", b"read_only", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -186,10 +190,13 @@ class DescribeRequest(_message.Message):
     NAMES_FIELD_NUMBER: _builtins.int
     LANGUAGE_FIELD_NUMBER: _builtins.int
     BUDGET_TOKENS_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
     language: _runtime_pb2.Language.ValueType
     """Python, or else TypeScript's notation."""
     budget_tokens: _builtins.int
     """Tokens the declarations may take, as estimated: 50 to 50,000, default 1,500."""
+    session_id: _builtins.str
+    """An open session of the caller's (SessionOpened.session_id): its functions are described, too."""
     @_builtins.property
     def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """`upstream.tool`, or the name of a type that a declaration mentioned; 1 to 50."""
@@ -200,10 +207,11 @@ class DescribeRequest(_message.Message):
         names: _abc.Iterable[_builtins.str] | None = ...,
         language: _runtime_pb2.Language.ValueType = ...,
         budget_tokens: _builtins.int = ...,
+        session_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_tokens", b"budget_tokens", "language", b"language", "names", b"names"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_tokens", b"budget_tokens", "language", b"language", "names", b"names", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1877,7 +1877,7 @@ class SessionOpened(_message.Message):
     SESSION_ID_FIELD_NUMBER: _builtins.int
     NAMES_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
-    """Its id, for logs."""
+    """Its id: Portal.Search and Portal.Describe take it to find the functions, too."""
     @_builtins.property
     def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The functions as programs call them, `upstream.name`, in the order they were offered."""

@@ -94,7 +94,7 @@ async def serve(settings: GatewaySettings, lines: asyncio.StreamReader) -> None:
             log.error("no execution is started: %s", readiness.refusals)
         sessions = Sessions(offers, lambda: upstreams.states)
         servicer = RuntimeServicer(executor, profiles, readiness, sessions)
-        server = await _grpc_server(settings.grpc_address, authenticator, servicer, finder)
+        server = await _grpc_server(settings.grpc_address, authenticator, servicer, PortalServicer(finder, offers))
         await server.start()
         stack.push_async_callback(server.stop, _STOP_GRACE_S)
         stack.push_async_callback(executor.close)
@@ -107,7 +107,7 @@ async def serve(settings: GatewaySettings, lines: asyncio.StreamReader) -> None:
 
 
 async def _grpc_server(
-    address: str, authenticator: Authenticator, servicer: RuntimeServicer, finder: Finder
+    address: str, authenticator: Authenticator, servicer: RuntimeServicer, portal: PortalServicer
 ) -> grpc.aio.Server:
     server = grpc.aio.server(
         options=[
@@ -122,7 +122,7 @@ async def _grpc_server(
     server.add_generic_rpc_handlers(
         (
             generic_handler(runtime, servicer, authenticator),
-            generic_handler(portal_service, PortalServicer(finder), authenticator),
+            generic_handler(portal_service, portal, authenticator),
         )
     )
     await add_standard_services(server, (runtime.full_name, portal_service.full_name), authenticator)

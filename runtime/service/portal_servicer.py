@@ -2,15 +2,18 @@
 
 from typing import Literal
 
+import grpc
+
 from runtime.portal.declarations import LEAST_BUDGET, MAX_BUDGET, MAX_NAMES
 from runtime.portal.finder import Finder
+from runtime.portal.offers import Offer, Offers
 from runtime.portal.search import BadCursorError
 from runtime.portal.signature import signature
 from runtime.portal.token_count import DEFAULT_TOKENS
 from runtime.portal.tool import Tool
 from runtime.rpc import portal_pb2 as pb
 from runtime.rpc import runtime_pb2
-from runtime.service.errors import bad_fields
+from runtime.service.errors import ApiError, bad_fields
 from runtime.service.handlers import ServicerContext
 
 MOST_QUERY = 1_000
@@ -23,20 +26,32 @@ _MOST_SKIPPED = 1_000
 class PortalServicer:
     """Methods take (request, principal, context) and are named as in the proto."""
 
-    def __init__(self, finder: Finder) -> None:
+    def __init__(self, finder: Finder, offers: Offers | None = None) -> None:
         self._finder = finder
+        self._offers = offers or Offers()
+
+    def _offer(self, session_id: str, principal: str) -> Offer | None:
+        """The functions of a session the caller names. Raises ApiError; somebody else's session is as good as none."""
+        if not session_id:
+            return None
+        offer = self._offers.find(session_id)
+        if offer is None or offer.principal != principal:
+            message = f'there is no open session "{session_id[:80]}"'
+            raise ApiError(grpc.StatusCode.NOT_FOUND, "NO_SUCH_SESSION", message)
+        return offer
 
     async def Search(  # noqa: N802, D102 - named and described in the proto
-        self, request: pb.SearchRequest, _principal: str, _: ServicerContext
+        self, request: pb.SearchRequest, principal: str, _: ServicerContext
     ) -> pb.SearchResponse:
         limit = request.limit or DEFAULT_PAGE
         if not 1 <= limit <= MOST_PAGE:
             raise bad_fields([("limit", f"is {limit}; 1 to {MOST_PAGE}")])
         if len(request.query) > MOST_QUERY:
             raise bad_fields([("query", f"has {len(request.query)} characters; at most {MOST_QUERY}")])
+        offer = self._offer(request.session_id, principal)
         try:
             cursor = request.cursor or None
-            page = await self._finder.search(request.query, limit, cursor, reads=request.read_only)
+            page = await self._finder.search(request.query, limit, cursor, offer, reads=request.read_only)
         except BadCursorError as error:
             raise bad_fields([("cursor", str(error))]) from None
         language = language_of(request.language)
@@ -57,7 +72,7 @@ class PortalServicer:
         ]
 
     async def Describe(  # noqa: N802, D102
-        self, request: pb.DescribeRequest, _principal: str, _: ServicerContext
+        self, request: pb.DescribeRequest, principal: str, _: ServicerContext
     ) -> pb.DescribeResponse:
         names = list(request.names)
         budget = request.budget_tokens or DEFAULT_TOKENS
@@ -67,10 +82,13 @@ class PortalServicer:
             raise bad_fields([("names", f"has a name of more than {_MOST_NAME} characters")])
         if not LEAST_BUDGET <= budget <= MAX_BUDGET:
             raise bad_fields([("budget_tokens", f"is {budget}; {LEAST_BUDGET} to {MAX_BUDGET}")])
-        found = await self._finder.describe(names, language_of(request.language), budget)
+        offer = self._offer(request.session_id, principal)
+        catalog = self._finder.upstreams.catalog
+        catalog = catalog if offer is None else offer.beside(catalog)
+        found = await self._finder.describe(names, language_of(request.language), budget, catalog)
         return pb.DescribeResponse(
             declarations=found.text,
-            unknown=[pb.UnknownTool(name=name, nearest=self._finder.nearest(name)) for name in found.unknown],
+            unknown=[pb.UnknownTool(name=name, nearest=catalog.nearest(name)) for name in found.unknown],
             left_out=found.left_out,
         )
 

@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 
 import grpc
 
+from runtime.execution.hostcall import HostCallError
 from runtime.portal.offers import (
     DEFAULT_UPSTREAM,
     MAX_UPSTREAM,
@@ -27,6 +28,8 @@ MOST_SESSIONS_EACH: Final = 200
 """Open sessions, in all and of one principal."""
 MOST_RUNNING: Final = 64
 """Programs of one session that run at once."""
+MOST_UNREAD_BYTES: Final = 16 << 20
+"""Arguments of calls that wait for the client to read them."""
 IDLE_S: Final = 900.0
 """A session without a message and without a program for so long is ended."""
 _MOST_WAITING: Final = 256
@@ -118,7 +121,7 @@ class Sessions:
             for each in message.functions
         ]
         try:
-            return self._offers.open(upstream, functions, session.tell)
+            return self._offers.open(upstream, functions, session.tell, session.principal)
         except BadOfferError as error:
             raise bad_fields([("offer.functions", str(error))]) from None
 
@@ -131,11 +134,12 @@ class Session:
     ) -> None:
         self.offer: Offer | None = None
         self._requests = requests
-        self._principal = principal
+        self.principal = principal
         self._runner = runner
         self._idle_s = idle_s
         self._out: asyncio.Queue[pb.SessionEvent | ApiError | None] = asyncio.Queue()
         self._room = asyncio.Semaphore(_MOST_WAITING)
+        self._unread = 0
         self._running: dict[str, str] = {}
         self._ids: dict[str, str] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -154,6 +158,10 @@ class Session:
             execution_id=said.execution_id,
             timeout_ms=int(said.timeout_s * 1_000),
         )
+        if self._unread + len(said.arguments) > MOST_UNREAD_BYTES:
+            message = f"the client has not read {self._unread} bytes of calls; nothing was sent"
+            raise HostCallError("unavailable", message, retryable=True, details={"sent": False})
+        self._unread += len(said.arguments)
         self._out.put_nowait(pb.SessionEvent(call=call))
 
     async def events(self) -> AsyncIterator[pb.SessionEvent]:
@@ -168,6 +176,8 @@ class Session:
                 raise event
             if event.WhichOneof("event") in {"execution", "refused"}:
                 self._room.release()
+            if event.HasField("call"):
+                self._unread -= len(event.call.arguments_json)
             yield event
 
     async def close(self) -> None:
@@ -230,7 +240,7 @@ class Session:
             raise bad_fields([("execute.id", f'"{message.id}" is the id of a program that runs; choose another')])
         try:
             self._check_room()
-            execution_id, events = self._runner.begin_in(self.offer.id, message.request, self._principal)
+            execution_id, events = self._runner.begin_in(self.offer.id, message.request, self.principal)
         except ApiError as error:
             await self._refuse(message.id, error)
             return
@@ -285,7 +295,7 @@ class Session:
         # One that has ended meanwhile is no fault: its end is on the way.
         if (execution_id := self._running.get(message.id)) is not None:
             reason = f"cancelled: {message.reason}" if message.reason else "cancelled"
-            self._runner.cancel_in(execution_id, self._principal, reason)
+            self._runner.cancel_in(execution_id, self.principal, reason)
 
 
 def _idle(seconds: float) -> ApiError:

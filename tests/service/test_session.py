@@ -17,11 +17,13 @@ from runtime.client import (
     SessionRefusedError,
     SyncClient,
 )
-from runtime.portal.offers import MAX_FUNCTIONS, MAX_SCHEMA_BYTES
+from runtime.execution.hostcall import HostCallError
+from runtime.portal.offers import MAX_FUNCTIONS, MAX_SCHEMA_BYTES, FunctionCall, OfferedFunction, Offers
 from runtime.rpc import runtime_pb2 as pb
 from runtime.rpc import runtime_pb2_grpc
 from runtime.service.errors import ApiError
-from runtime.service.session import MOST_SESSIONS_EACH, Sessions
+from runtime.service.portal_servicer import PortalServicer
+from runtime.service.session import MOST_SESSIONS_EACH, MOST_UNREAD_BYTES, Sessions
 from tests.cell import TestCell
 from tests.service.programs import request
 
@@ -169,6 +171,49 @@ async def test_search_and_describe_within_the_session_see_the_functions(client: 
     assert "city: str" in described
     assert count == len(session.names) == 7
     assert outside == []
+
+
+async def test_the_portal_finds_the_functions_of_a_session_by_its_id(client: Client, caller: Caller):
+    async with client.session(caller.offer) as session:
+        found = await client.search("weather of a city", limit=3, session_id=session.id)
+        assert found.tools[0].name == "caller.weather"
+        assert len(found.tools) <= 3
+        reads = await client.search("", limit=50, read_only=True, session_id=session.id)
+        own = [tool.name for tool in reads.tools if tool.upstream == "caller"]
+        assert sorted(own) == ["caller.weather", "caller.weatherPlain"]
+        described = await client.describe(["caller.weather"], "python", session_id=session.id)
+        assert "city: str" in described.declarations
+        assert not [tool for tool in (await client.search("weather")).tools if tool.upstream == "caller"]
+        for guess in ("ses_" + "0" * 32, session.id[:-1]):
+            with pytest.raises(grpc.aio.AioRpcError) as error:
+                await client.search("weather", session_id=guess)
+            assert error.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+def test_another_principals_session_is_not_found():
+    offers = Offers()
+    offer = offers.open("caller", [OfferedFunction(name="f")], lambda _: None, "ada")
+    servicer = PortalServicer(None, offers)
+    assert servicer._offer(offer.id, "ada") is offer
+    with pytest.raises(ApiError) as error:
+        servicer._offer(offer.id, "bob")
+    assert error.value.reason == "NO_SUCH_SESSION"
+
+
+async def test_a_client_that_does_not_read_bounds_its_own_calls():
+    sessions = Sessions()
+    call = FunctionCall(call_id=1, name="f", arguments="x" * (MOST_UNREAD_BYTES // 2), execution_id="e", timeout_s=1)
+    async with sessions.open(saying(HELLO), "ada", NoRunner()) as session:
+        session.tell(call)
+        session.tell(call)
+        with pytest.raises(HostCallError, match="the client has not read"):
+            session.tell(call)
+        session.tell(1)
+        events = session.events()
+        read = [(await anext(events)).WhichOneof("event") for _ in range(2)]
+        assert read == ["opened", "call"]
+        session.tell(call)
+        await events.aclose()
 
 
 async def test_a_chosen_upstream_name(client: Client):
