@@ -8,8 +8,6 @@ summary; a describe reply is the text for one tool. Nothing here depends on the 
 
 import asyncio
 import json
-import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,7 +28,7 @@ from runtime.portal.reply_text import search_text
 from runtime.portal.search import SearchIndex
 from runtime.portal.signature import signature
 from runtime.portal.tool import Tool
-from tests.fixtures.fetch_documents import document
+from tests.fixtures.fetch_documents import document, node
 from tests.fixtures.o200k import tokens
 
 DOCUMENTS = ("github", "stripe", "kubernetes")
@@ -39,13 +37,6 @@ PLACES = (*DOCUMENTS, "everything")
 
 def written(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
-
-
-def node() -> str:
-    found = shutil.which("node")
-    if found is None:
-        sys.exit("node is not on this machine, and server-everything needs it: install Node 20")
-    return found
 
 
 async def listed(server: Path) -> Sequence[mcp_types.Tool]:

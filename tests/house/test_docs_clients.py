@@ -16,7 +16,7 @@ from mcp.client.streamable_http import streamable_http_client
 from runtime.command.exits import Exit
 from runtime.portal import pair
 from tests.cell import ROOT, TestCell
-from tests.fixtures.fetch_documents import document, fetch
+from tests.fixtures.fetch_documents import document, fetch, node
 
 GRPC = (ROOT / "docs" / "grpc.md").read_text(encoding="utf-8")
 MCP = (ROOT / "docs" / "mcp.md").read_text(encoding="utf-8")
@@ -80,9 +80,9 @@ def test_the_typescript_client_of_the_page_runs(tmp_path: Path, cell: TestCell):
         " {compilerOptions: options}).outputText)"
     )
     environment = {**os.environ, "LOCKGATE_HOME": str(cell.state.path)}
-    subprocess.run(["node", "-e", erase], cwd=tmp_path, check=True, timeout=60)
+    subprocess.run([node(), "-e", erase], cwd=tmp_path, check=True, timeout=60)
     done = subprocess.run(
-        ["node", "client.js"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=60
+        [node(), "client.js"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=60
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == blocks(CLIENTS, "text")[2]

@@ -2,7 +2,6 @@
 
 import ctypes
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -26,7 +25,7 @@ from runtime.portal.mcp_tools import build_tools
 from runtime.portal.openapi import load_openapi
 from sandboxes.images import image_path
 from sandboxes.images.build import build_image
-from tests.fixtures.fetch_documents import document
+from tests.fixtures.fetch_documents import document, node
 from tests.portal.parts import as_json
 from tests.portal.test_declarations import object_schemas, schemas
 
@@ -102,11 +101,9 @@ def erase() -> Iterator[Callable[[str], Any]]:
 
 def checked_typescript(text: str, directory: Path) -> str:
     """What the compiler finds wrong; empty for nothing."""
-    node = shutil.which("node")
-    assert node is not None
     (directory / "declarations.ts").write_text(text)
     options = ("--noEmit", "--strict", "--lib", "es2022", "declarations.ts")
-    command = [node, str(document("tsc")), *options]
+    command = [node(), str(document("tsc")), *options]
     return subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False, timeout=100).stdout
 
 
