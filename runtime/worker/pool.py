@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakSet
 
 import psutil
 
@@ -75,6 +76,7 @@ class WorkerPool:
         self._standby: deque[Link] = deque()
         self._cordons: dict[str, _Cordon] = {SHARED: _Cordon()}
         self._links: set[Link] = set()
+        self._outputs: WeakSet[asyncio.BaseTransport] = WeakSet()
         self._starting = 0
         self._failures = 0
         self._zygote: ZygoteProcess | None = None
@@ -103,6 +105,7 @@ class WorkerPool:
         if isolation == "shared":
             return self._least_loaded(self._cordons[SHARED])
         cordon = self._cordons.setdefault(tenant, _Cordon())
+        cordon.idle_since = time.monotonic()
         busy = all(link.load >= self._settings.slots for link in cordon.links)
         if busy and len(cordon.links) < self._settings.workers and (link := self._take_standby()) is not None:
             cordon.links.append(link)
@@ -143,13 +146,23 @@ class WorkerPool:
     # Making workers.
 
     def _refill(self) -> None:
-        """Start as many as are missing."""
+        """Start as many as are missing. Where there is no room, owners who have nothing to do make some."""
         missing_shared = self._settings.workers - len(self._cordons[SHARED].links)
         wanted = missing_shared + self._wanted_standby - len(self._standby)
         room = self._settings.most_workers - len(self._links)
+        if not self._closing:
+            self._make_room(wanted - max(room, self._starting))
         while self._starting < min(wanted, room) and not self._closing:
             self._starting += 1
             self._spawn(self._make_worker())
+
+    def _make_room(self, missing: int) -> None:
+        """End up to so many idle workers of owners, those first who have been idle for longest; new ones follow."""
+        owners = sorted((cordon for key, cordon in self._cordons.items() if key != SHARED), key=lambda c: c.idle_since)
+        idle = [(cordon, link) for cordon in owners for link in cordon.links if not link.load]
+        for cordon, link in idle[: max(0, missing)]:
+            cordon.links.remove(link)
+            link.close()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -181,7 +194,8 @@ class WorkerPool:
             raise
         process = Process(pid)
         loop = asyncio.get_running_loop()
-        await loop.connect_read_pipe(lambda: WorkerOutput(pid), os.fdopen(output, "rb", 0))
+        transport, _ = await loop.connect_read_pipe(lambda: WorkerOutput(pid), os.fdopen(output, "rb", 0))
+        self._outputs.add(transport)
         _, link = await loop.connect_accepted_socket(lambda: Link(process, self._on_ready, self._on_gone), ours)
         self._links.add(link)
 
@@ -276,6 +290,8 @@ class WorkerPool:
             link.close()
         if self._zygote is not None:
             await self._zygote.stop()
+        for output in list(self._outputs):
+            output.close()
 
 
 def _nothing() -> None:
