@@ -7,10 +7,14 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Requester:
-    """Who asks: whom the bearer token proved (empty over stdio), and what the MCP client calls itself."""
+    """Who asks: whom the bearer token proved (empty over stdio), and what the MCP client calls itself.
+
+    `session` is the same for all requests of one MCP session, whose programs share a store; empty where there is none.
+    """
 
     principal: str = ""
     client: str = ""
+    session: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -49,6 +49,10 @@ Many at once, each failure kept apart:
 - An MCP upstream's tool that answers with text gives a string, with JSON text its value, with several blocks an array;
   images and audio are {type, data, mimeType}, data in base64.
 - fetch(url, {...}) where the profile allows the address. Credentials are added outside; a program never sees one.
+- A large result is cut and says so; the next program reads the whole: await results["res_..."], or a part of it:
+  results.get("res_...", {path: "/items", offset: 100, limit: 10}) / results.get("res_...", "/items", 100, 10).
+- await emit("chart.png", bytes, "image/png") gives a file or an image beside the result.
+- await store.set("key", value), await store.get("key"): kept for your next programs.
 - The catalog as data: await codemode.tools(), codemode.search(query), codemode.describe(names).
 - Limits end a program by name (cpu_ms, wall_ms, memory_bytes, host_calls, result_bytes, ...): do less in one program,
   or return less. After a failure the answer lists the calls that may have changed something.

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict
@@ -32,6 +33,7 @@ from runtime.portal.schema import Shape
 from runtime.portal.validation import check
 
 DEFAULT_LIMIT: Final = 10
+_MOST_SESSION: Final = 100
 CATALOG_PROFILE: Final = "catalog"
 BEAT_S: Final = 5.0
 """After so long without any other progress, a client that wants progress hears that the program still runs."""
@@ -74,6 +76,7 @@ class _Handlers:
         self._face = face
         self._requester_of = requester_of
         self._read_only = read_only
+        self._own_session = f"mcp_{secrets.token_hex(16)}"
 
     async def list_tools(
         self, _: _Context, params: mcp_types.PaginatedRequestParams | None
@@ -177,7 +180,15 @@ class _Handlers:
     def _requester(self, context: _Context) -> Requester:
         client = context.session.client_params
         called = client.client_info.name if client is not None and client.client_info is not None else ""
-        return Requester(principal=self._requester_of(context.request), client=called[:100])
+        principal, session = self._requester_of(context.request), self._session(context.request)
+        return Requester(principal=principal, client=called[:100], session=session)
+
+    def _session(self, request: Any) -> str:
+        """What is the same for all requests of one client: the process over stdio, otherwise the session's header."""
+        if request is None:
+            return self._own_session
+        given = request.headers.get("mcp-session-id", "")
+        return f"mcp_{given}" if 0 < len(given) <= _MOST_SESSION else ""
 
 
 class _Progress:

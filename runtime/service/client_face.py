@@ -124,6 +124,7 @@ class ClientFace:
             language=cast("Language", language if language in _LANGUAGES else ""),
             inputs=inputs,
             inline_bytes=INLINE_BYTES,
+            session_id=requester.session,
             read_only=self._read_only,
         )
         files: list[PortalFile] = []

@@ -1,11 +1,8 @@
 """What a model is told of a failure: over gRPC and over MCP, in both languages."""
 
-import base64
-import hashlib
 import json
 from typing import Any
 
-import mcp_types
 import pytest
 
 from runtime.client import Client
@@ -134,50 +131,3 @@ async def test_a_tool_of_the_catalog_called_directly_is_told_how(cell: TestCell,
             assert "return await codemode.ledger.getAccount({account_id: string});" in text(done)
         near = await client.call_tool("ledger.getAcount", {})
     assert "the nearest is ledger.getAccount" in text(near)
-
-
-# Large results and files.
-
-
-@LANGUAGES
-@CONNECTIONS
-async def test_a_large_result_is_cut_and_the_next_program_has_it(cell: TestCell, language, connect):
-    rows = {JS: "Array.from({length: 9_000}, (_, id) => ({id}))", PY: "[{'id': n} for n in range(9_000)]"}[language]
-    after = {JS: "(await results['{}']).length", PY: "len(await results['{}'])"}[language]
-    async with connect(cell) as client:
-        options = {"language": language, "profile": "standard"}
-        done = await client.call_tool("execute", {"code": rows, **options})
-        shown = done.structured_content["result"]
-        handle = done.structured_content["left_out"]["handle"]
-        again = await client.call_tool("execute", {"code": after.replace("{}", handle), **options})
-    assert not done.is_error
-    assert len(json.dumps(shown)) < 30_000
-    left = 9_000 - (len(shown) - 1)
-    assert shown[-1] == f"... {left} more items"
-    assert f"the result shows {len(shown) - 1} of 9000 items" in text(done)
-    assert f'await results["{handle}"]' in text(done)
-    assert again.structured_content["result"] == 9_000
-
-
-@LANGUAGES
-async def test_files_are_content(cell: TestCell, language):
-    code = {
-        JS: """const bytes = new Uint8Array([137, 80]); await emit('a.png', bytes, 'image/png');
-            await emit('s', bytes, 'audio/wav');
-            await emit('n.csv', 'a,b', 'text/csv'); await emit('b', bytes); 'made'""",
-        PY: "data = bytes([137, 80])\nawait emit('a.png', data, 'image/png')\nawait emit('s', data, 'audio/wav')\n"
-        "await emit('n.csv', 'a,b', 'text/csv')\nawait emit('b', data)\n'made'",
-    }[language]
-    async with over_http(cell) as client:
-        done = await client.call_tool("execute", {"code": code, "language": language, "profile": "tests"})
-    said, image, sound, table, blob = done.content
-    data, digest = base64.b64encode(bytes([137, 80])).decode(), hashlib.sha256(bytes([137, 80])).hexdigest()
-    assert isinstance(image, mcp_types.ImageContent)
-    assert (image.data, image.mime_type) == (data, "image/png")
-    assert isinstance(sound, mcp_types.AudioContent)
-    assert sound.mime_type == "audio/wav"
-    assert (table.resource.text, table.resource.mime_type) == ("a,b", "text/csv")
-    assert table.resource.uri.endswith("/files/n.csv")
-    assert (blob.resource.blob, blob.resource.mime_type) == (data, "application/octet-stream")
-    assert f"a.png (image/png, 2 bytes, SHA-256 {digest})" in said.text
-    assert done.structured_content["files"][0] == {"name": "a.png", "type": "image/png", "sha256": digest}
