@@ -144,13 +144,30 @@ def test_decisions_agree_with_a_slow_reference(rules: list[dict[str, Any]], requ
         assert decision.rule.name == first
 
 
+def _both(few: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    """The constraints of `few`, and those of `more` beside them.
+
+    Under `query_exact` the names under `query` are a list of what may be there, so another name widens the rule unless
+    it says that the parameter must be absent.
+    """
+    sections = {key: {**more.get(key, {}), **few.get(key, {})} for key in ("query", "headers", "body")}
+    if "query_exact" in few:
+        listed = few.get("query", {})
+        sections["query"] = {
+            name: field
+            for name, field in sections["query"].items()
+            if name in listed or field.get("presence") == "absent"
+        }
+    exact = {"query_exact": True} if "query_exact" in {**few, **more} else {}
+    return {**few, **exact, **{key: value for key, value in sections.items() if value}}
+
+
 @given(BASE, CONSTRAINTS, CONSTRAINTS, MESSAGES, requests())
 def test_another_constraint_never_allows_more(
     base: dict[str, Any], few: dict[str, Any], more: dict[str, Any], message: dict[str, Any], request: RequestFacts
 ) -> None:
     """A whole section more, a field more in a section, a message more: never an allowed request more."""
-    sections = {key: {**more.get(key, {}), **few.get(key, {})} for key in ("query", "headers", "body")}
-    narrow = {**base, **few, **{key: value for key, value in sections.items() if value}}
+    narrow = {**base, **_both(few, more)}
     if decided(request, narrow).allowed:
         assert decided(request, {**base, **few}).allowed
     if decided(request, {**narrow, **message}).allowed:
