@@ -177,7 +177,8 @@ def test_whatever_a_hook_does_nothing_undecided_leaves_and_the_proxy_serves_on(
     """Every hook mitmproxy has, before and after the gate's, every way to fail, both ways in."""
     origin.received.clear()
     before = proxy.manager.faults[hook]
-    halts = hook == "tls_start_client" and isinstance(error, exceptions.AddonHalt) and tunnel
+    # A halt here is no fault, and stops a handshake only before the addon that makes its context has run.
+    halts = hook == "tls_start_client" and isinstance(error, exceptions.AddonHalt) and tunnel and first
     with sabotaged(proxy, hook, error, first=first), quick(proxy):
         got = ask_in_tunnel(proxy, origin) if tunnel else ask(proxy, origin)
     reached = proxy.manager.faults[hook] > before or halts
@@ -187,6 +188,17 @@ def test_whatever_a_hook_does_nothing_undecided_leaves_and_the_proxy_serves_on(
     elif not reached:
         assert got.endswith(b"out")
     assert ask(proxy, origin).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_halt_stops_a_handshake_that_has_no_context_yet(proxy: Sabotaged, origin: Origin, first: bool) -> None:
+    origin.received.clear()
+    before = proxy.manager.faults["tls_start_client"]
+    with sabotaged(proxy, "tls_start_client", exceptions.AddonHalt(), first=first):
+        got = ask_in_tunnel(proxy, origin)
+    assert got.endswith(b"out") is not first
+    assert len(origin.received) == (0 if first else 1)
+    assert proxy.manager.faults["tls_start_client"] == before
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import count
 from typing import Any
 from urllib.parse import quote
 
@@ -441,6 +442,8 @@ ABUSE = {
     "in a body in another case": ([], "/v1/a", f'{{"key": "{WORD.lower()}"}}'.encode()),
 }
 
+NUMBERS = count(1)  # of executions, so that each finds its own event
+
 
 @pytest.mark.parametrize("case", ABUSE)
 @pytest.mark.parametrize("other", ["no credential", "another credential"])
@@ -451,11 +454,13 @@ def test_a_placeholder_sent_to_another_rule_is_refused(forms: World, case: str, 
     injected = {"secret": "token", "as": "placeholder", "text": WORD, "places": places}
     meant = rule(name="meant", hosts=["other.example.test"], ports=ports, schemes=["https"], inject=injected)
     bearer = {"inject": {"secret": "pair", "as": "bearer"}} if other == "another credential" else {}
-    token = forms.token(rule_set(meant, rule(name="here", ports=ports, schemes=["https"], **bearer)))
-    reply = forms.send(token, *headers, path=path, body=body)
+    rules = rule_set(meant, rule(name="here", ports=ports, schemes=["https"], **bearer))
+    forms.token(rules)
+    execution = f"placeholder-{next(NUMBERS)}"
+    reply = forms.send(forms.lab.token(rules, execution=execution), *headers, path=path, body=body)
     assert (reply.status, reply.json()["code"]) == (403, "placeholder")
     assert WORD.encode() not in b"".join(request.body for request in forms.origin.received)
-    assert forms.lab.event(lambda event: event["code"] == "placeholder")
+    assert forms.lab.event(lambda event: event.get("execution") == execution)["code"] == "placeholder"
 
 
 def test_a_placeholder_split_over_chunks_is_refused_elsewhere(forms: World) -> None:
