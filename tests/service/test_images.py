@@ -15,6 +15,9 @@ from sandboxes.profile import Profile
 from tests.cell import open_shared_state, running_cell
 from tests.service.programs import run
 
+# The first test to ask for the image builds it, which takes a minute of two cores.
+pytestmark = pytest.mark.timeout(600)
+
 PROFILE = "name: {}\nversion: 1\nlanguages: [javascript, python]\nenvironments: [dev]\n"
 DECLARED = "name: {}\npackages:\n  - {{name: six, version: '1.17.0', sha256: '" + "0" * 64 + "'}}\n"
 
