@@ -109,8 +109,15 @@ class TestCell:
     def mcp_url(self) -> str:
         return f"http://{self.cell.mcp_address}/mcp"
 
-    def egress_events(self) -> list[dict[str, Any]]:
-        return events_in(self.state.event_file)
+    async def egress_event(self, execution: str) -> dict[str, Any]:
+        """The execution's newest; the proxy writes them down after it has answered."""
+        file = self.state.event_file
+        async with asyncio.timeout(20):
+            while True:
+                found = [event for event in events_in(file) if event["execution"] == execution] if file.exists() else []
+                if found:
+                    return found[-1]
+                await asyncio.sleep(0.01)
 
 
 @contextlib.contextmanager

@@ -140,7 +140,7 @@ async def test_a_fetch_that_no_rule_allows_is_refused_and_recorded(client: Clien
     assert value(execution) == ["denied", True]
     (call,) = execution.host_calls
     assert call.egress.startswith("denied: no rule allows GET /leak")
-    event = [event for event in cell.egress_events() if event["execution"] == execution.id][-1]
+    event = await cell.egress_event(execution.id)
     assert (event["allowed"], event["path"], event["actor"]) == (False, "/leak", "tester")
 
 
