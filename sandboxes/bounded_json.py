@@ -29,6 +29,11 @@ def loads(text: str, *, most_values: int = MOST_VALUES, most_depth: int = MOST_D
         raise JsonBoundError(f"JSON nested more than {most_depth} deep") from None
 
 
+def no_constant(name: str) -> Any:
+    """As `parse_constant`: NaN and Infinity, which Python reads, are no JSON. Raises ValueError."""
+    raise ValueError(f"{name} is not JSON")
+
+
 def check_bounds(text: str, most_values: int = MOST_VALUES, most_depth: int = MOST_DEPTH) -> None:
     """Raise JsonBoundError unless the text, if it is JSON at all, holds few enough values, nested not too deeply."""
     opened = text.count("[") + text.count("{")

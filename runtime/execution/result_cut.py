@@ -3,7 +3,7 @@
 from runtime.execution.cut import Cut, Omission, cut, json_text
 from runtime.execution.execution import Execution, ResultCut
 from runtime.execution.results import Results
-from sandboxes.bounded_json import MOST_ANSWER_VALUES, JsonBoundError, loads
+from sandboxes.bounded_json import MOST_ANSWER_VALUES, JsonBoundError, loads, no_constant
 
 
 def cut_result(execution: Execution, results: Results) -> None:
@@ -22,7 +22,7 @@ def cut_result(execution: Execution, results: Results) -> None:
 def cut_text(text: str, most_bytes: int) -> Cut:
     """JSON text in at most so many bytes; of one that has too many values to be decoded here, only its length."""
     try:
-        return cut(loads(text, most_values=MOST_ANSWER_VALUES), most_bytes)
+        return cut(loads(text, most_values=MOST_ANSWER_VALUES, parse_constant=no_constant), most_bytes)
     except JsonBoundError as error:
         why = str(error)
     except ValueError:

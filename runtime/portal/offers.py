@@ -17,7 +17,7 @@ from runtime.portal.catalog import Catalog
 from runtime.portal.mcp_tools import build_tools
 from runtime.portal.search import SearchIndex, SearchPage
 from runtime.portal.tool import Tool, ToolReply
-from sandboxes.bounded_json import MOST_ANSWER_VALUES, JsonBoundError, loads
+from sandboxes.bounded_json import MOST_ANSWER_VALUES, JsonBoundError, loads, no_constant
 
 DEFAULT_UPSTREAM: Final = "caller"
 MAX_FUNCTIONS: Final = 128
@@ -240,7 +240,7 @@ def _parsed(answer: str, name: str, context: CallContext) -> Any:
             details={"limit": "response_bytes", "value": context.max_response_bytes},
         )
     try:
-        return loads(answer, most_values=MOST_ANSWER_VALUES) if answer else None
+        return loads(answer, most_values=MOST_ANSWER_VALUES, parse_constant=no_constant) if answer else None
     except JsonBoundError as error:
         raise _failure("upstream_error", f"the answer is {error}; the function ran", name, sent=True) from None
     except ValueError:

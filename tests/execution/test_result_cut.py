@@ -10,6 +10,7 @@ UNREADABLE = {
     "too many values": "[" + "0," * 1_000_001 + "0]",
     "too deep": "[" * 1_000 + "]" * 1_000,
     "no JSON, from a guest that lies": "{" * 1_000,
+    "what only Python reads": "[NaN]" + " " * 600,
     "cut off": '"' + "x" * 1_000,
 }
 

@@ -385,6 +385,7 @@ async def test_a_session_needs_the_token(cell: TestCell):
 
 ANSWERS = {
     "no JSON": ("{", "the answer is not JSON"),
+    "what only Python reads": ("[NaN]", "the answer is not JSON"),
     "deep": ("[" * 1_000 + "]" * 1_000, "nested more than"),
     "many values": (f"[{','.join(['1'] * 30_000)}]", 30_000),
     "nothing": ("", None),
