@@ -3,7 +3,6 @@
 import asyncio
 import os
 import re
-import shutil
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.cell import ROOT, TestCell
-from tests.fixtures.fetch_documents import document
+from tests.fixtures.fetch_documents import document, node
 from tests.portal.parts import served
 from tests.service.conformance_relay import relay_to
 
@@ -39,10 +38,8 @@ _LIST = re.compile(r"^  - (\S+)$", re.MULTILINE)
 
 async def conformance(*arguments: str) -> tuple[int, str]:
     """Exit status and output of the suite."""
-    node = shutil.which("node")
-    assert node is not None, "these tests need Node 20"
     process = await asyncio.create_subprocess_exec(
-        node,
+        node(),
         str(document("conformance")),
         *arguments,
         stdout=asyncio.subprocess.PIPE,

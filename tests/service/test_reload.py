@@ -214,7 +214,8 @@ catch (error) {{ return [error.code, error.retryable, error.details.sent] }}"""
   catch (error) {{ if (error.details.sent !== false) throw error; await new Promise((r) => setTimeout(r, 50)) }}
 }}"""
     again = await run(client, code, profile="web", limits={})
-    assert json.loads(again.result_json) == "hello", again
+    assert again.status == pb.STATUS_SUCCEEDED, again
+    assert json.loads(again.result_json) == "hello"
 
 
 async def test_an_execution_that_is_over_takes_its_tokens_along(client: Client, operator: Operator) -> None:
