@@ -1,61 +1,18 @@
-"""From a request head to leave to go: who asks, what for, by which rule, with which credential."""
+"""An allowed request as it will be sent, and the steps that its body goes through before."""
 
-import base64
-import binascii
-from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from sandboxes.authority import Authority, parse_authority
-from sandboxes.budgets import Terms
-from sandboxes.egress_decision import Decision, decide, decide_tunnel
-from sandboxes.egress_rule import EgressRule
-from sandboxes.generation import Generation
-from sandboxes.hostname import is_address
-from sandboxes.request_facts import RequestFacts
-from sandboxes.rule_set import RuleSet
-from sandboxes.shard import shard_of
-from sandboxes.token import TokenClaims, TokenRefused
+from sandboxes.egress_decision import Decision
 
-from .addresses import Allowance, allowance_of, refuse_address
 from .client_certificate import ClientCertificate
 from .credentials import (
-    Credentialed,
-    add_credential,
-    not_replaced,
-    placeholders,
-    plainly,
-    preload,
     refuse_in_body,
-    refuse_placeholder,
 )
-from .generations import Generations
-from .known_tokens import KnownTokens
-from .lookout import Lookout
 from .outgoing import HELD_BODY, BodyStep, Outgoing
 from .request import CanonicalRequest, Denial
-from .returning import Returning
-from .revocations import Revocations
 from .screen import Screen
-from .secrets import SecretStore, Unready
-
-_PROXY_AUTHENTICATION = 407
-_MISDIRECTED = 421
-# They belong to one connection (RFC 9110 section 7.6.1), or to the proxy alone.
-_NOT_FORWARDED = frozenset(
-    (
-        b"connection",
-        b"host",
-        b"http2-settings",
-        b"keep-alive",
-        b"proxy-authenticate",
-        b"proxy-authorization",
-        b"proxy-connection",
-        b"te",
-        b"trailer",
-        b"upgrade",
-    )
-)
+from .secrets import Unready
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,231 +54,7 @@ class BodyWanted:
     limit: int
 
 
-class Admitter:
-    """Holds what admission is decided by. Its answers depend on nothing else but their arguments and the time."""
-
-    def __init__(
-        self,
-        *,
-        key: bytes,
-        generation: Generation,
-        secrets: SecretStore,
-        own_ports: Collection[int],
-        shard: tuple[int, int] | None = None,
-    ) -> None:
-        self._tokens = KnownTokens(key)
-        self._generations = Generations(generation)
-        self._allowances: dict[tuple[str, ...], Allowance] = {}
-        self._secrets = secrets
-        self._prepare()
-        self._own_ports = own_ports
-        self._lookout = Lookout()
-        self._shard = shard
-        self.revocations = Revocations()
-
-    @property
-    def generation(self) -> int:
-        """The number of the present generation."""
-        return self._generations.number
-
-    def add_rule_sets(self, rule_sets: Mapping[str, RuleSet]) -> None:
-        """Learn further rule sets, owned by nobody."""
-        self._generations.add(dict(rule_sets))
-        self._prepare()
-
-    def load(self, following: Generation, now: float) -> None:
-        """Decide by a new generation from now on. Raises ValueError if it is not newer."""
-        self._generations.load(following, now)
-        self._allowances.clear()
-        self._prepare()
-
-    def _prepare(self) -> None:
-        """What follows from the rule sets as a whole."""
-        held = self._generations.rule_sets()
-        self._placeholders = placeholders(held)
-        preload(held)
-
-    def use_secrets(self, secrets: SecretStore) -> None:
-        """Take secrets from here from now on."""
-        self._secrets = secrets
-
-    def identify(self, token: str | Denial, now: float) -> TokenClaims | Denial:
-        """Who a token speaks for, if it still does."""
-        if isinstance(token, Denial):
-            return token
-        claims = self._tokens.verify(token, now)
-        if isinstance(claims, TokenRefused):
-            return Denial(code="token", reason=claims.reason, status=_PROXY_AUTHENTICATION)
-        if self.revocations.covers(claims):
-            return Denial(code="token", reason="the execution token was revoked", status=_PROXY_AUTHENTICATION)
-        if self._shard is not None and shard_of(claims.execution, self._shard[1]) != self._shard[0]:
-            reason = "another egress process has this execution; open a connection of its own for each token"
-            return Denial(code="misdirected", reason=reason, status=_MISDIRECTED)
-        fault = self._token_fault(claims)
-        return Denial(code="token", reason=fault) if fault else claims
-
-    def terms(self, claims: TokenClaims) -> Terms:
-        """Of the profile that an accepted token names. Raises LookupError for one that is not loaded."""
-        terms = self._generations.terms(claims.profile)
-        if terms is None:
-            raise LookupError("an accepted token names a profile that is not loaded")
-        return terms
-
-    def still_admits(self, claims: TokenClaims, rule: str | None) -> bool:
-        """Whether the rule of that name still stands for this token; None: that mode report does."""
-        if not self._generations.knows(claims.rules):
-            return False
-        rules = self._generations.rules(claims)
-        return any(standing.name == rule for standing in rules.rules) or (
-            rule is None and rules.reports_in(claims.environment)
-        )
-
-    def _token_fault(self, claims: TokenClaims) -> str | None:
-        """Why a genuine token is of no use here, or None."""
-        terms = self._generations.terms(claims.profile)
-        if not self._generations.knows(claims.rules):
-            return "the execution token names rules that are not loaded"
-        if terms is None:
-            return "the execution token names a profile that is not loaded"
-        if claims.environment not in terms.environments:
-            return f"profile {terms.name} is not for the environment {claims.environment}"
-        if claims.generation > self._generations.number:
-            return f"the execution token is of generation {claims.generation}, which is not loaded"
-        return None
-
-    def admit_tunnel(self, claims: TokenClaims, authority: Authority) -> Denial | None:
-        """Why no request could leave through a tunnel to this authority, or None."""
-        decision = decide_tunnel(self._generations.rules(claims), authority.host, authority.port)
-        return None if decision.allowed or self._lets_go(claims, decision) else self._denial(decision, claims)
-
-    def admit(
-        self,
-        claims: TokenClaims,
-        request: CanonicalRequest,
-        headers: Iterable[tuple[bytes, bytes]],
-        *,
-        body_length: int | None = 0,
-        body: bytes | None = None,
-    ) -> Admission | BodyWanted | Denial | Unready:
-        """The request with its credential, why it does not leave, or what to wait for before asking again.
-
-        Body as in `RequestFacts`.
-        """
-        kept = [(name, value) for name, value in headers if not _stays_here(name)]
-        decision = decide(self._generations.rules(claims), _facts(request, kept, body_length, body))
-        if decision.body_limit is not None:
-            return BodyWanted(decision.body_limit)
-        if not decision.allowed and self._lets_go(claims, decision):
-            reported = self._reported(decision, request, kept, held=body is not None)
-            return reported if isinstance(reported, Denial) else self._screened(reported, request, claims, body_length)
-        if not decision.allowed or decision.rule is None:
-            return self._denial(decision, claims)
-        unreachable = self._refuse_literal(decision, request.authority)
-        if unreachable:
-            return Denial(code="address", reason=unreachable, rule=decision.rule.name)
-        held = body is not None
-        admission = Admission(decision=decision, headers=kept, query=request.target.query, held=held)
-        screened = self._screened(admission, request, claims, body_length)
-        if isinstance(screened, Denial):
-            return screened
-        return _screened_first(self._with_credential(screened, screened.outgoing(request), decision.rule))
-
-    def _screened(
-        self, admission: Admission, request: CanonicalRequest, claims: TokenClaims, body_length: int | None
-    ) -> Admission | Denial:
-        """What the program itself sends, looked at before any credential is on it."""
-        rules = self._generations.rules(claims).dlp
-        if not rules:
-            return admission
-        name = admission.decision.rule.name if admission.decision.rule else None
-        screen = Screen(rules, name)
-        outgoing = screen.head(admission.outgoing(request))
-        if isinstance(outgoing, Denial):
-            return outgoing
-        steps = admission.steps
-        if admission.held or screen.holds(outgoing.headers, body_length, admission.body_limit):
-            watch = (partial(refuse_in_body, admission.watched, name),) if admission.watched and not steps else ()
-            steps = (screen.step, *steps, *watch)
-        headers = list(outgoing.headers)
-        return replace(admission, headers=headers, query=outgoing.query, screen=screen, steps=steps)
-
-    def returning(self, claims: TokenClaims, admission: Admission) -> Returning:
-        """What becomes of the answer: every secret known here is taken out, whichever request it belongs to.
-
-        Heads are always searched; bodies, where any rule of the set adds a secret.
-        """
-        redactor = self._lookout.redactor(self._secrets.known(), admission.needles)
-        searched = any(rule.inject is not None for rule in self._generations.rules(claims).rules)
-        return Returning(redactor, searched=searched, credentialed=admission.credential is not None)
-
-    def _lets_go(self, claims: TokenClaims, refusal: Decision) -> bool:
-        """Whether mode report lets a refused request go. Never where the closest rule would add a secret."""
-        secret = refusal.rule is not None and refusal.rule.inject is not None
-        return not secret and self._generations.rules(claims).reports_in(claims.environment)
-
-    def _reported(
-        self, refusal: Decision, request: CanonicalRequest, headers: list[tuple[bytes, bytes]], *, held: bool
-    ) -> Admission | Denial:
-        """A request that no rule allows, let go with nothing that a rule gives: no secret, no private network."""
-        unruled = Decision(allowed=True, code="allowed", reason=f"mode report; would be refused: {refusal.reason}")
-        unreachable = self._refuse_literal(unruled, request.authority)
-        if unreachable:
-            return Denial(code="address", reason=unreachable)
-        admission = Admission(
-            decision=unruled, headers=headers, query=request.target.query, would_deny=refusal, held=held
-        )
-        elsewhere = not_replaced(None, self._placeholders)
-        refused = refuse_placeholder(elsewhere.head, admission.outgoing(request), None)
-        return refused or _watching(admission, elsewhere.body, None)
-
-    def allowance(self, decision: Decision) -> Allowance:
-        """Where connections of the deciding rule may go."""
-        if decision.rule is None:
-            return Allowance()
-        networks = decision.rule.networks
-        if networks not in self._allowances:
-            self._allowances[networks] = allowance_of(networks)
-        return self._allowances[networks]
-
-    def _denial(self, decision: Decision, claims: TokenClaims) -> Denial:
-        denial = _denial(decision)
-        if not self._generations.withdrawn(claims):
-            return denial
-        reason = f"{denial.reason}; rules this execution began with were withdrawn by a reload, so start it again"
-        return replace(denial, reason=reason)
-
-    def _with_credential(
-        self, admission: Admission, outgoing: Outgoing, rule: EgressRule
-    ) -> Admission | Denial | Unready:
-        elsewhere = not_replaced(rule.inject, self._placeholders)
-        refused = refuse_placeholder(elsewhere.head, outgoing, rule.name)
-        if refused is not None:
-            return refused
-        admission = _watching(admission, elsewhere.body, rule.name)
-        if rule.inject is None:
-            return admission
-        ready = add_credential(rule.inject, self._secrets, outgoing, rule.name)
-        if not isinstance(ready, Credentialed):
-            return ready
-        sent = plainly(ready.outgoing)
-        return replace(
-            admission,
-            headers=list(sent.headers),
-            path=sent.path,
-            query=sent.query,
-            credential=ready.credential,
-            needles=ready.needles,
-            certificate=ready.certificate,
-            steps=_with_step(admission, ready.step, rule.name),
-        )
-
-    def _refuse_literal(self, decision: Decision, authority: Authority) -> str | None:
-        if not is_address(authority.host):
-            return None
-        return refuse_address(authority.host, authority.port, self.allowance(decision), self._own_ports)
-
-
-def _screened_first(admission: Admission | Denial | Unready) -> Admission | Denial | Unready:
+def screened_first(admission: Admission | Denial | Unready) -> Admission | Denial | Unready:
     """A request that is held for another's sake has its body screened first."""
     if not isinstance(admission, Admission) or admission.screen is None or not admission.steps:
         return admission
@@ -329,7 +62,7 @@ def _screened_first(admission: Admission | Denial | Unready) -> Admission | Deni
     return admission if first in admission.steps else replace(admission, steps=(first, *admission.steps))
 
 
-def _with_step(admission: Admission, step: BodyStep | None, rule: str) -> tuple[BodyStep, ...]:
+def with_step(admission: Admission, step: BodyStep | None, rule: str) -> tuple[BodyStep, ...]:
     """The credential goes on last, after whoever reads the body that the program sent."""
     if step is None:
         return admission.steps
@@ -337,7 +70,7 @@ def _with_step(admission: Admission, step: BodyStep | None, rule: str) -> tuple[
     return (*admission.steps, *watch, step)
 
 
-def _watching(admission: Admission, words: frozenset[str], rule: str | None) -> Admission:
+def watching(admission: Admission, words: frozenset[str], rule: str | None) -> Admission:
     """With a watch for placeholders in the body: as it streams, or as a step where it is held."""
     if not words:
         return admission
@@ -345,61 +78,3 @@ def _watching(admission: Admission, words: frozenset[str], rule: str | None) -> 
     return replace(
         admission, watched=words, steps=(*admission.steps, step) if admission.steps or admission.held else ()
     )
-
-
-def bearer(headers: Iterable[tuple[bytes, bytes]]) -> str | Denial:
-    """The execution token of a request head: `Bearer TOKEN`, or the password of `Basic` for other clients."""
-    values = [value for name, value in headers if name.lower() == b"proxy-authorization"]
-    if len(values) != 1:
-        what = "more than one" if values else "no"
-        return Denial(code="token", reason=f"there is {what} Proxy-Authorization header", status=_PROXY_AUTHENTICATION)
-    scheme, _, rest = values[0].decode("latin-1").partition(" ")
-    token = rest.strip() if scheme.lower() == "bearer" else _password(rest) if scheme.lower() == "basic" else ""
-    return token or Denial(code="token", reason="write Proxy-Authorization: Bearer TOKEN", status=_PROXY_AUTHENTICATION)
-
-
-def connect_authority(target: str, headers: Iterable[tuple[bytes, bytes]]) -> Authority | Denial:
-    """Where a CONNECT goes; its Host header, if any, must say the same."""
-    try:
-        wanted = parse_authority(target, None)
-        said = [value.decode("latin-1") for name, value in headers if name.lower() == b"host"]
-        hosts = [parse_authority(value, wanted.port) for value in said]
-    except ValueError as error:
-        return Denial(code="malformed", reason=str(error), status=400)
-    if len(hosts) > 1 or any(host != wanted for host in hosts):
-        return Denial(code="authority", reason="CONNECT and Host name different destinations")
-    return wanted
-
-
-def _password(encoded: str) -> str:
-    try:
-        return base64.b64decode(encoded, validate=True).decode("latin-1").partition(":")[2]
-    except (binascii.Error, ValueError):
-        return ""
-
-
-def _stays_here(name: bytes) -> bool:
-    lowered = name.lower()
-    return lowered in _NOT_FORWARDED or lowered.startswith(b"lockgate-")
-
-
-def _facts(
-    request: CanonicalRequest, headers: list[tuple[bytes, bytes]], body_length: int | None, body: bytes | None
-) -> RequestFacts:
-    return RequestFacts(
-        method=request.method,
-        scheme=request.scheme,
-        host=request.authority.host,
-        port=request.authority.port,
-        path=request.target.path,
-        query=request.target.query,
-        headers=tuple(headers),
-        body_length=body_length,
-        body=body,
-    )
-
-
-def _denial(decision: Decision) -> Denial:
-    rule = decision.rule.name if decision.rule else None
-    status = 413 if decision.code == "body_size" else 403
-    return Denial(code=decision.code, reason=decision.reason, status=status, rule=rule, hint=decision.hint)

@@ -12,7 +12,8 @@ from mitmproxy.connection import Client
 from mitmproxy.proxy import layer, server_hooks
 
 from .answers import Answer
-from .layers import closed, exchange_of, refusing_layer
+from .flow import closed, exchange_of
+from .next_layer import refusing_layer
 
 HOOK_TIMEOUT_S = 10.0
 # After these, mitmproxy looks whether the flow was killed, and then sends nothing on.

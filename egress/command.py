@@ -85,6 +85,6 @@ def obey(command: Command, proxy: "Proxy", now: float) -> None:
     if revoked := command.revoked(now):
         admitter.revocations.add(revoked, now)
         gate.ledger.forget(revoked)
-        gate.end(lambda claims: claims.execution in revoked, "revoked", "the execution token was revoked")
+        gate.relays.end(lambda claims: claims.execution in revoked, "revoked", "the execution token was revoked")
     if command.generation is not None:
-        gate.end_withdrawn()
+        gate.relays.end_withdrawn()

@@ -3,46 +3,36 @@
 import asyncio
 import ipaddress
 import time
-from collections import defaultdict
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 
 from mitmproxy import exceptions, http, tls
 from mitmproxy.connection import Client
 from mitmproxy.net.http.http1 import connection_close
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
-from sandboxes.authority import Authority
-from sandboxes.egress import Patience
-from sandboxes.hostname import canonical_host, is_address
 from sandboxes.token import TokenClaims
 
 from .account import Exhausted
-from .admission import Admission, Admitter, BodyWanted, bearer, connect_authority
-from .answers import NOTE_HEADER, NOTE_PREFIX, Answer, note
+from .admission import Admission, BodyWanted
+from .admitter import Admitter
+from .bearer import bearer
 from .body_record import BodyRecord
+from .carried import announced, mark, raw_request, raw_target, rewrite
 from .dialer import DIAL, Destination, Dial
 from .events import EventLog
 from .exchange import Exchange
 from .expiry import ExpiryTimers
+from .flow import EXCHANGE, body_length, closed, exchange_of, response_of
 from .held import Held, HeldMemory
-from .layers import EXCHANGE, RAW_TARGET, body_length, closed, exchange_of, limits, response_of
+from .http1 import limits
 from .ledger import Ledger
 from .outgoing import Outgoing
-from .patience import Overdue, overdue
 from .placeholder_watch import PlaceholderWatch
-from .request import CanonicalRequest, Denial, RawRequest, read_request
-from .returning import NO_BODY, ReturnRefusedError
+from .relays import Relays
+from .request import CanonicalRequest, Denial, connect_authority, read_request
+from .returning import ReturnRefusedError
 from .secrets import Unready
-
-
-@dataclass(frozen=True, slots=True)
-class Tunnel:
-    """An open CONNECT: where it goes, and the token that every request in it is checked with again."""
-
-    authority: Authority
-    token: str
-    claims: TokenClaims
+from .tunnel import Tunnel, sni_conflict
 
 
 class Gate:
@@ -55,12 +45,10 @@ class Gate:
         self._hosts = hosts
         self._memory = HeldMemory()
         self.ledger = Ledger()
-        self._tunnels: dict[str, Tunnel] = {}
+        self.relays = Relays(admitter, self._record)
         self._expiry = ExpiryTimers(self._expired)
         self._barred: set[str] = set()
         self._unused: set[str] = set()
-        self.on_stale: Callable[[str, Answer | None], None] = lambda _client, _answer: None
-        self._open: defaultdict[str, list[Exchange]] = defaultdict(list)
 
     # Connections
 
@@ -71,10 +59,9 @@ class Gate:
 
     def client_disconnected(self, client: Client) -> None:
         """Record what never came to an end."""
-        self._tunnels.pop(client.id, None)
         self._barred.discard(client.id)
         self._unused.discard(client.id)
-        for exchange in self._open.pop(client.id, []):
+        for exchange in self.relays.leave(client.id):
             if exchange.answer is None and exchange.code == "allowed":
                 exchange.code, exchange.reason = "client_disconnected", "the client went away"
             self._record(exchange)
@@ -98,7 +85,7 @@ class Gate:
         if isinstance(opened, Denial):
             flow.response = response_of(exchange.deny(opened))
             return
-        self._tunnels[flow.client_conn.id] = opened
+        self.relays.tunnels[flow.client_conn.id] = opened
 
     def http_connected(self, flow: http.HTTPFlow) -> None:
         """A tunnel stands; it must be used within the time a request head has."""
@@ -113,8 +100,8 @@ class Gate:
     def tls_clienthello(self, data: tls.ClientHelloData) -> None:
         """The server name of a tunnel's TLS must be the tunnel's host."""
         client = data.context.client
-        tunnel = self._tunnels.get(client.id)
-        conflict = _sni_conflict(tunnel, data.client_hello.sni)
+        tunnel = self.relays.tunnels.get(client.id)
+        conflict = sni_conflict(tunnel, data.client_hello.sni)
         if conflict is None:
             return
         self._barred.add(client.id)
@@ -171,7 +158,7 @@ class Gate:
         exchange.events = response.headers.get("content-type", "").startswith("text/event-stream")
         if exchange.lease is not None:
             exchange.lease.answered(response.status_code, response.headers.get("location"))
-            if exchange.exhausted(exchange.lease.cannot_bring(_body_size(flow.request, response))):
+            if exchange.exhausted(exchange.lease.cannot_bring(announced(flow.request, response))):
                 flow.kill()
                 return
         exchange.address = (flow.server_conn.peername or (None,))[0]
@@ -184,7 +171,7 @@ class Gate:
             return
         if "content-encoding" in response.headers:
             exchange.came = None  # a coding that nobody has looked into
-        _mark(exchange, response)
+        mark(exchange, response)
         if exchange.last:
             response.headers["connection"] = "close"
         response.stream = exchange.receiving
@@ -213,12 +200,12 @@ class Gate:
 
     def _check_used(self, client_id: str) -> None:
         if client_id in self._unused:
-            self.on_stale(client_id, None)
+            self.relays.on_stale(client_id, None)
 
     def _begin(self, flow: http.HTTPFlow) -> Exchange:
         exchange = Exchange(method=flow.request.method[:32])
         flow.metadata[EXCHANGE] = exchange
-        self._open[flow.client_conn.id].append(exchange)
+        self.relays.begin(flow.client_conn.id, exchange)
         if not self._log.healthy:
             raise RuntimeError("events cannot be recorded")
         return exchange
@@ -226,9 +213,7 @@ class Gate:
     def _end(self, flow: http.HTTPFlow, status: int | None = None) -> None:
         exchange = _required(flow)
         exchange.status = status or exchange.status
-        waiting = self._open.get(flow.client_conn.id)
-        if waiting and exchange in waiting:
-            waiting.remove(exchange)
+        self.relays.finish(flow.client_conn.id, exchange)
         self._record(exchange)
 
     def _record(self, exchange: Exchange) -> None:
@@ -241,50 +226,8 @@ class Gate:
             exchange.held.release()
         self._log.put(exchange.event())
 
-    def end(self, which: Callable[[TokenClaims], bool], code: str, reason: str) -> None:
-        """Close every connection on which a tunnel or an exchange goes on under a token that `which` is true of."""
-        tunnels = [client for client, tunnel in self._tunnels.items() if which(tunnel.claims)]
-        self._end_relays(tunnels, lambda claims, _: which(claims), code, reason)
-
-    def end_withdrawn(self) -> None:
-        """Close what was let in by rules that are gone."""
-        admits, admits_tunnel = self._admitter.still_admits, self._admitter.admit_tunnel
-        tunnels = [client for client, t in self._tunnels.items() if admits_tunnel(t.claims, t.authority) is not None]
-        reason = "the rule that let it pass was withdrawn by a reload"
-        self._end_relays(tunnels, lambda claims, rule: not admits(claims, rule), "withdrawn", reason)
-
-    def _end_relays(
-        self, tunnels: list[str], which: Callable[[TokenClaims, str | None], bool], code: str, reason: str
-    ) -> None:
-        ended = set(tunnels)
-        for client_id in tunnels:
-            self._note_tunnel_closed(self._tunnels[client_id], code, reason)
-        for client_id, exchanges in self._open.items():
-            for exchange in exchanges:
-                if exchange.claims is None or not (client_id in ended or which(exchange.claims, exchange.rule)):
-                    continue
-                exchange.cut_off(code, reason)
-                ended.add(client_id)
-        for client_id in ended:
-            self.on_stale(client_id, None)
-
-    def _note_tunnel_closed(self, tunnel: Tunnel, code: str, reason: str) -> None:
-        exchange = Exchange(method="CONNECT", host=tunnel.authority.host, port=tunnel.authority.port)
-        exchange.claims, exchange.allowed = tunnel.claims, True
-        exchange.cut_off(code, reason)
-        self._record(exchange)
-
-    def give_up_slow(self, patience: Patience, now: float) -> None:
-        """End exchanges that stand still for too long; `now` is monotonic."""
-        for client_id, exchanges in list(self._open.items()):
-            for exchange in list(exchanges):
-                still, total = now - exchange.moved, now - exchange.started
-                found = overdue(patience, exchange.phase, still, total, events=exchange.events)
-                if found is not None and not exchange.cut:
-                    self.on_stale(client_id, _slow(exchange, found))
-
     def _expired(self, now: float) -> None:
-        self.end(lambda claims: claims.expires <= now, "expired", "the execution token expired")
+        self.relays.end(lambda claims: claims.expires <= now, "expired", "the execution token expired")
 
     def fault(self, hook: str, error: BaseException) -> None:
         """Record that a hook failed; the kind of the error only, because its text may quote a request."""
@@ -292,7 +235,7 @@ class Gate:
 
     def _open_tunnel(self, flow: http.HTTPFlow, exchange: Exchange) -> Tunnel | Denial:
         headers = flow.request.headers.fields
-        authority = connect_authority(_raw_target(flow)[1], headers)
+        authority = connect_authority(raw_target(flow)[1], headers)
         if isinstance(authority, Denial):
             return authority
         exchange.host, exchange.port = authority.host, authority.port
@@ -317,10 +260,10 @@ class Gate:
         if flow.error:
             return Denial(code="malformed", reason="the request is not valid HTTP", status=400)
         client = flow.client_conn
-        tunnel = self._tunnels.get(client.id)
+        tunnel = self.relays.tunnels.get(client.id)
         if client.id in self._barred:
             return closed()
-        request = read_request(_raw(flow, tunnel))
+        request = read_request(raw_request(flow, tunnel))
         if not isinstance(request, Denial):
             exchange.scheme, exchange.path = request.scheme, request.target.shown()
             exchange.host, exchange.port = request.authority.host, request.authority.port
@@ -411,100 +354,8 @@ class Gate:
         exchange.watch = PlaceholderWatch(admission.watched) if admission.watched else None
 
 
-def rewrite(sent: http.Request, outgoing: Outgoing) -> None:
-    """Give mitmproxy's request the canonical form: origin-form target, one Host, admitted headers."""
-    host = outgoing.authority.header(outgoing.scheme)
-    sent.data.scheme = outgoing.scheme.encode()
-    sent.data.host, sent.data.port = outgoing.authority.host, outgoing.authority.port
-    sent.data.path = outgoing.target.encode()
-    sent.data.authority = host.encode() if sent.is_http2 else b""
-    own = () if sent.is_http2 else ((b"Host", host.encode()),)
-    sent.headers = http.Headers((*own, *outgoing.headers))
-
-
-def _raw(flow: http.HTTPFlow, tunnel: Tunnel | None) -> RawRequest:
-    scheme, authority = _raw_target(flow)
-    secure = flow.client_conn.tls
-    return RawRequest(
-        method=flow.request.data.method.decode("latin-1"),  # mitmproxy's own property turns it into capitals
-        scheme=scheme or ("https" if secure else "http"),
-        target_authority=authority or None,
-        target=flow.request.data.path.decode("latin-1"),
-        headers=flow.request.headers.fields,
-        secure=secure,
-        tunnel=tunnel.authority if tunnel else None,
-        sni=flow.client_conn.sni,
-    )
-
-
-def _raw_target(flow: http.HTTPFlow) -> tuple[str, str]:
-    scheme, authority = getattr(flow.request, RAW_TARGET)
-    return scheme.decode("latin-1"), _text(authority)
-
-
-def _text(authority: bytes) -> str:
-    """An authority's bytes as text: UTF-8 for IDNA names, else something no host name can be."""
-    try:
-        return authority.decode()
-    except UnicodeDecodeError:
-        return "\ufffd"
-
-
-def _sni_conflict(tunnel: Tunnel | None, sni: str | None) -> str | None:
-    if tunnel is None:
-        return "TLS outside a tunnel"
-    host = tunnel.authority.host
-    if sni is None:
-        return None if is_address(host) else f"the tunnel goes to {host} and its TLS names no server"
-    try:
-        named = canonical_host(sni)
-    except ValueError as error:
-        return f"the TLS server name is malformed: {error}"
-    return None if named == host else f"the tunnel goes to {host} and its TLS names {named}"
-
-
 def _required(flow: http.HTTPFlow) -> Exchange:
     exchange = exchange_of(flow)
     if exchange is None:
         raise LookupError("a flow without an exchange")
     return exchange
-
-
-def _slow(exchange: Exchange, found: Overdue) -> Answer | None:
-    """Note that an exchange is given up; the answer that tells so, unless another one's head has left."""
-    if exchange.phase == "receiving":
-        exchange.cut_off("slow", found.reason)
-        return None
-    if found.by == "client":
-        answer = exchange.deny(Denial(code="slow", reason=found.reason, status=408, rule=exchange.rule))
-    else:
-        answer = exchange.fail("upstream_timeout", found.reason)
-    exchange.cut = True
-    return answer
-
-
-def _body_size(request: http.Request, response: http.Response) -> int:
-    """Bytes of body that a response announces; 0 if it does not say or has none."""
-    if request.method == "HEAD" or response.status_code in NO_BODY:
-        return 0
-    return _length(response.headers)
-
-
-def _length(headers: http.Headers) -> int:
-    """What Content-Length says; 0 if there is none."""
-    said = headers.get("content-length", "")
-    return int(said) if said.isdecimal() and said.isascii() and len(said) < 20 else 0  # noqa: PLR2004 - beyond 64 bits
-
-
-def _mark(exchange: Exchange, response: http.Response) -> None:
-    """Put the note on a response, and take off what only the proxy says."""
-    kept = [
-        (name, value)
-        for name, value in response.headers.fields
-        if not name.lower().startswith(NOTE_PREFIX) and name.lower() not in {b"alt-svc", b"proxy-authenticate"}
-    ]
-    left = exchange.lease.bytes_left() if exchange.lease is not None else None
-    header = note(
-        allowed=True, rule=exchange.rule, credential=exchange.credential, reason=exchange.reason, bytes_left=left
-    )
-    response.headers = http.Headers([*kept, (NOTE_HEADER, header)])

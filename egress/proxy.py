@@ -17,7 +17,7 @@ from sandboxes.secret_source import SecretSource
 from sandboxes.secret_store import SecretStoreConfig
 
 from . import layers
-from .admission import Admitter
+from .admitter import Admitter
 from .certificate_authority import CertificateAuthority
 from .certificates import Certificates, trust_file
 from .closed import ClosedAddons, GateMaster
@@ -26,6 +26,7 @@ from .events import EventLog
 from .gate import Gate
 from .ledger import Ledger
 from .metrics import Metrics
+from .next_layer import NextLayer
 from .secrets import Secret, SecretStore, TokenClient
 
 _log = logging.getLogger(__name__)
@@ -62,9 +63,9 @@ class Proxy:
         self.master = GateMaster(_options(settings, trusted))
         self._server = Proxyserver()
         self._certificates = Certificates(authority, trusted)
-        self.master.addons.add(self._server, layers.NextLayer(), self.gate, self._certificates)
+        self.master.addons.add(self._server, NextLayer(), self.gate, self._certificates)
         self.master.addons.on_fault = self.gate.fault
-        self.gate.on_stale = self.addons.abort
+        self.gate.relays.on_stale = self.addons.abort
         self.master.options.update(connection_strategy="lazy", validate_inbound_headers=True)
 
     @property
@@ -121,7 +122,7 @@ class Proxy:
     async def _give_up_slow(self) -> None:
         while True:
             await asyncio.sleep(_LOOK_S)
-            self.gate.give_up_slow(self._patience, time.monotonic())
+            self.gate.relays.give_up_slow(self._patience, time.monotonic())
 
     def stop(self) -> None:
         """End `run`. May be called from any thread."""

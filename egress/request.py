@@ -1,6 +1,7 @@
 """What a request asks for, read from every place that says it. Pure: raw values in, canonical ones or a refusal out."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,3 +97,16 @@ def _authority(raw: RawRequest, scheme: str) -> Authority | Denial:
 
 def _malformed(reason: str) -> Denial:
     return Denial(code="malformed", reason=reason, status=400)
+
+
+def connect_authority(target: str, headers: Iterable[tuple[bytes, bytes]]) -> Authority | Denial:
+    """Where a CONNECT goes; its Host header, if any, must say the same."""
+    try:
+        wanted = parse_authority(target, None)
+        said = [value.decode("latin-1") for name, value in headers if name.lower() == b"host"]
+        hosts = [parse_authority(value, wanted.port) for value in said]
+    except ValueError as error:
+        return Denial(code="malformed", reason=str(error), status=400)
+    if len(hosts) > 1 or any(host != wanted for host in hosts):
+        return Denial(code="authority", reason="CONNECT and Host name different destinations")
+    return wanted

@@ -16,12 +16,12 @@ from tests.egress import lab
 lean.install()
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # mitmproxy uses a deprecated name of pyparsing's when it is imported
-    from egress import layers
+    from egress import http1
     from egress.closed import ClosedAddons
     from egress.dialer import GuardedLoop
     from egress.proxy import Proxy
 
-__all__ = ["InProcess", "everything", "layers"]
+__all__ = ["InProcess", "everything", "http1"]
 
 
 class InProcess:

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from egress.addresses import Allowance
-from tests.egress.in_process import InProcess, everything, layers
+from tests.egress.in_process import InProcess, everything, http1
 from tests.egress.lab import Wire, events_in, render, rule, rule_set
 from tests.egress.origin import Origin, answer
 
@@ -287,7 +287,7 @@ def test_a_layer_that_raises_closes_the_connection(
     def crash(*_: Any) -> Any:
         raise RuntimeError("in a layer")
 
-    monkeypatch.setattr(layers, "_head_fault", crash)
+    monkeypatch.setattr(http1, "_head_fault", crash)
     wire = Wire(socket.create_connection(("127.0.0.1", proxy.port), timeout=15))
     wire.send(b"GET http://api.example.test/ HTTP/1.1\r\n\r\n")
     assert wire.eof()
