@@ -10,6 +10,7 @@ from sandboxes.egress_decision import Decision, decide, decide_tunnel
 from sandboxes.egress_rule import EgressRule
 from sandboxes.generation import Generation
 from sandboxes.hostname import is_address
+from sandboxes.private_service import PrivateService, refuse_service
 from sandboxes.request_facts import RequestFacts
 from sandboxes.rule_set import RuleSet
 from sandboxes.shard import shard_of
@@ -59,13 +60,14 @@ _NOT_FORWARDED = frozenset(
 class Admitter:
     """Holds what admission is decided by. Its answers depend on nothing else but their arguments and the time."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one argument for each thing it decides by, all by name
         self,
         *,
         key: bytes,
         generation: Generation,
         secrets: SecretStore,
         own_ports: Collection[int],
+        services: Mapping[str, PrivateService],
         shard: tuple[int, int] | None = None,
     ) -> None:
         self._tokens = KnownTokens(key)
@@ -74,6 +76,7 @@ class Admitter:
         self._secrets = secrets
         self._prepare()
         self._own_ports = own_ports
+        self._services = services
         self._lookout = Lookout()
         self._shard = shard
         self.revocations = Revocations()
@@ -175,7 +178,7 @@ class Admitter:
             return reported if isinstance(reported, Denial) else self._screened(reported, request, claims, body_length)
         if not decision.allowed or decision.rule is None:
             return self._denial(decision, claims)
-        unreachable = self._refuse_literal(decision, request.authority)
+        unreachable = self._refuse_place(decision, request.authority)
         if unreachable:
             return Denial(code="address", reason=unreachable, rule=decision.rule.name)
         held = body is not None
@@ -223,7 +226,7 @@ class Admitter:
     ) -> Admission | Denial:
         """A request that no rule allows, let go with nothing that a rule gives: no secret, no private network."""
         unruled = Decision(allowed=True, code="allowed", reason=f"mode report; would be refused: {refusal.reason}")
-        unreachable = self._refuse_literal(unruled, request.authority)
+        unreachable = self._refuse_place(unruled, request.authority)
         if unreachable:
             return Denial(code="address", reason=unreachable)
         admission = Admission(
@@ -274,9 +277,11 @@ class Admitter:
             steps=with_step(admission, ready.step, rule.name),
         )
 
-    def _refuse_literal(self, decision: Decision, authority: Authority) -> str | None:
-        if not is_address(authority.host):
-            return None
+    def _refuse_place(self, decision: Decision, authority: Authority) -> str | None:
+        """Why the decided request may not go there, as far as that is known without asking DNS."""
+        refused = refuse_service(self._services, decision.rule, authority.host, authority.port)
+        if refused or not is_address(authority.host):
+            return refused
         return refuse_address(authority.host, authority.port, self.allowance(decision), self._own_ports)
 
 

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sandboxes.egress import EgressSettings, Hosts
 from sandboxes.egress_rule import Port
 from sandboxes.generation import Generation
+from sandboxes.private_service import PrivateServices
 from sandboxes.rule_set import RuleSet
 from sandboxes.secret_name import SecretName
 from sandboxes.secret_source import SecretSource, dangling
@@ -42,6 +43,7 @@ class Command(BaseModel):
     generation: Generation | None = None
     secrets: SecretsTold | None = None
     hosts: Hosts | None = None
+    private_services: PrivateServices | None = None
     own_ports: tuple[Port, ...] = ()
 
     @model_validator(mode="after")
@@ -68,6 +70,8 @@ class Command(BaseModel):
             changed |= {"secrets": self.secrets.sources, "secret_stores": self.secrets.stores}
         if self.hosts is not None:
             changed["hosts"] = self.hosts
+        if self.private_services is not None:
+            changed["private_services"] = self.private_services
         return settings.model_copy(update=changed)
 
 
@@ -78,8 +82,7 @@ def obey(command: Command, proxy: "Proxy", now: float) -> None:
         admitter.load(command.generation, now)
     if command.secrets is not None:
         proxy.use_secrets(command.secrets.sources, command.secrets.stores)
-    if command.hosts is not None:
-        proxy.use_hosts(command.hosts)
+    proxy.use_hosts(command.hosts, command.private_services)
     proxy.use_own_ports(command.own_ports)
     admitter.add_rule_sets(command.rule_sets)
     if revoked := command.revoked(now):

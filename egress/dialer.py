@@ -1,12 +1,15 @@
 """An event loop that connects only where a decision allows it: the check is in the connecting call itself."""
 
 import asyncio
+import ipaddress
 import os
 import socket
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
+
+from sandboxes.private_service import PrivateService, refuse_reserved
 
 from .addresses import Allowance, refuse_address
 from .client_certificate import ClientCertificate
@@ -57,11 +60,13 @@ class Destination(tuple[str, int]):  # noqa: SLOT001 - a tuple subclass cannot h
 
 @dataclass(frozen=True, slots=True)
 class Dial:
-    """One attempt to connect: what may be reached, and names that have an address of their own."""
+    """One attempt to connect to `host`: what may be reached, and names that have an address of their own."""
 
     allowance: Allowance
     own_ports: Collection[int]
     hosts: dict[str, str] = field(default_factory=dict)
+    host: str = ""
+    services: Mapping[str, PrivateService] = field(default_factory=dict)
 
 
 DIAL: ContextVar[Dial | None] = ContextVar("dial", default=None)
@@ -113,5 +118,7 @@ class GuardedLoop(asyncio.SelectorEventLoop):
 
 def _check(dial: Dial, address: tuple[Any, ...]) -> None:
     refusal = refuse_address(str(address[0]), int(address[1]), dial.allowance, dial.own_ports)
+    if refusal is None and dial.services:
+        refusal = refuse_reserved(dial.services, dial.host, ipaddress.ip_address(str(address[0]).partition("%")[0]))
     if refusal is not None:
         raise AddressRefusedError(refusal)

@@ -3,13 +3,14 @@
 import asyncio
 import ipaddress
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 
 from mitmproxy import exceptions, http, tls
 from mitmproxy.connection import Client
 from mitmproxy.net.http.http1 import connection_close
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
+from sandboxes.private_service import PrivateService
 from sandboxes.token import TokenClaims
 
 from .account import Exhausted
@@ -38,11 +39,20 @@ from .tunnel import Tunnel, sni_conflict
 class Gate:
     """Denies by default. Raises freely: whatever a hook lets out closes what it was about (`ClosedAddons`)."""
 
-    def __init__(self, *, admitter: Admitter, log: EventLog, own_ports: Collection[int], hosts: dict[str, str]) -> None:
+    def __init__(
+        self,
+        *,
+        admitter: Admitter,
+        log: EventLog,
+        own_ports: Collection[int],
+        hosts: dict[str, str],
+        services: Mapping[str, PrivateService],
+    ) -> None:
         self._admitter = admitter
         self._log = log
         self._own_ports = own_ports
         self._hosts = hosts
+        self._services = services
         self._memory = HeldMemory()
         self.ledger = Ledger()
         self.relays = Relays(admitter, self._record)
@@ -74,7 +84,7 @@ class Gate:
             return
         if not data.client.alpn:
             data.server.alpn_offers = [b"http/1.1"]
-        DIAL.set(Dial(destination.allowance, self._own_ports, self._hosts))
+        DIAL.set(Dial(destination.allowance, self._own_ports, self._hosts, destination[0], self._services))
 
     # Tunnels
 

@@ -13,6 +13,7 @@ from mitmproxy.addons.proxyserver import Proxyserver
 
 from sandboxes.egress import EgressSettings
 from sandboxes.generation import Generation
+from sandboxes.private_service import PrivateService, addresses_of
 from sandboxes.secret_source import SecretSource
 from sandboxes.secret_store import SecretStoreConfig
 
@@ -48,7 +49,9 @@ class Proxy:
         self.log = _event_log(settings)
         self._own_ports = set(settings.own_ports)
         trusted = trust_file(state, settings.extra_ca_file)
-        self._hosts = dict(settings.hosts)
+        self._plain_hosts: Mapping[str, str] = settings.hosts
+        self._services = dict(settings.private_services)
+        self._hosts = addresses_of(settings.hosts, self._services)
         self._patience = settings.patience
         self._client = TokenClient(trust=trusted, own_ports=self._own_ports, hosts=self._hosts)
         self.secrets = SecretStore(settings.secrets, stores=settings.secret_stores, client=self._client)
@@ -56,9 +59,11 @@ class Proxy:
         self._loading: asyncio.Task[None] | None = None
         self.admitter = Admitter(
             key=settings.key(), generation=_generation(settings), secrets=self.secrets, own_ports=self._own_ports,
-            shard=None if settings.shard is None else (settings.shard, settings.processes),
+            services=self._services, shard=None if settings.shard is None else (settings.shard, settings.processes),
         )  # fmt: skip
-        self.gate = Gate(admitter=self.admitter, log=self.log, own_ports=self._own_ports, hosts=self._hosts)
+        self.gate = Gate(
+            admitter=self.admitter, log=self.log, own_ports=self._own_ports, hosts=self._hosts, services=self._services
+        )
         self.gate.ledger = Ledger(settings.processes)
         self.master = GateMaster(_options(settings, trusted))
         self._server = Proxyserver()
@@ -89,10 +94,14 @@ class Proxy:
         (instance,) = self._server.servers
         await instance.handle_stream(reader, writer)
 
-    def use_hosts(self, hosts: Mapping[str, str]) -> None:
-        """These names have addresses of their own from now on, and no others."""
+    def use_hosts(self, hosts: Mapping[str, str] | None, services: Mapping[str, PrivateService] | None) -> None:
+        """These names have addresses of their own from now on, and no others; None: as before."""
+        if services is not None:
+            self._services.clear()
+            self._services.update(services)
+        self._plain_hosts = self._plain_hosts if hosts is None else hosts
         self._hosts.clear()
-        self._hosts.update(hosts)
+        self._hosts.update(addresses_of(self._plain_hosts, self._services))
 
     def ready(self) -> int:
         """The port, once the proxy listens. Raises OSError with the reason if it does not."""

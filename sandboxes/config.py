@@ -12,6 +12,7 @@ from sandboxes.document import Document, read_document
 from sandboxes.egress import EventSettings
 from sandboxes.hostname import canonical_host, is_address
 from sandboxes.limits import Size
+from sandboxes.private_service import PrivateServices
 from sandboxes.problem import DocumentError, Problem
 from sandboxes.profile import Profile
 from sandboxes.secret_name import SecretName
@@ -114,8 +115,10 @@ class Config(_Model):
     secret_stores: dict[StoreName, SecretStoreConfig] = Field(
         default_factory=dict, description="Vault, AWS Secrets Manager, 1Password: where secrets with store are kept."
     )
-    hosts: dict[HostName, Address] = Field(
-        default_factory=dict, description="Private services: host name to address, instead of DNS."
+    hosts: dict[HostName, Address] = Field(default_factory=dict, description="Host name to address, instead of DNS.")
+    private_services: PrivateServices = Field(
+        default_factory=dict,
+        description="By host name: reached by rules that name it, at its one port, and by no other name.",
     )
     egress_events: EventSettings = Field(
         default_factory=EventSettings, description="How the record of what met the egress proxy is kept."
@@ -165,6 +168,9 @@ def _undeclared(config: Config, document: Document) -> Iterator[Problem]:
             if inject.secret not in config.secrets:
                 keys = ("upstreams", name, *place, "secret")
                 yield document.problem(".".join(keys), document.mark(*keys), _no_secret(inject.secret, config))
+    for name in sorted(config.hosts.keys() & config.private_services.keys()):
+        keys = ("private_services", name)
+        yield document.problem(f'private_services["{name}"]', document.mark(*keys), "declared under hosts too")
     for place, message in dangling(config.secrets, config.secret_stores):
         yield document.problem(".".join(place), document.mark(*place), message)
 

@@ -11,6 +11,7 @@ from .budgets import Terms
 from .egress_rule import Port
 from .hostname import canonical_host, is_address
 from .model import FrozenModel
+from .private_service import PrivateServices
 from .rule_set import RuleSet
 from .secret_name import SecretName
 from .secret_source import SecretSource, dangling
@@ -68,7 +69,8 @@ class EgressSettings(FrozenModel):
     own_ports: tuple[Port, ...] = Field(
         (), description="Ports of this service on this machine: refused whatever a rule says."
     )
-    hosts: Hosts = Field(default_factory=dict, description="Private services: name to address, instead of DNS.")
+    hosts: Hosts = Field(default_factory=dict, description="Name to address, instead of DNS.")
+    private_services: PrivateServices = Field(default_factory=dict, description="By host name.")
     head_timeout_s: float = Field(15.0, gt=0, description="For a request head to arrive, once it began.")
     processes: int = Field(1, ge=1, le=16, description="Egress processes behind the one address.")
     shard: int | None = Field(None, ge=0, description="Which of them this one is; none: their parent, or the only one.")

@@ -10,17 +10,26 @@ from .address import special_kind
 from .egress_decision import Decision, decide
 from .egress_rule import EgressRule
 from .hostname import is_address
+from .private_service import PrivateService, addresses_of, refuse_service
 from .request_facts import RequestFacts
 from .rule_match import BodyNeeded, Fault, match
 from .rule_set import RuleSet
 
 
 def explain(
-    rules: RuleSet, request: RequestFacts, *, environment: str, hosts: Mapping[str, str]
+    rules: RuleSet,
+    request: RequestFacts,
+    *,
+    environment: str,
+    hosts: Mapping[str, str],
+    services: Mapping[str, PrivateService],
 ) -> tuple[bool, list[str]]:
-    """Whether it would leave, and why. `hosts` are the private services: name to address."""
+    """Whether it would leave, and why. `hosts` are names with an address of their own."""
     decision = decide(rules, request)
-    refused_address = _refused_address(decision, request, hosts)
+    refused_address = _refused_address(decision, request, addresses_of(hosts, services))
+    if decision.body_limit is None:
+        rule = decision.rule if decision.allowed else None
+        refused_address = refuse_service(services, rule, request.host, request.port) or refused_address
     reported = not decision.allowed and decision.body_limit is None and rules.reports_in(environment)
     secret = decision.rule is not None and decision.rule.inject is not None
     leaves = (decision.allowed or (reported and not secret)) and refused_address is None

@@ -45,7 +45,10 @@ async def _explain(arguments: argparse.Namespace) -> int:
     except (ValueError, LookupError, OSError) as error:
         print(f"lockgate: {error}", file=sys.stderr)
         return Exit.REFUSED
-    leaves, lines = explain(rules, request, environment=arguments.environment, hosts=place.config.hosts)
+    told = place.config
+    leaves, lines = explain(
+        rules, request, environment=arguments.environment, hosts=told.hosts, services=told.private_services
+    )
     print(f"{request.method} {arguments.url} under {whose}, mode {rules.mode}")
     print("\n".join(lines))
     return Exit.SUCCESS if leaves else Exit.REFUSED

@@ -120,6 +120,8 @@ class Cell:
             command["secrets"] = {"sources": _plain(told.secrets), "stores": _plain(told.secret_stores)}
         if told.hosts != was.hosts:
             command["hosts"] = told.hosts
+        if told.private_services != was.private_services:
+            command["private_services"] = _plain(told.private_services)
         await self._ask(self._egress, json.dumps(command))
         news = News(generation=following.number, profiles=following.profiles)
         self.loaded, self.config = following, following.config
@@ -165,6 +167,7 @@ class Cell:
             secret_stores=self.config.secret_stores,
             own_ports=tuple(own),
             hosts=self.config.hosts,
+            private_services=self.config.private_services,
             processes=self.config.egress_processes,
             extra_ca_file=self.config.extra_ca_file,
         )

@@ -12,7 +12,7 @@ from sandboxes.problem import DocumentError, Mark, Problem
 from sandboxes.profile import Profile
 from sandboxes.profile_file import load_profiles
 
-RELOADED = frozenset({"profiles", "secrets", "secret_stores", "hosts"})
+RELOADED = frozenset({"profiles", "secrets", "secret_stores", "hosts", "private_services"})
 """Keys of lockgate.yaml that a running service takes over. For the others it has to be started again."""
 
 

@@ -87,5 +87,6 @@ class PrivateProxy:
             secret_stores=config.secret_stores if needed else {},
             own_ports=tuple(port for port in own if port),
             hosts=config.hosts,
+            private_services=config.private_services,
             extra_ca_file=config.extra_ca_file,
         ).model_dump_json(by_alias=True)

@@ -27,6 +27,7 @@ secrets:
   ledger-token: {env: LEDGER_TOKEN}
   other: {file: secrets/other}
 hosts: {db.internal: 10.0.0.5, v6.internal: "fd00::5"}
+private_services: {ledger.internal: {address: 10.1.2.3, port: 8443, network: 10.1.0.0/16}}
 extra_ca_file: ca.pem
 """
 
