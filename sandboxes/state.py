@@ -69,6 +69,11 @@ class StateDirectory:
         """API documents as they were after reading; only a cache."""
         return self.path / "documents"
 
+    @property
+    def tools(self) -> Path:
+        """Tools of MCP upstreams as the operator accepted them, a file for each upstream."""
+        return self.path / "tools"
+
     def token(self) -> SecretStr:
         """The API's token, made at the first call: `lg_` and 32 random bytes in base64url. Raises StateError."""
         if not self.token_file.exists():

@@ -13,6 +13,7 @@ from sandboxes.network import Network
 from sandboxes.rule_set import RuleSet, rules_for_base_url
 
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # Programs write `codemode.NAME`; these already mean something on that object in one of the languages.
 _RESERVED = frozenset(
@@ -132,10 +133,37 @@ class OpenApiUpstream(_Upstream):
         return RuleSet(rules=tuple(rules))
 
 
-class McpStdioUpstream(_Upstream):
+def _check_aliases(aliases: dict[str, str]) -> dict[str, str]:
+    seen: dict[str, str] = {}
+    for tool, alias in aliases.items():
+        if _ALIAS.fullmatch(alias) is None or alias in _RESERVED:
+            raise ValueError(f'"{alias}" is no name for a tool: letters, digits and _, beginning with a letter')
+        if alias in seen:
+            raise ValueError(f'"{alias}" is the alias of two tools, {seen[alias]} and {tool}')
+        seen[alias] = tool
+    return aliases
+
+
+type ToolNames = tuple[Annotated[str, Field(min_length=1, max_length=200)], ...]
+type Aliases = Annotated[dict[str, str], AfterValidator(_check_aliases)]
+
+
+class _McpUpstream(_Upstream):
+    kind: Literal["mcp"]
+    allow: ToolNames = Field(("*",), max_length=500, description="Its tools to take, by its own names; * is any run.")
+    deny: ToolNames = Field((), max_length=500, description="Its tools to leave out, even where allow names them.")
+    aliases: Aliases = Field(
+        default_factory=dict, max_length=500, description="What its tools are called here, by its own names."
+    )
+    review: Literal["changes", "all", "none"] = Field(
+        "changes",
+        description="What is held back until an operator accepts it: changes since first seen, all tools, or nothing.",
+    )
+
+
+class McpStdioUpstream(_McpUpstream):
     """An MCP server that the gateway starts and speaks to over standard input and output."""
 
-    kind: Literal["mcp"]
     command: tuple[str, ...] = Field(min_length=1, max_length=100, description="The program and its arguments.")
     env: Variables = Field(default_factory=dict, description="Added to a minimal environment. Not for secrets.")
     cwd: str | None = Field(None, description="Its working directory.")
@@ -163,10 +191,9 @@ class McpStdioUpstream(_Upstream):
         yield from ()
 
 
-class McpHttpUpstream(_Upstream):
+class McpHttpUpstream(_McpUpstream):
     """An MCP server spoken to over streamable HTTP, through the egress proxy."""
 
-    kind: Literal["mcp"]
     url: BaseUrl = Field(description="Its endpoint.")
     auth: Credential | None = Field(None, description="The secret the egress proxy adds, and where.")
     headers: Headers = Field(default_factory=dict, description="Sent with every request. Not for credentials.")

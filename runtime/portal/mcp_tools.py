@@ -3,7 +3,8 @@
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any, Final
 
 import mcp_types
@@ -28,20 +29,42 @@ class McpBinding:
     name: str
 
 
-def build_tools(upstream: str, listed: Sequence[mcp_types.Tool]) -> tuple[tuple[Tool, ...], tuple[SkippedTool, ...]]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ToolChoice:
+    """What the operator takes of a server, by the server's own names, and what it is called here."""
+
+    allow: tuple[str, ...] = ("*",)
+    deny: tuple[str, ...] = ()
+    aliases: Mapping[str, str] = field(default_factory=dict)
+
+    def refusal(self, name: str) -> str:
+        """Why a tool is left out; empty if it is not."""
+        if any(fnmatchcase(name, pattern) for pattern in self.deny):
+            return "the upstream's deny names it"
+        if not any(fnmatchcase(name, pattern) for pattern in self.allow):
+            return "the upstream's allow does not name it"
+        if name not in self.aliases and name in self.aliases.values():
+            return "its name is the alias of another tool"
+        return ""
+
+
+def build_tools(
+    upstream: str, listed: Sequence[mcp_types.Tool], choice: ToolChoice | None = None
+) -> tuple[tuple[Tool, ...], tuple[SkippedTool, ...]]:
     """The tools of a listing, and what of it cannot be one."""
+    choice = choice or ToolChoice()
     skipped: list[SkippedTool] = []
     usable: list[mcp_types.Tool] = []
     counts = Counter(each.name for each in listed)
     for each in listed:
-        reason = _unusable(each, counts)
+        reason = choice.refusal(each.name) or _unusable(each, counts)
         if len(usable) >= MAX_TOOLS:
             reason = f"the server has {len(listed)} tools; at most {MAX_TOOLS} are read"
         if reason:
             skipped.append(SkippedTool(upstream=upstream, original=each.name[:200], reason=reason))
         else:
             usable.append(each)
-    names = distinct_identifiers([(each.name, each.name) for each in usable])
+    names = distinct_identifiers([(choice.aliases.get(each.name, each.name), each.name) for each in usable])
     tools = tuple(_tool(upstream, name, each) for name, each in zip(names, usable, strict=True))
     return tools, tuple(skipped)
 

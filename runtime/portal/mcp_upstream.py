@@ -1,6 +1,7 @@
 """An upstream that is an MCP server: connected, listed, called, and connected again when it was gone."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
@@ -10,15 +11,17 @@ from typing import Any, Final
 import mcp_types
 from mcp.client.client import Client
 from mcp.client.session import IncomingMessage
+from mcp.client.subscriptions import ListenNotSupportedError, SubscriptionLost
 from mcp.shared.exceptions import MCPError
 
 from runtime.execution.hostcall import CallContext, HostCallError
 from runtime.portal.arguments import checked_arguments, wire_arguments
 from runtime.portal.http_call import blamed
 from runtime.portal.mcp_content import protocol_failure, read_result
-from runtime.portal.mcp_tools import MAX_TOOLS, build_tools
+from runtime.portal.mcp_review import ReviewFile
+from runtime.portal.mcp_tools import MAX_TOOLS, ToolChoice, build_tools
 from runtime.portal.mcp_transport import CallScope, McpWire, current_call
-from runtime.portal.tool import Tool, ToolReply
+from runtime.portal.tool import SkippedTool, Tool, ToolReply
 from runtime.portal.upstream import Publish, earliest
 from runtime.portal.upstream_state import Backoff, UpstreamState, innermost, reason_of
 
@@ -27,6 +30,8 @@ log = logging.getLogger(__name__)
 CONNECT_TIMEOUT_S: Final = 20.0
 MAX_PAGES: Final = 200
 MAX_PARALLEL_CALLS: Final = 64
+_REVIEW_POLL_S: Final = 1.0
+_LEAST_PAUSE_S: Final = 0.1
 
 type OpenWire = Callable[[], AbstractAsyncContextManager[McpWire]]
 
@@ -44,6 +49,8 @@ class McpService:
         backoff: Backoff,
         connect_timeout_s: float = CONNECT_TIMEOUT_S,
         refresh_s: float = 60.0,
+        review: ReviewFile | None = None,
+        choice: ToolChoice | None = None,
     ) -> None:
         self.name = name
         self._open_wire = open_wire
@@ -52,6 +59,8 @@ class McpService:
         self._backoff = backoff
         self._connect_timeout_s = connect_timeout_s
         self._refresh_s = refresh_s
+        self._review = review
+        self._choice = choice
         self._client: Client | None = None
         self._why = "it is still starting"
         self._look = asyncio.Event()
@@ -126,7 +135,7 @@ class McpService:
         try:
             async with self._open_wire() as wire:
                 try:
-                    async with self._session(wire) as client:
+                    async with self._session(wire) as client, self._listening(client):
                         await self._serve(client, wire, publish)
                     await asyncio.sleep(0)
                 finally:
@@ -153,18 +162,51 @@ class McpService:
             yield client
 
     async def _serve(self, client: Client, wire: McpWire, publish: Publish) -> None:
-        listed: list[mcp_types.Tool] | None = None
+        told: tuple[list[mcp_types.Tool], list[SkippedTool]] | None = None
         while not wire.closed.is_set():
             self._look.clear()
             async with asyncio.timeout(self._connect_timeout_s):
                 found = await _list_all(client)
-            if found != listed:
-                listed = found
+            admitted, held = await asyncio.to_thread(self._reviewed, found)
+            if (admitted, held) != told:
+                told = admitted, held
                 self._client = client
-                publish(
-                    self.name, UpstreamState(phase="ready", reason=wire.surroundings()), *build_tools(self.name, found)
-                )
-            await _first(wire.closed, self._look, self._refresh_s)
+                tools, skipped = build_tools(self.name, admitted, self._choice)
+                state = UpstreamState(phase="ready", reason=wire.surroundings())
+                publish(self.name, state, tools, (*skipped, *held))
+            await self._until_something_changes(wire)
+
+    def _reviewed(self, listed: list[mcp_types.Tool]) -> tuple[list[mcp_types.Tool], list[SkippedTool]]:
+        return self._review.admit(listed[:MAX_TOOLS]) if self._review is not None else (listed, [])
+
+    async def _until_something_changes(self, wire: McpWire) -> None:
+        """The server ends or says that its tools changed, an operator accepts one, or it is time to look again."""
+        # A server that says so without end is looked at ten times a second and no more.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LEAST_PAUSE_S):
+                await wire.closed.wait()
+        until = time.monotonic() + self._refresh_s
+        while (left := until - time.monotonic()) > 0 and not wire.closed.is_set() and not self._look.is_set():
+            if self._review is not None and self._review.changed:
+                return
+            await _first(wire.closed, self._look, min(left, _REVIEW_POLL_S))
+
+    @asynccontextmanager
+    async def _listening(self, client: Client) -> AsyncIterator[None]:
+        """From 2026-07-28 on a server tells of changes only to who asked."""
+        task = asyncio.create_task(self._listen(client))
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _listen(self, client: Client) -> None:
+        """Look again whenever the server says so. Without this, it is looked at every `refresh_s` all the same."""
+        with contextlib.suppress(MCPError, ListenNotSupportedError, SubscriptionLost, TimeoutError):
+            async with client.listen(tools_list_changed=True) as changes:
+                async for _ in changes:
+                    self._look.set()
 
     async def _heard(self, message: IncomingMessage) -> None:
         if isinstance(message, mcp_types.ToolListChangedNotification):

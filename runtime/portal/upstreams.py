@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
+from pathlib import Path
 from typing import Self
 
 from runtime.enclosure.enclosure import Way
@@ -12,6 +13,8 @@ from runtime.portal.catalog import Catalog
 from runtime.portal.catalog_change import change_between
 from runtime.portal.document_cache import DocumentCache
 from runtime.portal.http_call import HttpSend
+from runtime.portal.mcp_review import ReviewFile
+from runtime.portal.mcp_tools import ToolChoice
 from runtime.portal.mcp_transport import McpWire, TransportFactory, http_wire, stdio_wire
 from runtime.portal.mcp_upstream import McpService
 from runtime.portal.openapi_upstream import OpenApiService
@@ -42,6 +45,7 @@ class Upstreams:
         way: Callable[[Callable[[], str]], Way],
         backoff: Backoff | None = None,
         cache: DocumentCache | None = None,
+        reviews: Path | None = None,
     ) -> None:
         self.catalog = Catalog()
         self.states: dict[str, UpstreamState] = {name: UpstreamState(phase="starting") for name in configs}
@@ -50,7 +54,7 @@ class Upstreams:
         self._tasks: list[asyncio.Task[None]] = []
         self._comparing: set[asyncio.Future[None]] = set()
         self._running: dict[str, Upstream] = {
-            name: _service(name, config, send, transport, service_token, way, backoff or Backoff(), cache)
+            name: _service(name, config, send, transport, service_token, way, backoff or Backoff(), cache, reviews)
             for name, config in configs.items()
         }
 
@@ -145,6 +149,7 @@ def _service(  # noqa: PLR0913, PLR0917 - everything an upstream may need, by ki
     way: Callable[[Callable[[], str]], Way],
     backoff: Backoff,
     cache: DocumentCache | None,
+    reviews: Path | None,
 ) -> Upstream:
     if isinstance(config, OpenApiUpstream):
         return OpenApiService(name, config, send=send, service_token=service_token, backoff=backoff, cache=cache)
@@ -159,4 +164,13 @@ def _service(  # noqa: PLR0913, PLR0917 - everything an upstream may need, by ki
             return stdio_wire(config, way(token))
         return http_wire(config, transport, token)
 
-    return McpService(name, open_wire, rules=rules, call_timeout_s=timeout_s, backoff=backoff)
+    review = ReviewFile(reviews, name, config.review) if reviews is not None else None
+    return McpService(
+        name,
+        open_wire,
+        rules=rules,
+        call_timeout_s=timeout_s,
+        backoff=backoff,
+        review=review,
+        choice=ToolChoice(allow=config.allow, deny=config.deny, aliases=config.aliases),
+    )

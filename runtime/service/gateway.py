@@ -77,6 +77,7 @@ async def serve(settings: GatewaySettings, lines: asyncio.StreamReader) -> None:
             service_token=mint.for_service,
             way=egress.way,
             cache=DocumentCache(state.documents),
+            reviews=state.tools,
         )
         declared = load_images([Path(place) for place in config.images])
         images = await needed_images(profiles.values(), state.images, declared)

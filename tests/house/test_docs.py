@@ -15,7 +15,7 @@ from sandboxes.limits import Limits
 from sandboxes.profile_file import ProfileError, load_profiles, parse_profile
 from sandboxes.secret_source import SecretSource
 from sandboxes.secret_store import SecretStoreConfig
-from sandboxes.upstream import OpenApiUpstream
+from sandboxes.upstream import McpHttpUpstream, OpenApiUpstream
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -46,7 +46,9 @@ def test_the_configuration_of_the_page_loads(tmp_path: Path) -> None:
 
 
 def test_the_upstreams_page_names_every_key_and_its_example_loads(tmp_path: Path) -> None:
-    page = (ROOT / "docs" / "upstreams.md").read_text(encoding="utf-8")
+    page, _, mcp = (ROOT / "docs" / "upstreams.md").read_text(encoding="utf-8").partition("## MCP upstreams")
+    told = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \|", mcp, re.MULTILINE))))
+    assert told == {"allow", "deny", "aliases", "review"} <= set(McpHttpUpstream.model_fields)
     path = tmp_path / "lockgate.yaml"
     path.write_text(page.split("```yaml\n")[1].split("```")[0], encoding="utf-8")
     github = load_config(path).upstreams["github"]

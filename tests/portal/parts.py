@@ -83,7 +83,10 @@ async def nowhere() -> tuple[str, int]:
 
 
 def upstreams(
-    configs: Mapping[str, AnyUpstream], send: DirectSend | None = None, cache: DocumentCache | None = None
+    configs: Mapping[str, AnyUpstream],
+    send: DirectSend | None = None,
+    cache: DocumentCache | None = None,
+    reviews: Path | None = None,
 ) -> Upstreams:
     return Upstreams(
         configs,
@@ -93,6 +96,7 @@ def upstreams(
         way=lambda token: Way(find=nowhere, token=token, ca_file="/nowhere"),
         backoff=QUICK,
         cache=cache,
+        reviews=reviews,
     )
 
 
