@@ -18,6 +18,7 @@ MAX_SCHEMA_CHARACTERS: Final = 256 << 10
 MAX_SCHEMA_DEPTH: Final = 100
 MAX_DESCRIPTION: Final = 8 << 10
 
+_PAIR: Final = frozenset({"search", "execute"})
 _COMPOSED = frozenset({"allOf", "anyOf", "oneOf", "$ref", "if", "additionalProperties", "patternProperties",
                        "unevaluatedProperties", "dependentSchemas"})  # fmt: skip
 
@@ -67,6 +68,13 @@ def build_tools(
     names = distinct_identifiers([(choice.aliases.get(each.name, each.name), each.name) for each in usable])
     tools = tuple(_tool(upstream, name, each) for name, each in zip(names, usable, strict=True))
     return tools, tuple(skipped)
+
+
+def is_code_mode_portal(listed: Sequence[mcp_types.Tool]) -> bool:
+    """Whether a server is itself a pair of tools with others behind: one that searches, one that runs `code`."""
+    if len(listed) != len(_PAIR) or {each.name for each in listed} != _PAIR:
+        return False
+    return any(each.name == "execute" and "code" in properties_of(each.input_schema) for each in listed)
 
 
 def _unusable(listed: mcp_types.Tool, counts: Counter[str]) -> str:

@@ -19,7 +19,7 @@ from runtime.portal.arguments import checked_arguments, wire_arguments
 from runtime.portal.http_call import blamed
 from runtime.portal.mcp_content import protocol_failure, read_result
 from runtime.portal.mcp_review import ReviewFile
-from runtime.portal.mcp_tools import MAX_TOOLS, ToolChoice, build_tools
+from runtime.portal.mcp_tools import MAX_TOOLS, ToolChoice, build_tools, is_code_mode_portal
 from runtime.portal.mcp_transport import CallScope, McpWire, current_call
 from runtime.portal.tool import SkippedTool, Tool, ToolReply
 from runtime.portal.upstream import Publish, earliest
@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 CONNECT_TIMEOUT_S: Final = 20.0
 MAX_PAGES: Final = 200
 MAX_PARALLEL_CALLS: Final = 64
+_PORTAL: Final = "it is itself a code-mode portal: more tools are behind its search and execute"
 _REVIEW_POLL_S: Final = 1.0
 _LEAST_PAUSE_S: Final = 0.1
 
@@ -172,7 +173,8 @@ class McpService:
                 told = admitted, held
                 self._client = client
                 tools, skipped = build_tools(self.name, admitted, self._choice)
-                state = UpstreamState(phase="ready", reason=wire.surroundings())
+                notes = [wire.surroundings(), _PORTAL if is_code_mode_portal(found) else ""]
+                state = UpstreamState(phase="ready", reason="; ".join(note for note in notes if note))
                 publish(self.name, state, tools, (*skipped, *held))
             await self._until_something_changes(wire)
 

@@ -132,6 +132,16 @@ def test_the_command_shows_what_changed_and_accepts_what_was_shown(
     assert set(file.read().held) == {"look"}
 
 
+async def test_a_server_that_is_itself_a_portal_is_said_to_be_one(tmp_path: Path) -> None:
+    pair = [tool("search"), {**tool("execute"), "inputSchema": {"type": "object", "properties": {"code": {}}}}]
+    (tmp_path / "tools.json").write_text(json.dumps(pair))
+    async with changing(tmp_path) as (running, _):
+        assert "it is itself a code-mode portal" in running.states["x"].reason
+    (tmp_path / "tools.json").write_text(json.dumps([tool("search"), tool("execute")]))
+    async with changing(tmp_path, review="none") as (running, _):
+        assert "portal" not in running.states["x"].reason
+
+
 def run(*arguments: str) -> int:
     with pytest.raises(SystemExit) as ended:
         main(arguments)

@@ -93,6 +93,9 @@ async def test_cancelling_a_call(notes: Upstreams) -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+    async with asyncio.timeout(20):
+        while await value(notes, "notes.cancelled") != "1":
+            pass
     assert await value(notes, "notes.say", text="x") == "x"
 
 

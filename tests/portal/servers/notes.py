@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 server = MCPServer("notes")
 NOTES: dict[int, str] = {}
+CANCELLED: list[float] = []
 
 
 class Note(BaseModel):
@@ -56,8 +57,18 @@ def fail(reason: str) -> str:
 @server.tool(structured_output=False)
 async def hang(seconds: float = 3600) -> str:
     """Answer much later."""
-    await asyncio.sleep(seconds)
+    try:
+        await asyncio.sleep(seconds)
+    except asyncio.CancelledError:
+        CANCELLED.append(seconds)
+        raise
     return "done"
+
+
+@server.tool(structured_output=False)
+def cancelled() -> int:
+    """How many calls of hang were cancelled."""
+    return len(CANCELLED)
 
 
 @server.tool(structured_output=False)
