@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 
@@ -185,6 +186,13 @@ async def test_private_services_are_reloaded(client: Client, operator: Operator)
     assert await outcome(client, operator, "/a") == "hello"
 
 
+def alive(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 async def test_the_proxy_killed_mid_request_is_told_with_what_may_have_happened(
     client: Client, operator: Operator
 ) -> None:
@@ -203,11 +211,13 @@ catch (error) {{ return [error.code, error.retryable, error.details.sent] }}"""
     while not operator.origin.received:
         await asyncio.sleep(0.01)
     killed = operator.cell.pids["egress"]
+    others = psutil.Process(killed).children(recursive=True)
     os.kill(killed, signal.SIGKILL)
     assert json.loads((await running).result_json) == ["unavailable", True, True]
     over.set()
     operator.origin.handler = lambda _: answer(b"hello")
-    while operator.cell.pids["egress"] == killed:
+    # Those it had started end as well; until then they may take a request with them.
+    while operator.cell.pids["egress"] == killed or any(map(alive, others)):
         await asyncio.sleep(0.02)
     code = f"""for (let left = 200; left; left--) {{
   try {{ return await (await fetch("http://{HOST}:{operator.origin.port}/a")).text() }}
