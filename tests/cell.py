@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from runtime.client import Client
 from runtime.service.cell import Cell, CellOptions
 from sandboxes.state import StateDirectory, open_state
 from tests.egress.lab import events_in
@@ -152,6 +153,13 @@ def running_cell(options: CellOptions) -> Iterator[Cell]:
         loop.call_soon_threadsafe(stop.set)
         thread.join()
         loop.close()
+
+
+async def upstreams_settled(address: str, token: str) -> None:
+    """A cell serves before its upstreams are there; this returns when none is still starting."""
+    async with asyncio.timeout(60), Client(address, token) as client:
+        while any(state.state == "starting" for state in (await client.search("", limit=1)).upstreams):
+            await asyncio.sleep(0.02)
 
 
 def write_config(directory: Path, ledger: str, site: str) -> Path:

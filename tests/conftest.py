@@ -8,7 +8,15 @@ import pytest
 
 from runtime.client import Client
 from runtime.service.cell import CellOptions
-from tests.cell import LEDGER_TOKEN, TestCell, open_shared_state, running_cell, running_module, write_config
+from tests.cell import (
+    LEDGER_TOKEN,
+    TestCell,
+    open_shared_state,
+    running_cell,
+    running_module,
+    upstreams_settled,
+    write_config,
+)
 
 
 @pytest.fixture(scope="session")
@@ -25,14 +33,8 @@ def cell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestCell]:
         with running_cell(CellOptions(state=state, config_file=config, any_port=True)) as running:
             site = site_url.replace("127.0.0.1", "site.test.internal")
             test_cell = TestCell(cell=running, state=state, site=site, config_file=config)
-            asyncio.run(_upstreams_settled(test_cell))
+            asyncio.run(upstreams_settled(test_cell.address, test_cell.token))
             yield test_cell
-
-
-async def _upstreams_settled(cell: TestCell) -> None:
-    async with asyncio.timeout(60), Client(cell.address, cell.token) as client:
-        while any(state.state == "starting" for state in (await client.search("", limit=1)).upstreams):
-            await asyncio.sleep(0.02)
 
 
 @pytest.fixture

@@ -192,11 +192,20 @@ class WorkerPool:
             ours.close()
             os.close(output)
             raise
-        process = Process(pid)
+        await self._connect(Process(pid), ours, output)
+
+    async def _connect(self, process: Process, ours: socket.socket, output: int) -> None:
+        """Take a new worker's pipe and socket. If that fails the socket is closed, and with it the worker ends."""
         loop = asyncio.get_running_loop()
-        transport, _ = await loop.connect_read_pipe(lambda: WorkerOutput(pid), os.fdopen(output, "rb", 0))
-        self._outputs.add(transport)
-        _, link = await loop.connect_accepted_socket(lambda: Link(process, self._on_ready, self._on_gone), ours)
+        try:
+            pipe = os.fdopen(output, "rb", 0)
+            transport, _ = await loop.connect_read_pipe(lambda: WorkerOutput(process.pid), pipe)
+            self._outputs.add(transport)
+            _, link = await loop.connect_accepted_socket(lambda: Link(process, self._on_ready, self._on_gone), ours)
+        except BaseException:
+            ours.close()
+            process.forget()
+            raise
         self._links.add(link)
 
     async def _mend_zygote(self) -> None:
@@ -284,8 +293,10 @@ class WorkerPool:
     async def close(self) -> None:
         """End all workers and the zygote."""
         self._closing = True
-        for task in list(self._tasks):
+        tasks = list(self._tasks)
+        for task in tasks:
             task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         for link in list(self._links):
             link.close()
         if self._zygote is not None:

@@ -1,6 +1,7 @@
 """The pool of workers: room for a new owner is made by owners who have nothing to do."""
 
 import asyncio
+import socket
 
 import pytest
 
@@ -47,3 +48,23 @@ async def test_a_worker_with_something_to_do_is_kept(pool: WorkerPool, monkeypat
     for number in range(2 * MOST):
         await worker_of(pool, f"owner {number}")
     assert await worker_of(pool, "busy") is busy
+
+
+async def test_a_worker_that_is_just_being_made_when_the_pool_closes_leaves_no_socket(
+    pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: asyncio.Future[socket.socket] = asyncio.Future()
+
+    async def never(_: object, ours: socket.socket) -> None:
+        made.set_result(ours)
+        await asyncio.Event().wait()
+
+    async with asyncio.timeout(20):
+        await worker_of(pool, "anybody")
+        while pool._starting:
+            await asyncio.sleep(0.01)
+        monkeypatch.setattr(asyncio.get_running_loop(), "connect_accepted_socket", never)
+        pool.acquire("dedicated", "")
+        ours = await made
+        await pool.close()
+    assert ours.fileno() == -1

@@ -1,5 +1,6 @@
 """Secrets on their whole way: from a program's tool call or fetch to the upstream, which alone gets to see them."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 
@@ -9,7 +10,7 @@ import yaml
 from runtime.client import Client
 from runtime.rpc import runtime_pb2 as pb
 from runtime.service.cell import CellOptions
-from tests.cell import open_shared_state, running_cell
+from tests.cell import open_shared_state, running_cell, upstreams_settled
 from tests.egress.origin import Origin, Received, answer
 from tests.egress.stores import VaultServer
 from tests.service.programs import run
@@ -106,6 +107,7 @@ def address(tmp_path_factory: pytest.TempPathFactory, origin: Origin) -> Iterato
     path.write_text(yaml.safe_dump(config))
     options = CellOptions(state=open_shared_state(directory / "state"), config_file=path, any_port=True, workers=1)
     with running_cell(options) as cell:
+        asyncio.run(upstreams_settled(cell.grpc_address, cell.token))
         yield cell.grpc_address, cell.token
     vault.close()
     written = [file for file in (directory / "state").rglob("*") if file.is_file() and "images" not in file.parts]
