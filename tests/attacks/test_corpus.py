@@ -1,5 +1,6 @@
 """Every attack of the corpus ends as it should, within its limits, and leaves the service whole and unmarked."""
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
@@ -47,6 +48,13 @@ def clean() -> dict[Language, str]:
     return {}
 
 
+async def let_go(target: Target, before: int) -> None:
+    """Wait until what attacks took is given back: an isolate is closed after its reply, a worker ends later."""
+    async with asyncio.timeout(20):
+        while target.resident_bytes() - before >= MOST_GROWTH:
+            await asyncio.sleep(0.05)
+
+
 @pytest.mark.parametrize("attack", list(cases()))
 async def test_an_attack_ends_as_it_should(target: Target, client: Client, before, clean, attack: Attack):
     workers = target.workers().keys()
@@ -63,7 +71,7 @@ async def test_an_attack_ends_as_it_should(target: Target, client: Client, befor
     assert await look(client, attack.language) == clean[attack.language]
     assert workers <= target.workers().keys(), "a worker died"
     assert len(target.workers()) <= len(workers) + MOST_STANDBYS
-    assert target.resident_bytes() - before[0] < MOST_GROWTH
+    await let_go(target, before[0])
 
 
 @pytest.mark.parametrize("theme", THEMES)
@@ -76,5 +84,5 @@ async def test_memory_and_descriptors_are_bounded_after_all_of_them(target: Targ
     for language in LANGUAGES:
         await look(client, language)
     resident, descriptors = before
-    assert target.resident_bytes() - resident < MOST_GROWTH
+    await let_go(target, resident)
     assert target.descriptors() <= descriptors + 16

@@ -23,10 +23,10 @@ ATTACKS: dict[str, Attack] = {
     "js a table": javascript("console.table?.(new Array(1e5).fill({ a: 1 })); 1", OK, OUTPUT, CPU),
     "js groups": javascript("for (let i = 0; i < 1e5; i++) console.group?.(); console.log('x'); 1", OK, OUTPUT, CPU),
     "js a result of 1 GB": javascript("'x'.repeat(1e9)", *BIG),
-    "js a result of 10 MB": javascript("'x'.repeat(1e7)", RESULT),
-    "js a result that grows in JSON": javascript("'\\u0000'.repeat(1e6)", RESULT),
+    "js a result of 10 MB": javascript("'x'.repeat(1e7)", RESULT, limits={"cpu_ms": 1_000}),
+    "js a result that grows in JSON": javascript("'\\u0000'.repeat(1e6)", RESULT, limits={"cpu_ms": 1_000}),
     "js a wide result": javascript("'\\u{1F600}'.repeat(2000)", RESULT),
-    "js a result of many values": javascript("new Array(1e6).fill(0)", RESULT),
+    "js a result of many values": javascript("new Array(1e6).fill(0)", RESULT, limits={"cpu_ms": 1_000}),
     "js an error of 10 MB": javascript("throw new Error('x'.repeat(1e7))", ERROR),
     "js an error with a long name": javascript(
         "class E extends Error { name = 'x'.repeat(1e6) } throw new E('y')", ERROR
