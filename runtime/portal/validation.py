@@ -193,7 +193,8 @@ def _is(value: Any, name: str) -> bool:
 def _value_problem(schema: Mapping[str, Any], value: Any, path: str) -> ArgumentProblem | None:
     allowed = schema.get("enum")
     if isinstance(allowed, list) and not any(_same(value, each) for each in allowed):
-        return _problem(path, f"expected {' or '.join(_shown(each) for each in allowed[:20])}, not {_shown(value)}")
+        wanted = " or ".join(_shown(each) for each in allowed[:20]) or "no value at all"
+        return _problem(path, f"expected {wanted}, not {_shown(value)}")
     if "const" in schema and not _same(value, schema["const"]):
         return _problem(path, f"expected {_shown(schema['const'])}, not {_shown(value)}")
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -271,5 +272,8 @@ def _shown(value: Any) -> str:
         return "an object"
     if isinstance(value, list):
         return "an array"
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    written = json.dumps(value, ensure_ascii=False, default=str)
+    text = "".join(
+        each if each.isprintable() else json.dumps(each).strip('"').replace("\x7f", "\\u007f") for each in written
+    )
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."

@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from runtime.portal.schema import ReferenceProblem, Shape, lookup
@@ -131,6 +131,8 @@ keywords = st.sampled_from(["type", "properties", "required", "items", "allOf", 
 
 
 @given(st.dictionaries(keywords, json_values, max_size=5), json_values)
+@example({"enum": []}, "\x7f")
+@example({"enum": ["\x85", "\U000e0001"]}, "\n")
 def test_any_json_may_be_a_schema(schema: dict[str, Any], value: Any) -> None:
     for problem in check(Shape(schema=schema, root=schema), value):
         assert str(problem).isprintable() or "\n" in str(problem) or problem.path
