@@ -69,7 +69,7 @@ def find_place(*, config: str | None, server: str | None, embedded: bool = False
 async def connected(place: Place) -> AsyncIterator[Client]:
     """A client of the server that was named, of one that runs where the configuration says, or of an own cell."""
     token = os.environ.get("LOCKGATE_TOKEN") or place.state.token().get_secret_value()
-    address = place.server or (None if place.embedded else await _running(place, token))
+    address = place.server or (None if place.embedded else await running_address(place, token))
     if address is not None:
         async with Client(address, token) as client:
             yield client
@@ -82,7 +82,8 @@ async def connected(place: Place) -> AsyncIterator[Client]:
             yield client
 
 
-async def _running(place: Place, token: str) -> str | None:
+async def running_address(place: Place, token: str) -> str | None:
+    """Of the service that runs where the configuration says and takes this token; None if there is none."""
     address = place.config.listen.grpc
     host, port = split_endpoint(address)
     with contextlib.suppress(OSError, TimeoutError):

@@ -1,6 +1,7 @@
 """`lockgate doctor`: what this machine has and lacks."""
 
 import argparse
+import asyncio
 import importlib.util
 import json
 import os
@@ -11,12 +12,16 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from runtime.command.connection import find_place
+import grpc
+
+from runtime.client import Client
+from runtime.command.connection import find_place, running_address
 from runtime.command.exits import Exit
 from runtime.enclosure.enclosure import probe
 from runtime.enclosure.walls import UP
 from runtime.isolate.shipped import NAMES, TYPE_ERASER, wasm_path
 from runtime.isolate.versions import found_versions, judge
+from runtime.rpc import runtime_pb2
 from runtime.service.needed_images import image_problems
 from runtime.worker.wall_probe import probe_walls
 from sandboxes.image_file import load_images
@@ -26,6 +31,7 @@ from sandboxes.secret_source import SecretSource
 from sandboxes.state import StateError
 from sandboxes.walls import WALLS, missing_walls
 
+_SERVICE_S = 5.0
 _PYTHON = (3, 13)
 _MACHINES = ("x86_64", "aarch64")
 _STORE_LIBRARIES = {"vault": "hvac", "aws": "botocore", "onepassword": "onepasswordconnectsdk"}
@@ -49,6 +55,7 @@ def add_parser(commands: Any) -> None:
 
 async def _doctor(arguments: argparse.Namespace) -> int:
     findings = [finding for check in _checks(arguments.config) for finding in check()]
+    findings += await _servers(arguments.config)
     for finding in findings:
         print(_line(finding))
     problems = sum(1 for finding in findings if finding.needed and not finding.good)
@@ -178,6 +185,30 @@ def _running(config: str | None) -> Iterator[Finding]:
     yield Finding(not problem, True, text)  # noqa: FBT003
     for key in status.get("stale", []):
         yield Finding(False, False, f"running service: {key} was changed; start it again to use that")  # noqa: FBT003
+
+
+async def _servers(config: str | None) -> list[Finding]:
+    """MCP servers over stdio of a running service. A remark: what they may reach by whichever way is the operator's."""
+    try:
+        place = find_place(config=config, server=None)
+        token = os.environ.get("LOCKGATE_TOKEN") or place.state.token().get_secret_value()
+        async with asyncio.timeout(_SERVICE_S):
+            if (address := await running_address(place, token)) is None:
+                return []
+            async with Client(address, token) as client:
+                health = await client.health()
+    except (DocumentError, StateError):
+        return []  # told by other checks
+    except (TimeoutError, grpc.aio.AioRpcError):
+        return [Finding(good=False, needed=False, text="running service: it does not answer")]
+    return [_server(server) for server in health.servers]
+
+
+def _server(server: runtime_pb2.EnclosedServer) -> Finding:
+    missing = [f"{wall.name} ({wall.reason})" for wall in server.walls if wall.reason]
+    state = f"without walls: {', '.join(missing)}" if missing else "every wall stands"
+    text = f"running server {server.upstream}: network: {server.network}; {state}"
+    return Finding(good=not missing, needed=False, text=text)
 
 
 def _engines(config: str | None) -> Iterator[Finding]:

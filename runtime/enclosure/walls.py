@@ -1,5 +1,6 @@
 """What an enclosed child is told and tells: how it is connected, which walls stand, where its relay listens."""
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
@@ -19,7 +20,18 @@ class Network(StrEnum):
     HOST = "host"
 
 
-def describe(report: Report) -> str:
-    """One line for people."""
-    missing = [f"{wall} ({reason})" for wall, reason in report.items() if reason != UP]
-    return f"without walls: {', '.join(missing)}" if missing else "every wall stands"
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Surroundings:
+    """How a child that runs is connected, and which walls it has. Its text is one line for people."""
+
+    network: Network
+    walls: Report
+
+    @property
+    def missing(self) -> Report:
+        """The walls that do not stand, and why."""
+        return {wall: reason for wall, reason in self.walls.items() if reason != UP}
+
+    def __str__(self) -> str:
+        missing = [f"{wall} ({reason})" for wall, reason in self.missing.items()]
+        return f"network: {self.network}; {f'without walls: {", ".join(missing)}' if missing else 'every wall stands'}"

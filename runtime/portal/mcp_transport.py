@@ -18,7 +18,7 @@ from mcp.shared._stream_protocols import ReadStream
 from mcp.shared.message import SessionMessage
 
 from runtime.enclosure.enclosure import Enclosure, Way, enclosed
-from runtime.enclosure.walls import Network, describe
+from runtime.enclosure.walls import Network, Surroundings
 from runtime.execution.hostcall import Code, HostCallError
 from runtime.portal.http_call import RETRYABLE
 from runtime.portal.stderr_tail import StderrTail, stderr_tail
@@ -55,11 +55,12 @@ class McpWire:
     stderr: StderrTail | None = None
     enclosure: Enclosure | None = None
 
-    def surroundings(self) -> str:
-        """How a child is connected and which walls it has; empty for a server that is no child."""
+    @property
+    def surroundings(self) -> Surroundings | None:
+        """Of a child that was started; None for a server that is no child."""
         if self.enclosure is None:
-            return ""
-        return f"network: {self.enclosure.network}; {describe(self.enclosure.walls)}"
+            return None
+        return Surroundings(network=self.enclosure.network, walls=dict(self.enclosure.walls))
 
     def last_words(self) -> str:
         """What the server last complained of, if anything."""

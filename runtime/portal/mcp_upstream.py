@@ -173,9 +173,7 @@ class McpService:
                 told = admitted, held
                 self._client = client
                 tools, skipped = build_tools(self.name, admitted, self._choice)
-                notes = [wire.surroundings(), _PORTAL if is_code_mode_portal(found) else ""]
-                state = UpstreamState(phase="ready", reason="; ".join(note for note in notes if note))
-                publish(self.name, state, tools, (*skipped, *held))
+                publish(self.name, _ready(wire, portal=is_code_mode_portal(found)), tools, (*skipped, *held))
             await self._until_something_changes(wire)
 
     def _reviewed(self, listed: list[mcp_types.Tool]) -> tuple[list[mcp_types.Tool], list[SkippedTool]]:
@@ -225,6 +223,12 @@ async def _entered_within(client: Client, seconds: float) -> AsyncIterator[None]
 
 async def _accept(name: str, result: mcp_types.CallToolResult) -> None:
     """Take an answer as it came."""
+
+
+def _ready(wire: McpWire, *, portal: bool) -> UpstreamState:
+    notes = [str(wire.surroundings or ""), _PORTAL if portal else ""]
+    reason = "; ".join(note for note in notes if note)
+    return UpstreamState(phase="ready", reason=reason, surroundings=wire.surroundings)
 
 
 async def _list_all(client: Client) -> list[mcp_types.Tool]:

@@ -5,16 +5,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
+from runtime.enclosure.walls import Surroundings
+
 Phase = Literal["starting", "ready", "down", "broken"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UpstreamState:
-    """`down` is expected to pass and is retried; `broken` needs an operator. `since` is Unix seconds, UTC."""
+    """`down` is expected to pass and is retried; `broken` needs an operator. `since` is Unix seconds, UTC.
+
+    `surroundings`: of an MCP server that is a child and runs.
+    """
 
     phase: Phase
     reason: str = ""
     since: float = field(default_factory=time.time)
+    surroundings: Surroundings | None = None
 
     def __str__(self) -> str:
         return f"{self.phase}: {self.reason}" if self.reason else self.phase

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from runtime.enclosure.enclosure import Way
+from runtime.enclosure.walls import Surroundings
 from runtime.portal.catalog import Catalog
 from runtime.portal.catalog_change import change_between
 from runtime.portal.document_cache import DocumentCache
@@ -72,6 +73,10 @@ class Upstreams:
     def find(self, name: str) -> Upstream | None:
         """The upstream of that name. None if none is declared."""
         return self._running.get(name)
+
+    def surroundings(self) -> dict[str, Surroundings]:
+        """Of every MCP server that is a child and runs now, by its upstream's name."""
+        return {name: state.surroundings for name, state in self.states.items() if state.surroundings is not None}
 
     def on_change(self, listener: Callable[[Catalog], None]) -> None:
         """Call `listener` with every new catalog, from the next one on."""

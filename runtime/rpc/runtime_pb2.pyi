@@ -1484,8 +1484,8 @@ Global___GetHealthRequest: _TypeAlias = GetHealthRequest  # noqa: Y015
 
 @_typing.final
 class Wall(_message.Message):
-    """One of the things a worker process gave up before its first program: environment, descriptors, network, files,
-    resources, privileges, untraceable or system_calls.
+    """One of the things a process gave up before its first program. A worker: environment, descriptors, network, files,
+    resources, privileges, untraceable, system_calls. An MCP server: network, privileges, neighbours, capabilities.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1493,7 +1493,7 @@ class Wall(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Its name, as a profile's `require_lockdown` has it."""
+    """Its name; a worker's as a profile's `require_lockdown` has it."""
     reason: _builtins.str
     """Why it does not stand, in the kernel's words; empty if it stands."""
     def __init__(
@@ -1545,6 +1545,38 @@ class Engine(_message.Message):
 Global___Engine: _TypeAlias = Engine  # noqa: Y015
 
 @_typing.final
+class EnclosedServer(_message.Message):
+    """An MCP server over stdio that runs: how it is connected, and what keeps it from going around the egress proxy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UPSTREAM_FIELD_NUMBER: _builtins.int
+    NETWORK_FIELD_NUMBER: _builtins.int
+    WALLS_FIELD_NUMBER: _builtins.int
+    upstream: _builtins.str
+    """The name of its upstream."""
+    network: _builtins.str
+    """Its `network` in lockgate.yaml: "proxy", "none" or "host"."""
+    @_builtins.property
+    def walls(self) -> _containers.RepeatedCompositeFieldContainer[Global___Wall]:
+        """Its walls. One without a reason stands; without the wall `network` it can go around the proxy."""
+
+    def __init__(
+        self,
+        *,
+        upstream: _builtins.str = ...,
+        network: _builtins.str = ...,
+        walls: _abc.Iterable[Global___Wall] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["network", b"network", "upstream", b"upstream", "walls", b"walls"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EnclosedServer: _TypeAlias = EnclosedServer  # noqa: Y015
+
+@_typing.final
 class GetHealthResponse(_message.Message):
     """How the service stands."""
 
@@ -1555,6 +1587,7 @@ class GetHealthResponse(_message.Message):
     WALLS_FIELD_NUMBER: _builtins.int
     GENERATION_FIELD_NUMBER: _builtins.int
     CONFIGURATION_PROBLEM_FIELD_NUMBER: _builtins.int
+    SERVERS_FIELD_NUMBER: _builtins.int
     accepting: _builtins.bool
     """Whether new executions are taken: every engine is acceptable and at least one worker is ready."""
     generation: _builtins.int
@@ -1569,6 +1602,10 @@ class GetHealthResponse(_message.Message):
     def walls(self) -> _containers.RepeatedCompositeFieldContainer[Global___Wall]:
         """Every wall, as the workers report it; empty while no worker is ready."""
 
+    @_builtins.property
+    def servers(self) -> _containers.RepeatedCompositeFieldContainer[Global___EnclosedServer]:
+        """Every MCP server over stdio that runs now."""
+
     def __init__(
         self,
         *,
@@ -1577,10 +1614,11 @@ class GetHealthResponse(_message.Message):
         walls: _abc.Iterable[Global___Wall] | None = ...,
         generation: _builtins.int = ...,
         configuration_problem: _builtins.str = ...,
+        servers: _abc.Iterable[Global___EnclosedServer] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepting", b"accepting", "configuration_problem", b"configuration_problem", "engines", b"engines", "generation", b"generation", "walls", b"walls"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepting", b"accepting", "configuration_problem", b"configuration_problem", "engines", b"engines", "generation", b"generation", "servers", b"servers", "walls", b"walls"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

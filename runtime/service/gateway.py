@@ -89,7 +89,9 @@ async def serve(settings: GatewaySettings, lines: asyncio.StreamReader) -> None:
         offers, results = Offers(), MemoryResults()
         caller = ToolCaller(upstreams, OwnCalls(CatalogCalls(finder), results), offers, infer=config.portal.infer)
         executor = Executor(pool, caller, egress, mint, bounds=Bounds(held_bytes=config.held_bytes), results=results)
-        readiness = Readiness(judge(found_versions(), config.accept_vulnerable_versions), pool.walls)
+        readiness = Readiness(
+            judge(found_versions(), config.accept_vulnerable_versions), pool.walls, upstreams.surroundings
+        )
         readiness.generation, readiness.problem = settings.generation, settings.problem
         if readiness.refusals:
             log.error("no execution is started: %s", readiness.refusals)
@@ -99,7 +101,7 @@ async def serve(settings: GatewaySettings, lines: asyncio.StreamReader) -> None:
         await server.start()
         stack.push_async_callback(server.stop, _STOP_GRACE_S)
         stack.push_async_callback(executor.close)
-        await stack.enter_async_context(serve_mcp(settings, token, authenticator.bearer))
+        await stack.enter_async_context(serve_mcp(settings, token, authenticator.bearer, upstreams.surroundings))
         _say({"ready": True})
         follower = Follower(egress=egress, servicer=servicer, mint=mint, readiness=readiness)
         async for line in lines:

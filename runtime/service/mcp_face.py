@@ -15,6 +15,7 @@ from runtime.portal.mcp_server import portal_server
 from runtime.service.client_face import ClientFace
 from runtime.service.metrics_route import metrics_route
 from runtime.service.settings import GatewaySettings
+from runtime.service.wall_metrics import Servers
 from sandboxes.config import split_endpoint
 
 DEFAULT_PROFILE = "standard"
@@ -31,13 +32,13 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def serve_mcp(settings: GatewaySettings, token: str, check: BearerCheck) -> AsyncIterator[None]:
-    """Serve inside the block. Raises OSError if the address cannot be had."""
+async def serve_mcp(settings: GatewaySettings, token: str, check: BearerCheck, servers: Servers) -> AsyncIterator[None]:
+    """Serve inside the block. `servers` is for the metrics. Raises OSError if the address cannot be had."""
     host, port = split_endpoint(settings.mcp_address)
     async with Client(settings.grpc_address, token) as client:
-        servers = {PATH: _portal(client, read_only=False), READ_ONLY_PATH: _portal(client, read_only=True)}
-        app = portal_app(servers, check, host)
-        app.router.routes.append(metrics_route(settings.state_dir))
+        pairs = {PATH: _portal(client, read_only=False), READ_ONLY_PATH: _portal(client, read_only=True)}
+        app = portal_app(pairs, check, host)
+        app.router.routes.append(metrics_route(settings.state_dir, servers))
         config = uvicorn.Config(
             app, host=host, port=port, log_level="warning", access_log=False, server_header=False, lifespan="on"
         )

@@ -1,4 +1,4 @@
-"""`GET /metrics`, behind the API's token: what the egress proxy's processes counted, summed up."""
+"""`GET /metrics`, behind the API's token: what the egress proxy's processes counted, summed up, and servers' walls."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,24 +12,28 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from runtime.service.wall_metrics import Servers, WallMetrics
+
 PATH: Final = "/metrics"
 _CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _FILES: Final = "egress*.prom"
 
 
-def metrics_route(state_dir: Path) -> Route:
-    """The route. The files are read again for each request."""
+def metrics_route(state_dir: Path, servers: Servers) -> Route:
+    """The route. Files and servers are read again for each request."""
+    walls = WallMetrics(servers)
 
     def metrics(_: Request) -> Response:
-        return Response(summed(sorted(state_dir.glob(_FILES))), media_type=_CONTENT_TYPE)
+        return Response(summed(sorted(state_dir.glob(_FILES)), walls), media_type=_CONTENT_TYPE)
 
     return Route(PATH, metrics)
 
 
-def summed(files: Iterable[Path]) -> bytes:
-    """One text of several, the values of equal series added."""
+def summed(files: Iterable[Path], *more: Collector) -> bytes:
+    """One text of several, the values of equal series added, and what further collectors have."""
     registry = CollectorRegistry()
-    registry.register(_Sum(files))
+    for collector in (_Sum(files), *more):
+        registry.register(collector)
     return generate_latest(registry)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import grpc
 
+from runtime.enclosure.walls import Surroundings
 from runtime.isolate.versions import EngineState
 from runtime.rpc import runtime_pb2 as pb
 from runtime.service.errors import ApiError
@@ -17,14 +18,20 @@ type Report = Mapping[str, str]
 
 
 class Readiness:
-    """The engines as found at the start, and the walls as the workers report them now.
+    """The engines as found at the start, and the walls as workers and MCP servers over stdio report them now.
 
     `generation` is that of the configuration in force, `problem` why the files as they are now cannot be loaded.
     """
 
-    def __init__(self, engines: Sequence[EngineState], walls: Callable[[], Report]) -> None:
+    def __init__(
+        self,
+        engines: Sequence[EngineState],
+        walls: Callable[[], Report],
+        servers: Callable[[], Mapping[str, Surroundings]] = dict,
+    ) -> None:
         self._engines = tuple(engines)
         self._walls = walls
+        self._servers = servers
         self.generation = 0
         self.problem = ""
         self._refusals = "; ".join(engine.decision.reason for engine in engines if not engine.decision.allowed)
@@ -60,7 +67,14 @@ class Readiness:
             walls=[pb.Wall(name=wall, reason=missing.get(wall, "")) for wall in WALLS] if report else [],
             generation=self.generation,
             configuration_problem=self.problem,
+            servers=[_server_message(name, surroundings) for name, surroundings in self._servers().items()],
         )
+
+
+def _server_message(upstream: str, surroundings: Surroundings) -> pb.EnclosedServer:
+    missing = surroundings.missing
+    walls = [pb.Wall(name=wall, reason=missing.get(wall, "")) for wall in surroundings.walls]
+    return pb.EnclosedServer(upstream=upstream, network=surroundings.network, walls=walls)
 
 
 def _engine_message(engine: EngineState) -> pb.Engine:

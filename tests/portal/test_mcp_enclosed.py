@@ -19,6 +19,7 @@ from tests.egress.lab import LOOPBACK, Lab, rule, rule_set, start
 from tests.egress.origin import Origin, answer
 from tests.portal.parts import QUICK, DirectSend, TokenTransport, context, until
 
+WALLS = ("network", "privileges", "neighbours", "capabilities")
 SERVER = Path(__file__).parent / "servers" / "attempting.py"
 
 
@@ -79,6 +80,7 @@ def isolated() -> None:
 async def test_by_default_the_proxy_is_all_there_is(lab: Lab, origin: Origin, rules: RuleSet, isolated: None) -> None:
     async with serving(lab, rules, egress=rules) as running:
         assert running.states["x"].reason == "network: proxy; every wall stands"
+        assert running.surroundings()["x"].walls == dict.fromkeys(WALLS, UP)
         assert await attempt(running, "interfaces") == ["lo"]
         assert await attempt(running, "fetch", f"http://api.example.test:{origin.port}/") == [200, "reached"]
         assert (await attempt(running, "fetch", "http://elsewhere.test/"))[0] == 403
@@ -126,9 +128,11 @@ async def test_without_namespaces_the_state_says_so_and_none_is_refused(
     monkeypatch.setattr("runtime.enclosure.enclosure.probe", lambda: {"network": "refused: a test"})
     async with serving(lab, rules, egress=rules) as running:
         assert "without walls: network (refused: a test)" in running.states["x"].reason
+        assert running.surroundings()["x"].missing["network"] == "refused: a test"
         assert await attempt(running, "fetch", f"http://api.example.test:{origin.port}/") == [200, "reached"]
     async with serving(lab, rules, network="none") as running:
         assert (running.states["x"].phase, "refused: a test" in running.states["x"].reason) == ("down", True)
+        assert running.surroundings() == {}
 
 
 @pytest.mark.parametrize("network", ["none", "host"])

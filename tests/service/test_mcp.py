@@ -98,6 +98,7 @@ async def test_what_the_egress_proxy_counted_is_told_to_who_has_the_token(cell: 
             while "lockgate_egress_requests_total{" not in (told := (await http.get(url)).text):
                 await asyncio.sleep(0.1)
         assert "lockgate_egress_healthy 1.0" in told
+        assert 'lockgate_server_wall{network="proxy",upstream="notes",wall="privileges"}' in told
         nobody = await http.get(url, headers={"authorization": "Bearer lg_guessed"})
     assert nobody.status_code == 401
     assert "lockgate_egress" not in nobody.text

@@ -1,16 +1,23 @@
 """What stops every execution, or those of one profile, before it starts; and the health call that tells."""
 
+from pathlib import Path
+
 import grpc
 import pytest
+import yaml
 
+from runtime.client import Client
+from runtime.command import doctor
+from runtime.enclosure.walls import Network, Surroundings
 from runtime.isolate.versions import QUICKJS, WASMTIME, judge
 from runtime.rpc import runtime_pb2 as pb
 from runtime.rpc import runtime_pb2_grpc
 from runtime.service.errors import ApiError
 from runtime.service.readiness import Readiness
+from runtime.service.wall_metrics import WallMetrics
 from sandboxes.profile import Profile
 from sandboxes.walls import UP, WALLS
-from tests.cell import TestCell
+from tests.cell import TestCell, upstreams_settled
 from tests.service.programs import run
 
 GOOD = judge({WASMTIME: "50.0.1", QUICKJS: "0.17.0"}, [])
@@ -67,6 +74,43 @@ def test_before_a_worker_has_reported_a_demand_has_to_wait():
 def test_the_health_call_names_what_is_missing():
     walls = {wall.name: wall.reason for wall in Readiness(GOOD, lambda: NO_FILES).message().walls}
     assert walls == {**dict.fromkeys(WALLS, ""), "files": "refused: landlock"}
+
+
+OPEN = Surroundings(network=Network.PROXY, walls={"network": "refused: a test", "privileges": UP})
+
+
+def test_the_health_call_tells_of_a_server_that_can_go_around_the_proxy():
+    (server,) = Readiness(GOOD, dict, lambda: {"weather": OPEN}).message().servers
+    assert (server.upstream, server.network) == ("weather", "proxy")
+    assert [(wall.name, wall.reason) for wall in server.walls] == [("network", "refused: a test"), ("privileges", "")]
+
+
+def test_a_wall_that_a_server_lacks_is_a_metric_of_nought():
+    (gauge,) = WallMetrics(lambda: {"weather": OPEN}).collect()
+    told = {(sample.labels["upstream"], sample.labels["wall"]): sample.value for sample in gauge.samples}
+    assert told == {("weather", "network"): 0, ("weather", "privileges"): 1}
+
+
+async def test_a_running_service_tells_how_its_servers_are_enclosed(cell: TestCell, tmp_path: Path, monkeypatch):
+    await upstreams_settled(cell.address, cell.token)
+    async with Client(cell.address, cell.token) as client:
+        (server,) = (await client.health()).servers
+    assert (server.upstream, server.network) == ("notes", "proxy")
+    assert {wall.name for wall in server.walls} == {"network", "privileges", "neighbours", "capabilities"}
+    config = tmp_path / "lockgate.yaml"
+    config.write_text(yaml.safe_dump({"listen": {"grpc": cell.address}}))
+    monkeypatch.setenv("LOCKGATE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("LOCKGATE_TOKEN", cell.token)
+    (finding,) = await doctor._servers(str(config))
+    assert finding.text.startswith("running server notes: network: proxy; ")
+    assert finding.good is not any(wall.reason for wall in server.walls)
+
+
+async def test_doctor_says_nothing_of_servers_where_no_service_runs(tmp_path: Path, monkeypatch):
+    config = tmp_path / "lockgate.yaml"
+    config.write_text(yaml.safe_dump({"listen": {"grpc": "127.0.0.1:1"}}))
+    monkeypatch.setenv("LOCKGATE_HOME", str(tmp_path / "home"))
+    assert await doctor._servers(str(config)) == []
 
 
 async def test_a_running_service_tells_its_engines_and_walls(cell: TestCell, client):
