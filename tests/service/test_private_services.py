@@ -17,7 +17,10 @@ from tests.service.programs import run
 
 NAME, OTHER = "books.internal", "other.internal"
 PROGRAMS: dict[Language, str] = {
-    "javascript": "try {{ return await (await fetch({url})).text() }} catch (error) {{ return [error.code, error.details.reason] }}",
+    "javascript": """
+try {{ return await (await fetch({url})).text() }}
+catch (error) {{ return [error.code, error.details.reason] }}
+""",
     "python": """
 try:
     told = (await fetch({url})).text
