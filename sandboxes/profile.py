@@ -6,6 +6,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 
+from sandboxes.approval_rule import ApprovalRules
 from sandboxes.budgets import Budgets
 from sandboxes.canonical_json import canonical_json
 from sandboxes.ceilings import Ceilings, over_limits
@@ -27,6 +28,13 @@ def _unique[T](values: tuple[T, ...]) -> tuple[T, ...]:
         if value in values[:index]:
             raise ValueError(f'"{value}" is listed twice')
     return values
+
+
+def _check_approvals(approvals: ApprovalRules, info: ValidationInfo) -> ApprovalRules:
+    own = next((rule.name for rule in approvals.rules if rule.self_approval), None)
+    if own is not None and info.data.get("environments", ("dev",)) != ("dev",):
+        raise ValueError(f'rule "{own}" lets who asked approve, which only a profile with environments: [dev] may')
+    return approvals
 
 
 def _check_image(image: str, info: ValidationInfo) -> str:
@@ -83,6 +91,9 @@ class Profile(BaseModel):
         default_factory=Budgets, description="How much may go out and come in, by the egress proxy's counts."
     )
     tools: ToolRules = Field(default_factory=ToolRules, description="Which tools a program may call.")
+    approvals: Annotated[ApprovalRules, AfterValidator(_check_approvals)] = Field(
+        default_factory=ApprovalRules, description="Which calls need a human. No rule, no approvals."
+    )
 
     def digest(self) -> str:
         """`sha256:` and 64 hex digits over the canonical JSON of every field, defaults included."""

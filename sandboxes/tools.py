@@ -51,6 +51,12 @@ def decide_tool(rules: ToolRules, name: str) -> Decision:
     return Decision(allowed=False, reason=f"no pattern of tools.allow matches {name}")
 
 
+def name_matches_any(patterns: tuple[str, ...], name: str) -> bool:
+    """Whether one of the patterns names the tool `name` (`upstream.tool`)."""
+    upstream, _, tool = name.partition(".")
+    return _first_match(patterns, upstream, tool) is not None
+
+
 def _first_match(patterns: tuple[str, ...], upstream: str, tool: str) -> str | None:
     """The parts are matched apart, so that a star never reaches over the first dot."""
     for pattern in patterns:

@@ -9,10 +9,13 @@ import yaml
 from pydantic import TypeAdapter
 
 from egress.injection.others import CREDENTIAL_HEADERS, CREDENTIAL_PARAMETERS, is_credential_header
+from sandboxes.approval_rule import ApprovalRule
+from sandboxes.call_facts import READS, CallFacts
 from sandboxes.config import Config, Listen, load_config
 from sandboxes.injection import Injection
 from sandboxes.limits import Limits
 from sandboxes.profile_file import ProfileError, load_profiles, parse_profile
+from sandboxes.risk import MANY_ITEMS, risk_of
 from sandboxes.secret_source import SecretSource
 from sandboxes.secret_store import SecretStoreConfig
 from sandboxes.upstream import McpHttpUpstream, OpenApiUpstream
@@ -182,3 +185,30 @@ def test_every_decision_is_listed_and_fits_on_half_a_page() -> None:
         text = (directory / name).read_text(encoding="utf-8")
         assert re.findall(r"^\*\*(\w+)\.\*\*", text, re.MULTILINE) == ["Context", "Choice", "Consequence"]
         assert len(text.split()) <= 330, name
+
+
+def test_the_table_of_approval_rules_is_that_of_the_model_and_its_example_loads() -> None:
+    section = PROFILES.split("## Approvals")[1].split("\n## ")[0]
+    assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == [
+        "name", "action", "tools", "kinds", "methods", "effects", "arguments", "environments", "risk_at_least",
+        "after_writes", "approvers", "expires_s", "self_approval", "reason",
+    ]  # fmt: skip
+    assert set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) == set(ApprovalRule.model_fields)
+    head = "name: p\nversion: 1\nlanguages: [python]\nenvironments: [dev]\n"
+    profile = parse_profile(f"{head}{section.split('```yaml\n')[1].split('```')[0]}".encode(), "p.yaml")
+    assert [rule.action for rule in profile.approvals.rules] == ["allow", "deny", "ask", "ask", "ask"]
+
+
+def test_the_table_of_risks_is_that_of_the_code() -> None:
+    page = (ROOT / "docs" / "approvals.md").read_text(encoding="utf-8").split("## The risk score")[1].split("\n## ")[0]
+    told = re.findall(r"^\| (\d+)[^|]* \| ([^|:]+?)(?::[^|]*)? \|", page, re.MULTILINE)
+    worst = CallFacts(
+        kind="tool",
+        tool="x.delete",
+        environment="prod",
+        arguments={"ids": list(range(MANY_ITEMS + 1))},
+        earlier_writes=1,
+    )
+    stage = CallFacts(kind="tool", tool="x.delete", environment="stage", effect=READS)
+    factors = [*risk_of(worst).factors, *risk_of(stage).factors]
+    assert {(str(each.weight), each.reason) for each in factors} == set(told)
