@@ -8,7 +8,7 @@ from collections.abc import Callable
 from runtime.execution.execution import Execution, Failure
 from runtime.execution.failure import limit_failure, lost_failure, program_failure
 from runtime.execution.host_calls import HostCalls
-from runtime.isolate import Ending, GuestLimits, LogLine, Outcome, Status, Usage
+from runtime.isolate import Ending, GuestLimits, LogLine, Outcome, Status, Trace, Usage
 from runtime.worker.frames import Call, Run
 from runtime.worker.link import Link
 from sandboxes.limits import Limits
@@ -130,6 +130,15 @@ class RunningExecution:
 
     def on_taken(self, size: int) -> None:  # noqa: D102
         self._calls.window.taken(size)
+
+    def on_trace(self, trace: Trace) -> None:
+        """Not recorded yet."""
+
+    def on_live(self) -> None:
+        """Nothing is replayed yet."""
+
+    def on_blocked(self) -> None:
+        """Nothing is paused yet."""
 
     def on_done(self, outcome: Outcome) -> None:  # noqa: D102
         ending = outcome.ending

@@ -5,7 +5,9 @@ What is named here loads no Wasmtime, so that the gateway stays small; `engine` 
 
 from runtime.isolate.guest import CLOCK_MS, Channel, Event, Guest, GuestLimits, LogLine
 from runtime.isolate.outcome import Ending, Outcome, Status, Usage
+from runtime.isolate.replay import Replay, ReplayedCall, ReplayMode, payload_digest
 from runtime.isolate.slots import RunSlots
+from runtime.isolate.trace import Trace
 
 __all__ = [
     "CLOCK_MS",
@@ -16,7 +18,12 @@ __all__ = [
     "GuestLimits",
     "LogLine",
     "Outcome",
+    "Replay",
+    "ReplayMode",
+    "ReplayedCall",
     "RunSlots",
     "Status",
+    "Trace",
     "Usage",
+    "payload_digest",
 ]

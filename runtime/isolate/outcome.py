@@ -20,6 +20,10 @@ class Status(StrEnum):
     LIMIT_FUEL = "limit_fuel"
     CANCELLED = "cancelled"
     TRAPPED = "trapped"
+    DIVERGED = "diverged"
+    """Replayed, it did something else than the record says."""
+    STOPPED = "stopped"
+    """Replayed as far as was asked for, or as the record goes."""
 
 
 @dataclass(frozen=True, slots=True)

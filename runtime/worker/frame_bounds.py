@@ -3,6 +3,7 @@
 from runtime.isolate import GuestLimits
 from runtime.isolate.guest import LINES_IN_A_FRAME, MOST_ERROR_BYTES
 from runtime.worker.frames import CALL_HEAD, LINE_HEAD, MOST_CALL_NAME, Kind
+from runtime.worker.replay_frames import MOST_TRACE_FRAME
 
 MOST_HELLO = 16 << 10
 """The report of the walls."""
@@ -23,4 +24,6 @@ def most_payload(kind: int, limits: GuestLimits | None) -> int:
         return CALL_HEAD.size + MOST_CALL_NAME + limits.call_bytes
     if kind == Kind.DONE:
         return MOST_SMALL + max(limits.result_bytes, MOST_ERROR_BYTES)
+    if kind == Kind.TRACE:
+        return MOST_TRACE_FRAME
     return MOST_SMALL

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, NamedTuple
 
-from runtime.isolate import CLOCK_MS, Ending, GuestLimits, LogLine, Outcome, Status, Usage
+from runtime.isolate import CLOCK_MS, Ending, GuestLimits, LogLine, Outcome, Replay, Status, Usage
 from runtime.isolate.erasure import Types
 
 HEADER = struct.Struct("<IBQ")
@@ -31,18 +31,23 @@ _LIMIT_NAMES = tuple(GuestLimits.__dataclass_fields__)
 
 
 class Kind(IntEnum):
-    """What a frame says. The first four go to a worker, the others come from one."""
+    """What a frame says. Those below HELLO go to a worker, the others come from one."""
 
     RUN = 1
     RESULT = 2
     CANCEL = 3
     PING = 4
+    REPLAY = 5
+    PAUSE = 6
     HELLO = 16
     LOG = 17
     CALL = 18
     DONE = 19
     PONG = 20
     TAKEN = 21
+    TRACE = 22
+    LIVE = 23
+    BLOCKED = 24
 
 
 class FrameError(ValueError):
@@ -61,7 +66,7 @@ class Frame(NamedTuple):
 class Run:
     """Everything a worker needs for one execution. `image` indexes the worker's images; `inputs` is JSON.
 
-    `clock_ms` is the step in which the program's clock moves.
+    `clock_ms` is the step in which the program's clock moves. `replay` goes ahead of it, in frames of its own.
     """
 
     image: int
@@ -72,6 +77,7 @@ class Run:
     inputs: str
     types: Types = Types.KEEP
     clock_ms: int = CLOCK_MS
+    replay: Replay | None = None
 
 
 class Call(NamedTuple):
@@ -136,7 +142,7 @@ def decode_hello(payload: bytes) -> dict[str, str]:
 
 
 def encode_run(number: int, run: Run) -> bytes:
-    """RUN: numbers, then program and inputs."""
+    """RUN: numbers, then program and inputs; what it replays is not in it."""
     limits = run.limits
     program = run.program.encode(errors="replace")
     numbers = [getattr(limits, name) for name in _LIMIT_NAMES]

@@ -6,14 +6,17 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from runtime.isolate import GuestLimits, LogLine, Outcome
+from runtime.isolate import GuestLimits, LogLine, Outcome, ReplayMode, Status, Trace
+from runtime.isolate.trace import MOST_TRACE
 from runtime.worker import frames
 from runtime.worker.frame_bounds import most_payload
 from runtime.worker.frames import Call, Decoder, Frame, FrameError, Kind, Run
 from runtime.worker.process import Process
+from runtime.worker.replay_frames import decode_trace, encode_replay
 
 log = logging.getLogger(__name__)
 
+_ENDS_OF_REPLAYS = frozenset({Status.DIVERGED, Status.STOPPED})
 MOST_UNREAD = 256 << 20
 """Bytes sent to a worker that it has not read. An honest one reads at once, whatever its programs do."""
 
@@ -29,6 +32,15 @@ class Listener(Protocol):
 
     def on_taken(self, size: int) -> None:
         """The program has taken so many characters of answers in all."""
+
+    def on_trace(self, trace: Trace) -> None:
+        """What the program has heard since the trace before, told ahead of what it did then."""
+
+    def on_live(self) -> None:
+        """The replay is over, the program goes on; told at most once, and not if it ended before that."""
+
+    def on_blocked(self) -> None:
+        """After `Link.pause`: the program waits and has nothing to hear. Answers on their way may have crossed this."""
 
     def on_done(self, outcome: Outcome) -> None:
         """The program ended; nothing follows."""
@@ -49,6 +61,8 @@ class Link(asyncio.Protocol):
         self._decoder = Decoder(self._most)
         self._listeners: dict[int, Listener] = {}
         self._limits: dict[int, GuestLimits] = {}
+        self._may_go_live: dict[int, bool] = {}
+        self._traced: dict[int, int] = {}
         self._transport: asyncio.Transport | None = None
         self._reason = ""
         self._closing = False
@@ -68,7 +82,12 @@ class Link(asyncio.Protocol):
         self._listeners[number] = listener
         self._limits[number] = run.limits
         self.served += 1
-        self._write(frames.encode_run(number, run))
+        data = frames.encode_run(number, run)
+        if run.replay is not None:
+            self._may_go_live[number] = run.replay.mode is ReplayMode.RESUME
+            self._traced[number] = len(run.replay.trace) if self._may_go_live[number] else 0
+            data = encode_replay(number, run.replay) + data
+        self._write(data)
 
     def result(self, number: int, call_id: int, *, ok: bool, payload: str) -> None:
         """Answer a host call; ignored if the execution has ended."""
@@ -79,6 +98,11 @@ class Link(asyncio.Protocol):
         """Ask for an execution's end; on_done follows."""
         if number in self._listeners:
             self._write(frames.encode(Kind.CANCEL, number))
+
+    def pause(self, number: int) -> None:
+        """Ask to be told whenever a program waits and has nothing to hear."""
+        if number in self._listeners:
+            self._write(frames.encode(Kind.PAUSE, number))
 
     def kill(self, reason: str) -> None:
         """End the process now; every execution in it is lost."""
@@ -142,11 +166,15 @@ class Link(asyncio.Protocol):
                 self._on_ready(self)
             return
         listener = self._listeners.get(frame.number)
-        if listener is None:
-            return
+        if listener is not None:
+            self._tell(listener, frame)
+
+    def _tell(self, listener: Listener, frame: Frame) -> None:
         if frame.kind == Kind.DONE:
             outcome = frames.decode_done(frame.payload)
-            del self._listeners[frame.number], self._limits[frame.number]
+            if outcome.ending.status in _ENDS_OF_REPLAYS and frame.number not in self._may_go_live:
+                raise FrameError("a DONE frame of a replay that was not asked for")
+            self._forget(frame.number)
             listener.on_done(outcome)
             if self._closing and not self._listeners:
                 self.close()
@@ -157,7 +185,33 @@ class Link(asyncio.Protocol):
         elif frame.kind == Kind.TAKEN:
             listener.on_taken(frames.decode_taken(frame.payload))
         else:
+            self._tell_of_record(listener, frame)
+
+    def _tell_of_record(self, listener: Listener, frame: Frame) -> None:
+        if frame.kind == Kind.TRACE:
+            listener.on_trace(self._trace(frame))
+        elif frame.kind == Kind.BLOCKED:
+            listener.on_blocked()
+        elif frame.kind != Kind.LIVE:
             raise FrameError(f"a frame of kind {frame.kind}")
+        elif not self._may_go_live.get(frame.number, False):
+            raise FrameError("a LIVE frame of a program that does not replay")
+        else:
+            self._may_go_live[frame.number] = False
+            listener.on_live()
+
+    def _trace(self, frame: Frame) -> Trace:
+        trace = decode_trace(frame.payload)
+        size = self._traced.get(frame.number, 0) + len(trace.data)
+        if size > MOST_TRACE:
+            raise FrameError(f"TRACE frames of more than {MOST_TRACE} bytes in all")
+        self._traced[frame.number] = size
+        return trace
+
+    def _forget(self, number: int) -> None:
+        del self._listeners[number], self._limits[number]
+        self._may_go_live.pop(number, None)
+        self._traced.pop(number, None)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: D102
         self._transport = None

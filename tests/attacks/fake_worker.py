@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from runtime.isolate import GuestLimits, LogLine, Outcome
+from runtime.isolate import GuestLimits, LogLine, Outcome, Trace
 from runtime.worker import frames
 from runtime.worker.frames import Call, Decoder, Kind, Run
 from runtime.worker.link import Link
@@ -47,6 +47,9 @@ class Heard:
     logs: list[LogLine] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     taken: list[int] = field(default_factory=list)
+    traces: list[Trace] = field(default_factory=list)
+    lives: int = 0
+    blocks: int = 0
     endings: list[Outcome | str] = field(default_factory=list)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -58,6 +61,15 @@ class Heard:
 
     def on_taken(self, size: int) -> None:
         self.taken.append(size)
+
+    def on_trace(self, trace: Trace) -> None:
+        self.traces.append(trace)
+
+    def on_live(self) -> None:
+        self.lives += 1
+
+    def on_blocked(self) -> None:
+        self.blocks += 1
 
     def on_done(self, outcome: Outcome) -> None:
         self._end(outcome)

@@ -6,17 +6,20 @@ and those of other workers go on.
 
 import json
 import struct
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.isolate import Ending, LogLine, Outcome, Status, Usage
+from runtime.isolate import Ending, LogLine, Outcome, Replay, ReplayMode, Status, Usage
 from runtime.isolate.guest import MOST_ERROR_BYTES
+from runtime.isolate.trace import MOST_TRACE, TRACE_PART
 from runtime.worker import frames
 from runtime.worker.frame_bounds import MOST_HELLO, MOST_SMALL
 from runtime.worker.frames import HEADER, MOST_PAYLOAD, Call, Kind
 from runtime.worker.link import MOST_UNREAD, Link
+from runtime.worker.replay_frames import MOST_TRACE_FRAME, TRACE_HEAD
 from tests.attacks.fake_worker import RUN, FakeProcess, Heard, fake_worker
 
 USAGE = Usage(
@@ -44,6 +47,10 @@ def log(number: int = 1, level: int = 2, time_ns: int = 3, text: bytes = b"x", *
     return frames.encode(Kind.LOG, 1, frames.LINE_HEAD.pack(number, level, time_ns, size) + text)
 
 
+def trace(data: bytes, *, cpu_ns: int = 0, log_lines: int = 0, complete: int = 1) -> bytes:
+    return frames.encode(Kind.TRACE, 1, TRACE_HEAD.pack(cpu_ns, 0, 0, log_lines, complete) + data)
+
+
 MALFORMED = {
     "a length beyond every bound": HEADER.pack(MOST_PAYLOAD + 1, Kind.DONE, 1),
     "the longest length": HEADER.pack(2**32 - 1, 255, 2**64 - 1),
@@ -61,6 +68,17 @@ MALFORMED = {
     "a log line that ends beyond its frame": log(length=2),
     "a log line of the longest length": log(length=2**32 - 1),
     "answers taken that are no number": frames.encode(Kind.TAKEN, 1, b"x"),
+    "a trace without its head": frames.encode(Kind.TRACE, 1, b"x"),
+    "a trace that ends within a number": trace(b"\x80"),
+    "a trace that ends within an entry": trace(b"\x01"),
+    "a trace with a number without an end": trace(b"\x80" * 11 + b"\x01\x01"),
+    "a trace with a number longer than it needs": trace(b"\x81\x00\x01"),
+    "a trace of a call beyond every id": trace(b"\x80\x80\x80\x80\x10\x00"),
+    "a trace of endless time": trace(b"", cpu_ns=2**63),
+    "a trace of more lines than there can be": trace(b"", log_lines=2**31),
+    "a trace neither whole nor cut": trace(b"", complete=2),
+    "a program that goes live without a replay": frames.encode(Kind.LIVE, 1),
+    "the end of a replay not asked for": done(head(STATUS, "stopped")),
     "an end without a head": frames.encode(Kind.DONE, 1, b""),
     "an end with a head beyond it": frames.encode(Kind.DONE, 1, struct.pack("<I", 2**32 - 1)),
     "an end with a head of many values": done(b"[" + b"[]," * 10_000 + b"1]"),
@@ -105,6 +123,9 @@ MOST = {
     Kind.DONE: MOST_SMALL + MOST_ERROR_BYTES,
     Kind.PONG: MOST_SMALL,
     Kind.TAKEN: MOST_SMALL,
+    Kind.TRACE: MOST_TRACE_FRAME,
+    Kind.LIVE: MOST_SMALL,
+    Kind.BLOCKED: MOST_SMALL,
 }
 
 
@@ -132,6 +153,7 @@ HARMLESS = {
     "answers to no ping": frames.encode(Kind.PONG, 7) * 10_000,
     "empty logs": frames.encode_log(1, []) * 1_000,
     "answers taken that were never sent": frames.encode_taken(1, 2**64 - 1),
+    "blocked though nobody asked": frames.encode(Kind.BLOCKED, 1) * 1_000,
     "ill-formed text": frames.encode(Kind.CALL, 2, struct.pack("<IBHI", 1, 1, 1, 1) + b"\xff\xff"),
 }
 
@@ -204,6 +226,27 @@ def test_whatever_a_worker_says_the_link_does_not_raise(said, rest: bytes):
     assert len(heard.endings) == 1
     link.data_received(DONE)
     assert len(heard.endings) == 1
+
+
+def test_a_trace_longer_than_any_ends_the_worker():
+    link, heard = _unconnected()
+    part = trace(b"\x00\x01" * (TRACE_PART // 2))
+    for _ in range(MOST_TRACE // TRACE_PART):
+        link.data_received(part)
+    assert not link.process.kills  # type: ignore[attr-defined]
+    link.data_received(trace(b"\x00\x01"))
+    assert link.process.kills == 1  # type: ignore[attr-defined]
+    assert sum(len(each.data) for each in heard.traces) == MOST_TRACE
+
+
+@pytest.mark.parametrize("mode", ReplayMode)
+def test_a_program_goes_live_once_and_only_when_it_resumes(mode: ReplayMode):
+    link = Link(FakeProcess(), lambda _: None, lambda _: None)  # type: ignore[arg-type]
+    heard = Heard()
+    link.run(1, replace(RUN, replay=Replay(mode=mode)), heard)
+    link.data_received(frames.encode(Kind.LIVE, 1) * 2)
+    assert heard.lives == (1 if mode is ReplayMode.RESUME else 0)
+    assert link.process.kills == 1  # type: ignore[attr-defined]
 
 
 async def test_a_worker_that_does_not_read_is_ended():

@@ -13,7 +13,7 @@ from runtime.execution.caller import Caller
 from runtime.execution.execution import Execution, Failure, Program
 from runtime.execution.host_calls import Answer, HostCalls
 from runtime.execution.hostcall import CallContext
-from runtime.execution.running import RunningExecution
+from runtime.execution.running import AGAIN, RunningExecution
 from runtime.execution.window import WINDOW
 from runtime.isolate import Ending, LogLine, Outcome, Status, Usage
 from runtime.service.convert import execution_message
@@ -26,6 +26,7 @@ from tests.attacks.fake_worker import FakeWorker, fake_worker
 LIMITS = Limits(host_calls=5, log_lines=10, log_bytes=1_000, log_line_bytes=100, result_bytes=100, wall_ms=5_000)
 NUMBER = 1
 MOST = 2**63 - 1
+ENDS_OF_REPLAYS = (Status.DIVERGED, Status.STOPPED)
 
 
 class NoTools:
@@ -99,7 +100,7 @@ def outcome(status: Status = Status.SUCCEEDED, *, limit: str = "", value: int = 
     return Outcome(ending=Ending(status, limit, value), usage=usage, **texts)
 
 
-@pytest.mark.parametrize("status", Status)
+@pytest.mark.parametrize("status", [status for status in Status if status not in ENDS_OF_REPLAYS])
 async def test_every_end_a_worker_can_claim_makes_a_reply(status: Status):
     async with fake_worker() as worker:
         text = "result" if status is Status.SUCCEEDED else "error"
@@ -107,6 +108,14 @@ async def test_every_end_a_worker_can_claim_makes_a_reply(status: Status):
         ended = await Run(worker).end(outcome(status, limit="\ud800" * 100, value=MOST, **{text: body}))
         assert ended.status == status
         assert execution_message(ended).SerializeToString()
+
+
+@pytest.mark.parametrize("status", ENDS_OF_REPLAYS)
+async def test_a_worker_that_ends_a_replay_nobody_asked_for_is_ended(status: Status):
+    async with fake_worker() as worker:
+        ended = await Run(worker).end(outcome(status))
+        assert ended.status == AGAIN
+        assert worker.process.kills == 1
 
 
 async def test_more_calls_than_allowed_leave_no_record():

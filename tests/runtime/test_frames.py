@@ -8,9 +8,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.isolate import Ending, GuestLimits, LogLine, Outcome, Status, Usage
+from runtime.isolate import (
+    Ending,
+    GuestLimits,
+    LogLine,
+    Outcome,
+    Replay,
+    ReplayedCall,
+    ReplayMode,
+    Status,
+    Trace,
+    Usage,
+)
+from runtime.isolate import trace as traces
 from runtime.worker import frames
 from runtime.worker.frames import Call, Decoder, Frame, FrameError, Kind, Run
+from runtime.worker.replay_frames import ReplayReader, decode_trace, encode_replay, encode_trace
 
 texts = st.text(max_size=200)
 counts = st.integers(0, 2**40)
@@ -61,6 +74,56 @@ log_lines = st.builds(
 @given(st.lists(log_lines, max_size=5))
 def test_log_round_trip(lines):
     assert frames.decode_log(only(frames.encode_log(3, lines)).payload) == lines
+
+
+entries = st.lists(st.builds(traces.Heard, st.integers(0, 2**32 - 1), st.integers(0, 2**63 - 1)), max_size=20)
+clocks = st.integers(0, 2**63 - 1)
+
+
+@given(clocks, clocks, clocks, st.integers(0, 2**31 - 1), st.booleans(), entries.map(traces.encode))
+def test_trace_round_trip(cpu_ns, active_ns, wall_ns, log_lines, complete, data):
+    trace = Trace(cpu_ns, active_ns, wall_ns, log_lines, complete, data)
+    assert decode_trace(only(encode_trace(3, trace)).payload) == trace
+
+
+replayed_calls = st.builds(
+    ReplayedCall,
+    st.integers(0, 2**32 - 1),
+    st.integers(0, 255),
+    st.text(max_size=60),
+    st.binary(min_size=32, max_size=32),
+    st.booleans(),
+    st.booleans(),
+    st.one_of(texts, st.just("x" * 600_000)),
+)
+replays = st.builds(
+    Replay,
+    mode=st.sampled_from(ReplayMode),
+    calls=st.lists(replayed_calls, max_size=6).map(tuple),
+    trace=entries.map(traces.encode),
+    until=st.integers(0, 2**32 - 1),
+    cpu_ns=clocks,
+    active_ns=clocks,
+    wall_ns=clocks,
+    log_lines=st.integers(0, 2**31 - 1),
+)
+
+
+@given(replays)
+def test_replay_round_trip(replay):
+    head, *calls = Decoder().feed(encode_replay(3, replay))
+    assert {(frame.kind, frame.number) for frame in (head, *calls)} == {(Kind.REPLAY, 3)}
+    reader = ReplayReader(head.payload)
+    for frame in calls:
+        reader.feed(frame.payload)
+    assert reader.replay() == replay
+
+
+def test_a_replay_whose_calls_did_not_all_arrive_is_refused():
+    call = ReplayedCall(1, 1, "a.b", bytes(32))
+    head, _ = Decoder().feed(encode_replay(3, Replay(mode=ReplayMode.RESUME, calls=(call,))))
+    with pytest.raises(FrameError, match="a replay of 1 calls that has 0"):
+        ReplayReader(head.payload).replay()
 
 
 usages = st.builds(
