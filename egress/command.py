@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from sandboxes.egress import EgressSettings, Hosts
+from sandboxes.egress import EgressSettings
 from sandboxes.egress_rule import Port
 from sandboxes.generation import Generation
+from sandboxes.hosts import Hosts
 from sandboxes.private_service import PrivateServices
 from sandboxes.rule_set import RuleSet
 from sandboxes.secret_name import SecretName

@@ -1,17 +1,19 @@
 """lockgate.yaml: where Lockgate listens, what it reaches, and where secrets come from. Never a secret itself."""
 
-import ipaddress
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from sandboxes.document import Document, read_document
 from sandboxes.egress import EventSettings
-from sandboxes.hostname import canonical_host, is_address
+from sandboxes.hostname import canonical_host
+from sandboxes.hosts import Hosts
+from sandboxes.kept import Kept
 from sandboxes.limits import Size
+from sandboxes.portal import Portal
 from sandboxes.private_service import PrivateServices
 from sandboxes.problem import DocumentError, Problem
 from sandboxes.profile import Profile
@@ -43,19 +45,6 @@ def _check_endpoint(endpoint: str) -> str:
     return endpoint
 
 
-def _check_host_name(name: str) -> str:
-    if canonical_host(name) != name or is_address(name):
-        raise ValueError(f'expected a host name in lower case, not "{name}"')
-    return name
-
-
-def _check_address(address: str) -> str:
-    try:
-        return str(ipaddress.ip_address(address))
-    except ValueError:
-        raise ValueError(f'expected an IPv4 or IPv6 address, not "{address}"') from None
-
-
 def _check_engine_version(text: str) -> str:
     if _ENGINE_VERSION.fullmatch(text) is None:
         raise ValueError(f'expected an engine and its exact version, such as "wasmtime 49.0.0", not "{text}"')
@@ -64,8 +53,6 @@ def _check_engine_version(text: str) -> str:
 
 EngineVersion = Annotated[str, AfterValidator(_check_engine_version)]
 Endpoint = Annotated[str, AfterValidator(_check_endpoint)]
-HostName = Annotated[str, AfterValidator(_check_host_name)]
-Address = Annotated[str, AfterValidator(_check_address)]
 
 
 class _Model(BaseModel):
@@ -85,18 +72,6 @@ class Listen(_Model):
         return self
 
 
-class Portal(_Model):
-    """What MCP clients are told of the catalog before they search it."""
-
-    inline: Literal["auto", "always", "never"] = Field(
-        "auto", description="All declarations in the description of execute: if they fit, as far as they fit, never."
-    )
-    inline_tokens: int = Field(1_500, ge=100, le=50_000, description="What they may cost a model, as estimated.")
-    infer: bool = Field(
-        default=True, description="Whether result types that no upstream declares are told from answers."
-    )
-
-
 class Config(_Model):
     """A lockgate.yaml. Relative paths in it are relative to the directory of the file."""
 
@@ -108,14 +83,14 @@ class Config(_Model):
     upstreams: dict[UpstreamName, UpstreamConfig] = Field(
         default_factory=dict, description="Where tools come from, by the name programs use: a-z, 0-9 and _."
     )
-    portal: Portal = Field(default_factory=Portal, description="What MCP clients are told of the catalog at once.")
+    portal: Portal = Field(default_factory=Portal, description="What MCP clients are told at once, and how much.")
     secrets: dict[SecretName, SecretSource] = Field(
         default_factory=dict, description="Where the egress proxy finds each secret."
     )
     secret_stores: dict[StoreName, SecretStoreConfig] = Field(
         default_factory=dict, description="Vault, AWS Secrets Manager, 1Password: where secrets with store are kept."
     )
-    hosts: dict[HostName, Address] = Field(default_factory=dict, description="Host name to address, instead of DNS.")
+    hosts: Hosts = Field(default_factory=dict, description="Host name to address, instead of DNS.")
     private_services: PrivateServices = Field(
         default_factory=dict,
         description="By host name: reached by rules that name it, at its one port, and by no other name.",
@@ -129,6 +104,7 @@ class Config(_Model):
     held_bytes: Size = Field(
         512 << 20, ge=64 << 20, le=64 << 30, description="Bytes the gateway holds for executions under way, in all."
     )
+    kept: Kept = Field(default_factory=Kept, description="What the gateway keeps of executions that have ended.")
     accept_vulnerable_versions: tuple[EngineVersion, ...] = Field(
         (), description='Engines below their floor to run on all the same, each as "wasmtime 49.0.0".'
     )

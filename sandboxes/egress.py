@@ -2,31 +2,19 @@
 
 import base64
 import binascii
-import ipaddress
-from typing import Annotated, Self
+from typing import Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from .budgets import Terms
 from .egress_rule import Port
-from .hostname import canonical_host, is_address
+from .hosts import Hosts
 from .model import FrozenModel
 from .private_service import PrivateServices
 from .rule_set import RuleSet
 from .secret_name import SecretName
 from .secret_source import SecretSource, dangling
 from .secret_store import SecretStoreConfig, StoreName
-
-
-def _check_hosts(hosts: dict[str, str]) -> dict[str, str]:
-    for name, address in hosts.items():
-        if canonical_host(name) != name or is_address(name):
-            raise ValueError(f'hosts: "{name}" is not a host name in canonical form')
-        ipaddress.ip_address(address)
-    return hosts
-
-
-Hosts = Annotated[dict[str, str], AfterValidator(_check_hosts)]
 
 
 class EventSettings(FrozenModel):

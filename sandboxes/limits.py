@@ -45,6 +45,12 @@ class Limits(BaseModel):
     parallel_host_calls: int = Field(16, ge=1, le=1_000, description="Host calls under way at once; more wait.")
     call_bytes: Size = Field(1 << 20, ge=64, le=64 << 20, description="Bytes one host call may carry out.")
     response_bytes: Size = Field(4 << 20, ge=64, le=64 << 20, description="Bytes one host call may bring in.")
+    files: int = Field(20, ge=0, le=1_000, description="Files a program may emit.")
+    file_bytes: Size = Field(4 << 20, ge=0, le=32 << 20, description="Length of one file; call_bytes bounds it, too.")
+    files_bytes: Size = Field(8 << 20, ge=0, le=48 << 20, description="Length of all files together.")
+    store_keys: int = Field(256, ge=0, le=10_000, description="Keys in the store of its session.")
+    store_value_bytes: Size = Field(64 << 10, ge=0, le=16 << 20, description="Length of one key and its value, JSON.")
+    store_bytes: Size = Field(1 << 20, ge=0, le=64 << 20, description="Length of all keys and values of the store.")
     fuel: int = Field(
         0, ge=0, le=10**15, description="Wasm instructions, roughly: a reproducible budget. 0: not counted, and faster."
     )

@@ -2,34 +2,22 @@
 
 import ipaddress
 from collections.abc import Mapping
-from typing import Annotated, Self
+from typing import Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from .address import Address
 from .egress_rule import EgressRule, Port
-from .hostname import canonical_host, is_address
+from .hostname import is_address
+from .hosts import HostAddress, HostName
 from .model import FrozenModel
 from .network import Network
-
-
-def _check_service_name(name: str) -> str:
-    if canonical_host(name) != name or is_address(name):
-        raise ValueError(f'expected a host name in lower case, not "{name}"')
-    return name
-
-
-def _check_address(address: str) -> str:
-    try:
-        return str(ipaddress.ip_address(address))
-    except ValueError:
-        raise ValueError(f'expected an IPv4 or IPv6 address, not "{address}"') from None
 
 
 class PrivateService(FrozenModel):
     """Where a private service is. Only a rule that names it among its hosts, and its network, reaches it."""
 
-    address: Annotated[str, AfterValidator(_check_address)] = Field(description="Its IPv4 or IPv6 address.")
+    address: HostAddress = Field(description="Its IPv4 or IPv6 address.")
     port: Port = Field(description="Its only port.")
     network: Network = Field(description="The network it stands in, in CIDR form.")
 
@@ -40,8 +28,7 @@ class PrivateService(FrozenModel):
         return self
 
 
-ServiceName = Annotated[str, AfterValidator(_check_service_name)]
-PrivateServices = dict[ServiceName, PrivateService]
+PrivateServices = dict[HostName, PrivateService]
 
 
 def addresses_of(hosts: Mapping[str, str], services: Mapping[str, PrivateService]) -> dict[str, str]:

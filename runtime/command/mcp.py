@@ -31,6 +31,7 @@ async def _mcp(arguments: argparse.Namespace) -> int:
             environment=arguments.environment,
             owner=arguments.owner,
             read_only=arguments.read_only,
+            portal=place.config.portal,
         )
         await serve_stdio(portal_server(face, version("lockgate"), read_only=arguments.read_only))
     return Exit.SUCCESS

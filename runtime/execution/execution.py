@@ -10,7 +10,7 @@ from typing import Literal
 from runtime.execution.byte_budget import ByteBudget, Hold
 from runtime.execution.caller import Caller
 from runtime.execution.cut import Omission
-from runtime.execution.file import MOST_FILES, MOST_FILES_BYTES, File
+from runtime.execution.file import File
 from runtime.execution.hostcall import HostCallError
 from runtime.execution.language import Language
 from runtime.isolate import LogLine, Usage
@@ -201,11 +201,13 @@ class Execution:
 
     def emit(self, name: str, kind: str, data: bytes, sha256: str) -> None:
         """Take a file from the program. Raises HostCallError when it has given as much as it may."""
-        held = sum(len(file.data) for file in self.files)
-        if len(self.files) >= MOST_FILES:
-            raise _too_much("files", MOST_FILES, "files")
-        if held + len(data) > MOST_FILES_BYTES:
-            raise _too_much("files_bytes", MOST_FILES_BYTES, f"bytes of files, of which {held} were emitted before")
+        held, limits = sum(len(file.data) for file in self.files), self.program.limits
+        if len(self.files) >= limits.files:
+            raise _too_much("files", limits.files, "files")
+        if len(data) > limits.file_bytes:
+            raise _too_much("file_bytes", limits.file_bytes, f"bytes in one file; {name} has {len(data)}")
+        if held + len(data) > limits.files_bytes:
+            raise _too_much("files_bytes", limits.files_bytes, f"bytes of files, of which {held} were emitted before")
         self.hold.take_for_call(len(data), sent=False)
         file = File(number=len(self.files) + 1, name=name, type=kind, data=data, sha256=sha256)
         self.files.append(file)

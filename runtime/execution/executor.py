@@ -183,6 +183,7 @@ class Executor:
             session=program.session,
             tenant=program.caller.tenant,
             store=program.session_id or program.session,
+            limits=program.limits,
             emit=execution.emit,
             read_only=program.read_only,
         )

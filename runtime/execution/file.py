@@ -3,10 +3,6 @@
 from dataclasses import dataclass
 from typing import Final
 
-MOST_FILES: Final = 20
-MOST_FILE_BYTES: Final = 4 << 20
-MOST_FILES_BYTES: Final = 8 << 20
-"""Files of one execution, bytes of one, and bytes of all of them."""
 MOST_NAME: Final = 200
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from sandboxes.limits import Limits
 from sandboxes.tools import ToolRules
 
 Code = Literal[
@@ -77,8 +78,8 @@ class CallContext:
     `token` turns the digest of an egress rule set into a short-lived execution token;
     `deadline` is on the monotonic clock, in seconds; `language` is the one to explain things in; `session` is the id of
     the stream whose client offers functions of its own, empty for none. `tenant` is whose results and stores a program
-    may use, `store` the session whose store it has, empty for none; `emit` takes a file's name, media type, bytes and
-    SHA-256, or raises HostCallError.
+    may use, `store` the session whose store it has, empty for none, within `limits`; `emit` takes a file's name, media
+    type, bytes and SHA-256, or raises HostCallError.
     """
 
     execution_id: str
@@ -92,5 +93,6 @@ class CallContext:
     session: str = ""
     tenant: str = ""
     store: str = ""
+    limits: Limits = field(default_factory=Limits)
     emit: Emit = _emit_nowhere
     read_only: bool = False

@@ -4,21 +4,18 @@ from collections import OrderedDict
 from collections.abc import Iterator
 
 from runtime.execution.execution import Execution
-
-MOST_ENDED = 2_000
-MOST_BYTES = 64 << 20
+from sandboxes.kept import KeptExecutions
 
 
 class Registry:
     """Executions by id, newest last; the oldest ended are forgotten when the bounds are reached."""
 
-    def __init__(self, most_ended: int = MOST_ENDED, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(self, bounds: KeptExecutions | None = None) -> None:
         self._all: OrderedDict[str, Execution] = OrderedDict()
         self._by_key: dict[tuple[str, str], Execution] = {}
         self._ended: OrderedDict[str, int] = OrderedDict()
         self._bytes = 0
-        self._most_ended = most_ended
-        self._most_bytes = most_bytes
+        self._bounds = bounds or KeptExecutions()
 
     def add(self, execution: Execution) -> None:
         """Remember a new one."""
@@ -47,7 +44,7 @@ class Registry:
         """Count one as ended, and forget the oldest beyond the bounds."""
         self._ended[execution.id] = execution.size
         self._bytes += execution.size
-        while self._ended and (len(self._ended) > self._most_ended or self._bytes > self._most_bytes):
+        while self._ended and (len(self._ended) > self._bounds.count or self._bytes > self._bounds.bytes):
             oldest, size = self._ended.popitem(last=False)
             self._bytes -= size
             forgotten = self._all.pop(oldest)

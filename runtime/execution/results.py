@@ -7,11 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-EXPIRY_S: Final = 3_600.0
-MOST_EACH: Final = 200
-MOST_BYTES_EACH: Final = 64 << 20
-MOST_BYTES: Final = 256 << 20
-"""Results of one owner, their bytes, and the bytes of all owners' results."""
+from sandboxes.kept import KeptResults
+
 PREFIX: Final = "res_"
 
 
@@ -46,34 +43,23 @@ class _Entry:
 class MemoryResults:
     """Results in memory; the oldest go when a bound is reached."""
 
-    def __init__(
-        self,
-        *,
-        expiry_s: float = EXPIRY_S,
-        most_each: int = MOST_EACH,
-        most_bytes_each: int = MOST_BYTES_EACH,
-        most_bytes: int = MOST_BYTES,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
+    def __init__(self, bounds: KeptResults | None = None, *, clock: Callable[[], float] = time.time) -> None:
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._counts: Counter[str] = Counter()
         self._bytes: Counter[str] = Counter()
-        self._expiry_s = expiry_s
-        self._most_each = most_each
-        self._most_bytes_each = most_bytes_each
-        self._most_bytes = most_bytes
+        self._bounds = bounds or KeptResults()
         self._clock = clock
 
     def keep(self, tenant: str, text: str) -> tuple[str, float]:  # noqa: D102 - told by Results, as the next
-        now = self._clock()
-        expires_at = now + self._expiry_s
+        now, most = self._clock(), self._bounds
+        expires_at = now + most.expiry_s
         size = len(text) if text.isascii() else len(text.encode(errors="replace"))
-        if size > min(self._most_bytes_each, self._most_bytes):
+        if not most.per_owner or size > min(most.owner_bytes, most.bytes):
             return "", expires_at
         self._forget_expired(now)
-        while self._counts[tenant] >= self._most_each or self._bytes[tenant] + size > self._most_bytes_each:
+        while self._counts[tenant] >= most.per_owner or self._bytes[tenant] + size > most.owner_bytes:
             self._forget(next(handle for handle, entry in self._entries.items() if entry.tenant == tenant))
-        while self._bytes.total() + size > self._most_bytes:
+        while self._bytes.total() + size > most.bytes:
             self._forget(next(iter(self._entries)))
         handle = f"{PREFIX}{secrets.token_hex(16)}"
         self._entries[handle] = _Entry(tenant=tenant, text=text, size=size, expires_at=expires_at)

@@ -6,15 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-IDLE_S: Final = 3_600.0
-"""A store nobody has used for so long is forgotten."""
-MOST_KEYS: Final = 256
+from sandboxes.kept import KeptStores
+from sandboxes.limits import Limits
+
 MOST_KEY: Final = 200
-MOST_VALUE_BYTES: Final = 64 << 10
-MOST_STORE_BYTES: Final = 1 << 20
-MOST_STORES_EACH: Final = 100
-MOST_STORES: Final = 2_000
-MOST_BYTES: Final = 256 << 20
+"""Characters of a key."""
 
 
 class StoreBoundError(ValueError):
@@ -36,20 +32,11 @@ class _Store:
 class SessionStores:
     """Stores by tenant and session, in memory, the least recently used first. Values are JSON texts."""
 
-    def __init__(
-        self,
-        *,
-        idle_s: float = IDLE_S,
-        most_bytes: int = MOST_BYTES,
-        most_stores_each: int = MOST_STORES_EACH,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, bounds: KeptStores | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._stores: OrderedDict[tuple[str, str], _Store] = OrderedDict()
         self._counts: Counter[str] = Counter()
-        self._bytes = 0
-        self._idle_s = idle_s
-        self._most_bytes = most_bytes
-        self._most_stores_each = most_stores_each
+        self._bytes: Counter[str] = Counter()
+        self._bounds = bounds or KeptStores()
         self._clock = clock
 
     def get(self, tenant: str, session: str, key: str) -> str | None:
@@ -62,27 +49,33 @@ class SessionStores:
         store = self._find(tenant, session)
         return [] if store is None else list(store.values)
 
-    def set(self, tenant: str, session: str, key: str, value: str) -> None:
-        """Set a key. Raises StoreBoundError, and then nothing has changed."""
-        size = len(key.encode(errors="replace")) + len(value.encode(errors="replace"))
+    def set(self, tenant: str, session: str, key: str, value: str, limits: Limits) -> None:
+        """Set a key, within `limits` of the program that asks. Raises StoreBoundError, and then nothing has changed."""
         if not key or len(key) > MOST_KEY:
             raise StoreBoundError("store_key", MOST_KEY, f"a key has 1 to {MOST_KEY} characters, not {len(key)}")
-        if size > MOST_VALUE_BYTES:
-            raise _over("store_value_bytes", MOST_VALUE_BYTES, f"bytes of a key and its value, not {size}")
+        size = _size(key, value)
+        if size > limits.store_value_bytes:
+            raise _over("store_value_bytes", limits.store_value_bytes, f"bytes of a key and its value, not {size}")
         store = self._find(tenant, session)
         before = store.values.get(key) if store is not None else None
-        held = 0 if before is None else len(key.encode(errors="replace")) + len(before.encode(errors="replace"))
-        if store is None:
-            store = self._new(tenant, session)
-        if before is None and len(store.values) >= MOST_KEYS:
-            raise _over("store_keys", MOST_KEYS, "keys in one store; delete some")
-        if store.size + size - held > MOST_STORE_BYTES:
-            raise _over("store_bytes", MOST_STORE_BYTES, "bytes in one store; delete some keys")
-        if self._bytes + size - held > self._most_bytes:
-            raise _over("all_stores_bytes", self._most_bytes, "bytes in the stores of all sessions; try again later")
+        keys, held = (0, 0) if store is None else (len(store.values), store.size)
+        more = size - (0 if before is None else _size(key, before))
+        if before is None and keys >= limits.store_keys:
+            raise _over("store_keys", limits.store_keys, "keys in one store; delete some")
+        if held + more > limits.store_bytes and more > 0:
+            raise _over("store_bytes", limits.store_bytes, "bytes in one store; delete some keys")
+        self._check_room(tenant, more)
+        store = store or self._new(tenant, session)
         store.values[key] = value
-        store.size += size - held
-        self._bytes += size - held
+        store.size += more
+        self._bytes[tenant] += more
+
+    def _check_room(self, tenant: str, more: int) -> None:
+        most = self._bounds
+        if more > 0 and self._bytes[tenant] + more > most.owner_bytes:
+            raise _over("owner_stores_bytes", most.owner_bytes, "bytes in the stores of one owner; delete some keys")
+        if more > 0 and self._bytes.total() + more > most.bytes:
+            raise _over("all_stores_bytes", most.bytes, "bytes in the stores of all sessions; try again later")
 
     def delete(self, tenant: str, session: str, key: str) -> bool:
         """Forget a key; whether it was there."""
@@ -90,19 +83,19 @@ class SessionStores:
         value = None if store is None else store.values.pop(key, None)
         if store is None or value is None:
             return False
-        size = len(key.encode(errors="replace")) + len(value.encode(errors="replace"))
+        size = _size(key, value)
         store.size -= size
-        self._bytes -= size
+        self._bytes[tenant] -= size
         return True
 
     def _find(self, tenant: str, session: str) -> _Store | None:
         now = self._clock()
-        while self._stores and next(iter(self._stores.values())).used + self._idle_s <= now:
+        while self._stores and next(iter(self._stores.values())).used + self._bounds.idle_s <= now:
             (owner, _), forgotten = self._stores.popitem(last=False)
-            self._bytes -= forgotten.size
+            self._bytes[owner] -= forgotten.size
             self._counts[owner] -= 1
             if not self._counts[owner]:
-                del self._counts[owner]
+                del self._counts[owner], self._bytes[owner]
         store = self._stores.get((tenant, session))
         if store is not None:
             store.used = now
@@ -110,14 +103,19 @@ class SessionStores:
         return store
 
     def _new(self, tenant: str, session: str) -> _Store:
-        if self._counts[tenant] >= self._most_stores_each:
-            what = "sessions of one owner with a store; one that is not used is forgotten after an hour"
-            raise _over("stores", self._most_stores_each, what)
-        if len(self._stores) >= MOST_STORES:
-            raise _over("all_stores", MOST_STORES, "sessions with a store; try again later")
+        most = self._bounds
+        if self._counts[tenant] >= most.per_owner:
+            what = f"sessions of one owner with a store; one that is not used is forgotten after {most.idle_s} seconds"
+            raise _over("stores", most.per_owner, what)
+        if len(self._stores) >= most.count:
+            raise _over("all_stores", most.count, "sessions with a store; try again later")
         self._counts[tenant] += 1
         store = self._stores[tenant, session] = _Store(used=self._clock())
         return store
+
+
+def _size(key: str, value: str) -> int:
+    return len(key.encode(errors="replace")) + len(value.encode(errors="replace"))
 
 
 def _over(limit: str, value: int, what: str) -> StoreBoundError:

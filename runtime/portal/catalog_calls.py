@@ -13,7 +13,6 @@ from runtime.portal.finder import Finder
 from runtime.portal.offers import Offer
 from runtime.portal.search import MAX_LIMIT, MAX_QUERY, BadCursorError
 from runtime.portal.signature import Language, signature
-from runtime.portal.token_count import DEFAULT_TOKENS
 from runtime.portal.tool import Tool
 
 PREFIX: Final = "lockgate."
@@ -83,7 +82,7 @@ class CatalogCalls:
             raise _wrong("lockgate.describe", f"names: expected one name or an array of them, {_MAX_NAME} letters each")
         if not 1 <= len(names) <= MAX_NAMES:
             raise _wrong("lockgate.describe", f"names: has {len(names)} names; 1 to {MAX_NAMES}")
-        budget = _number(arguments, "describe", "budget", DEFAULT_TOKENS, (LEAST_BUDGET, MAX_BUDGET))
+        budget = _number(arguments, "describe", "budget", 0, (LEAST_BUDGET, MAX_BUDGET))
         language = _language(arguments, "describe")
         found = await self._finder.describe(names, language, budget, catalog=self._catalog(offer))
         if found.unknown and not found.text:

@@ -8,9 +8,8 @@ from runtime.portal.declarations import Declarations, declare, declare_all
 from runtime.portal.offers import Offer
 from runtime.portal.search import SearchIndex, SearchPage
 from runtime.portal.signature import Language
-from runtime.portal.token_count import DEFAULT_TOKENS
 from runtime.portal.upstreams import Upstreams
-from sandboxes.config import Portal
+from sandboxes.portal import Portal
 
 STARTING_S: Final = 3.0
 
@@ -56,14 +55,16 @@ class Finder:
             return self._index
 
     async def describe(
-        self, names: list[str], language: Language, budget: int = DEFAULT_TOKENS, catalog: Catalog | None = None
+        self, names: list[str], language: Language, budget: int = 0, catalog: Catalog | None = None
     ) -> Declarations:
         """Declarations of tools and types by name: beside the event loop, one after another.
 
+        `budget` is in tokens, 0 for as many as the configuration's `portal` says.
         Fifty names of a large document take up to a second of processor time.
         """
         async with self._describing:
-            return await asyncio.to_thread(declare, catalog or self.upstreams.catalog, names, language, budget)
+            tokens = budget or self._portal.describe_tokens
+            return await asyncio.to_thread(declare, catalog or self.upstreams.catalog, names, language, tokens)
 
     async def overview(self, language: Language, *, reads: bool = False) -> Declarations:
         """All declarations, as the configuration's `portal` says; empty where the catalog is to be searched."""

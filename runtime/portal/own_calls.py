@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from runtime.execution.cut import json_text
-from runtime.execution.file import MOST_FILE_BYTES, MOST_NAME
+from runtime.execution.file import MOST_NAME
 from runtime.execution.hostcall import CallContext, HostCallError
 from runtime.execution.pointer import NoSuchPartError, part_at, range_of
 from runtime.execution.results import MemoryResults, Results
@@ -67,14 +67,14 @@ class OwnCalls:
             return {"found": False} if value is None else {"found": True, "value": json.loads(value)}
         if method == "store_delete":
             return self._stores.delete(tenant, session, key)
-        self._stores.set(tenant, session, key, json_text(arguments.get("value")))
+        self._stores.set(tenant, session, key, json_text(arguments.get("value")), context.limits)
         return None
 
     def _result(self, arguments: Mapping[str, Any], context: CallContext) -> Any:
         handle, path = _text(arguments, "result", "handle"), _text(arguments, "result", "path", "")
         kept = self._results.get(context.tenant, handle)
         if kept is None:
-            message = f'results: there is no result "{handle[:80]}", or it is forgotten; handles are kept for an hour'
+            message = f'results: there is no result "{handle[:80]}", or it is forgotten by now'
             raise HostCallError("not_found", message, tool="lockgate.result")
         try:
             value = part_at(loads(kept.text, most_values=MOST_ANSWER_VALUES), path)
@@ -94,10 +94,6 @@ def _emit(arguments: Mapping[str, Any], context: CallContext) -> dict[str, Any]:
     if _TYPE.fullmatch(kind) is None:
         raise _wrong("emit", f'type: expected a media type such as "image/png", not "{kind[:60]}"')
     data = _bytes(arguments)
-    if len(data) > MOST_FILE_BYTES:
-        details = {"limit": "file_bytes", "value": MOST_FILE_BYTES}
-        message = f"emit: {name} has {len(data)} bytes; at most {MOST_FILE_BYTES}"
-        raise HostCallError("limit", message, tool="lockgate.emit", details=details)
     digest = hashlib.sha256(data).hexdigest()
     context.emit(name, kind, data, digest)
     return {"name": name, "type": kind, "bytes": len(data), "sha256": digest}

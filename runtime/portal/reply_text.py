@@ -16,7 +16,6 @@ from runtime.portal.face import (
     SearchReply,
 )
 
-MAX_LOG_CHARACTERS: Final = 4_000
 _MAX_SOURCE: Final = 160
 _MAX_CALLS: Final = 12
 _MAX_PLACES: Final = 8
@@ -100,19 +99,25 @@ def calls_text(calls: Sequence[CallLine]) -> str:
     return f"It had made {kinds}: {shown}{f' and {more} more' if more > 0 else ''}"
 
 
-def logs_text(logs: Sequence[PortalLog], dropped: int) -> str:
-    """The end of the log, as much as fits."""
-    kept: list[str] = []
-    room = MAX_LOG_CHARACTERS
-    for line in reversed(logs):
-        text = line.text if line.level == "info" else f"{line.level}: {line.text}"
-        room -= len(text) + 1
-        if room < 0:
+def last_lines(logs: Sequence[PortalLog], most: int, characters: int) -> tuple[PortalLog, ...]:
+    """The end of the log: at most so many lines, and characters with the line ends."""
+    kept: list[PortalLog] = []
+    for line in reversed(logs[-most:] if most else ()):
+        characters -= len(_log_line(line)) + 1
+        if characters < 0:
             break
-        kept.append(text)
-    missing = len(logs) - len(kept) + dropped
-    head = f"Log ({missing} lines not shown):" if missing else "Log:"
-    return "\n".join([head, *reversed(kept)]) if kept or missing else ""
+        kept.append(line)
+    return tuple(reversed(kept))
+
+
+def logs_text(logs: Sequence[PortalLog], dropped: int) -> str:
+    """The log, and how many lines before are not shown."""
+    head = f"Log ({dropped} lines not shown):" if dropped else "Log:"
+    return "\n".join([head, *map(_log_line, logs)]) if logs or dropped else ""
+
+
+def _log_line(line: PortalLog) -> str:
+    return line.text if line.level == "info" else f"{line.level}: {line.text}"
 
 
 def _call_text(call: CallFailure) -> str:

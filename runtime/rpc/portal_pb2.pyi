@@ -194,7 +194,7 @@ class DescribeRequest(_message.Message):
     language: _runtime_pb2.Language.ValueType
     """Python, or else TypeScript's notation."""
     budget_tokens: _builtins.int
-    """Tokens the declarations may take, as estimated: 50 to 50,000, default 1,500."""
+    """Tokens the declarations may take, as estimated: 50 to 50,000; 0: what the service's configuration says."""
     session_id: _builtins.str
     """An open session of the caller's (SessionOpened.session_id): its functions are described, too."""
     @_builtins.property

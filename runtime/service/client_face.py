@@ -24,8 +24,10 @@ from runtime.portal.face import (
     SearchReply,
     ToolHit,
 )
+from runtime.portal.reply_text import last_lines
 from runtime.rpc import runtime_pb2 as pb
 from sandboxes.bounded_json import MOST_ANSWER_VALUES, JsonBoundError, loads
+from sandboxes.portal import Portal
 
 _LEVELS = {1: "debug", 2: "info", 3: "warning", 4: "error"}
 _LANGUAGES = {"javascript", "typescript", "python"}
@@ -36,16 +38,23 @@ _REFUSALS = {
     grpc.StatusCode.RESOURCE_EXHAUSTED,
     grpc.StatusCode.UNAVAILABLE,
 }
-_MOST_LOGS = 200
-INLINE_BYTES = 20_000
-"""Of a result, for a model: some five thousand tokens."""
 
 
 class ClientFace:
     """PortalFace over a Client. MCP requests name no context, so the operator's defaults stand in for it."""
 
-    def __init__(self, client: Client, *, profile: str, environment: str, owner: str, read_only: bool = False) -> None:
+    def __init__(  # noqa: PLR0913 - what stands in for a request's own words
+        self,
+        client: Client,
+        *,
+        profile: str,
+        environment: str,
+        owner: str,
+        read_only: bool = False,
+        portal: Portal | None = None,
+    ) -> None:
         self._client = client
+        self._portal = portal or Portal()
         self._profile = profile
         self._environment = environment
         self._owner = owner
@@ -123,7 +132,7 @@ class ClientFace:
             context=context,
             language=cast("Language", language if language in _LANGUAGES else ""),
             inputs=inputs,
-            inline_bytes=INLINE_BYTES,
+            inline_bytes=self._portal.result_bytes,
             session_id=requester.session,
             read_only=self._read_only,
         )
@@ -146,7 +155,7 @@ class ClientFace:
                     ended = event.call_ended
                     await on_call(CallNote(number=ended.number, target=ended.target, outcome=ended.outcome))
                 elif event.HasField("finished"):
-                    return _reply(event.finished, logs, files)
+                    return _reply(event.finished, logs, files, self._portal)
         except grpc.aio.AioRpcError as error:
             raise _refused(error) from None
         raise BadRequestError("the stream ended before the execution did; whether it finished is not known")
@@ -160,8 +169,9 @@ def _value(result_json: str) -> Any:
         return result_json
 
 
-def _reply(execution: pb.Execution, logs: list[PortalLog], files: list[PortalFile]) -> ExecuteReply:
+def _reply(execution: pb.Execution, logs: list[PortalLog], files: list[PortalFile], portal: Portal) -> ExecuteReply:
     error = execution.error
+    shown = last_lines(logs, portal.log_lines, portal.log_characters)
     return ExecuteReply(
         execution_id=execution.id,
         status=pb.Status.Name(execution.status).removeprefix("STATUS_").lower(),
@@ -179,8 +189,8 @@ def _reply(execution: pb.Execution, logs: list[PortalLog], files: list[PortalFil
         )
         if execution.HasField("error")
         else None,
-        logs=tuple(logs[-_MOST_LOGS:]),
-        logs_dropped=max(0, len(logs) - _MOST_LOGS),
+        logs=shown,
+        logs_dropped=len(logs) - len(shown),
         calls=tuple(
             CallLine(target=call.target, outcome=call.outcome, read_only=call.read_only)
             for call in execution.host_calls

@@ -21,7 +21,9 @@ import grpc
 from pydantic import ValidationError
 
 from runtime.execution.executor import Bounds, Executor
+from runtime.execution.registry import Registry
 from runtime.execution.results import MemoryResults
+from runtime.execution.session_store import SessionStores
 from runtime.execution.tokens import TokenMint
 from runtime.isolate.compiled import compiled_image
 from runtime.isolate.shipped import TYPE_ERASER, wasm_path
@@ -86,9 +88,19 @@ async def serve(settings: GatewaySettings, lines: asyncio.StreamReader) -> None:
         stack.push_async_callback(pool.close)
         await pool.start()
         finder = Finder(upstreams, config.portal)
-        offers, results = Offers(), MemoryResults()
-        caller = ToolCaller(upstreams, OwnCalls(CatalogCalls(finder), results), offers, infer=config.portal.infer)
-        executor = Executor(pool, caller, egress, mint, bounds=Bounds(held_bytes=config.held_bytes), results=results)
+        kept, offers = config.kept, Offers()
+        results = MemoryResults(kept.results)
+        own = OwnCalls(CatalogCalls(finder), results, SessionStores(kept.stores))
+        caller = ToolCaller(upstreams, own, offers, infer=config.portal.infer)
+        executor = Executor(
+            pool,
+            caller,
+            egress,
+            mint,
+            bounds=Bounds(held_bytes=config.held_bytes),
+            registry=Registry(kept.executions),
+            results=results,
+        )
         readiness = Readiness(
             judge(found_versions(), config.accept_vulnerable_versions), pool.walls, upstreams.surroundings
         )

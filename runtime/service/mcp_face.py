@@ -36,7 +36,10 @@ async def serve_mcp(settings: GatewaySettings, token: str, check: BearerCheck, s
     """Serve inside the block. `servers` is for the metrics. Raises OSError if the address cannot be had."""
     host, port = split_endpoint(settings.mcp_address)
     async with Client(settings.grpc_address, token) as client:
-        pairs = {PATH: _portal(client, read_only=False), READ_ONLY_PATH: _portal(client, read_only=True)}
+        pairs = {
+            PATH: _portal(client, settings, read_only=False),
+            READ_ONLY_PATH: _portal(client, settings, read_only=True),
+        }
         app = portal_app(pairs, check, host)
         app.router.routes.append(metrics_route(settings.state_dir, servers))
         config = uvicorn.Config(
@@ -52,13 +55,14 @@ async def serve_mcp(settings: GatewaySettings, token: str, check: BearerCheck, s
             await serving
 
 
-def _portal(client: Client, *, read_only: bool) -> Server[Any]:
+def _portal(client: Client, settings: GatewaySettings, *, read_only: bool) -> Server[Any]:
     face = ClientFace(
         client,
         profile=DEFAULT_PROFILE,
         environment=DEFAULT_ENVIRONMENT,
         owner=DEFAULT_OWNER,
         read_only=read_only,
+        portal=settings.config.portal,
     )
     return portal_server(face, version("lockgate"), principal_of, read_only=read_only)
 

@@ -9,7 +9,6 @@ from runtime.portal.finder import Finder
 from runtime.portal.offers import Offer, Offers
 from runtime.portal.search import BadCursorError
 from runtime.portal.signature import signature
-from runtime.portal.token_count import DEFAULT_TOKENS
 from runtime.portal.tool import Tool
 from runtime.rpc import portal_pb2 as pb
 from runtime.rpc import runtime_pb2
@@ -75,12 +74,12 @@ class PortalServicer:
         self, request: pb.DescribeRequest, principal: str, _: ServicerContext
     ) -> pb.DescribeResponse:
         names = list(request.names)
-        budget = request.budget_tokens or DEFAULT_TOKENS
+        budget = request.budget_tokens
         if not 1 <= len(names) <= MAX_NAMES:
             raise bad_fields([("names", f"has {len(names)} names; 1 to {MAX_NAMES}")])
         if any(len(name) > _MOST_NAME for name in names):
             raise bad_fields([("names", f"has a name of more than {_MOST_NAME} characters")])
-        if not LEAST_BUDGET <= budget <= MAX_BUDGET:
+        if budget and not LEAST_BUDGET <= budget <= MAX_BUDGET:
             raise bad_fields([("budget_tokens", f"is {budget}; {LEAST_BUDGET} to {MAX_BUDGET}")])
         offer = self._offer(request.session_id, principal)
         catalog = self._finder.upstreams.catalog

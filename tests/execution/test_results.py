@@ -8,7 +8,11 @@ from hypothesis import strategies as st
 
 from runtime.execution.pointer import NoSuchPartError, part_at, range_of
 from runtime.execution.results import MemoryResults
-from runtime.execution.session_store import MOST_KEYS, MOST_VALUE_BYTES, SessionStores, StoreBoundError
+from runtime.execution.session_store import SessionStores, StoreBoundError
+from sandboxes.kept import KeptResults, KeptStores
+from sandboxes.limits import Limits
+
+LIMITS = Limits()
 
 
 class Clock:
@@ -31,7 +35,7 @@ def test_a_handle_is_unguessable_and_its_owners():
 
 def test_a_result_expires():
     clock = Clock()
-    results = MemoryResults(expiry_s=10, clock=clock)
+    results = MemoryResults(KeptResults(expiry_s=10), clock=clock)
     handle, expires_at = results.keep("ada", "1")
     assert expires_at == 1_010
     clock.now = 1_009.9
@@ -42,7 +46,7 @@ def test_a_result_expires():
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 12))))
 def test_the_bounds_hold_and_the_newest_stays(steps: list[tuple[str, int]]):
-    results = MemoryResults(most_each=3, most_bytes_each=20, most_bytes=30)
+    results = MemoryResults(KeptResults(per_owner=3, owner_bytes=20, bytes=30))
     kept: list[tuple[str, str, int]] = []
     for tenant, size in steps:
         handle, _ = results.keep(tenant, "x" * size)
@@ -57,7 +61,7 @@ def test_the_bounds_hold_and_the_newest_stays(steps: list[tuple[str, int]]):
 
 
 def test_one_that_is_too_large_is_not_kept():
-    results = MemoryResults(most_bytes_each=10)
+    results = MemoryResults(KeptResults(owner_bytes=10))
     first, _ = results.keep("ada", "1")
     assert results.keep("ada", "é" * 6)[0] == ""
     assert results.get("ada", first) is not None
@@ -87,7 +91,7 @@ def test_ranges():
 
 def test_a_store_is_one_sessions():
     stores = SessionStores()
-    stores.set("ada", "s", "k", "1")
+    stores.set("ada", "s", "k", "1", LIMITS)
     assert stores.get("ada", "s", "k") == "1"
     assert stores.get("ada", "t", "k") is None
     assert stores.get("bob", "s", "k") is None
@@ -98,8 +102,8 @@ def test_a_store_is_one_sessions():
 
 BOUNDS = {
     "store_key": [("", "1")],
-    "store_value_bytes": [("k", "x" * MOST_VALUE_BYTES)],
-    "store_keys": [(f"k{n}", "1") for n in range(MOST_KEYS + 1)],
+    "store_value_bytes": [("k", "x" * LIMITS.store_value_bytes)],
+    "store_keys": [(f"k{n}", "1") for n in range(LIMITS.store_keys + 1)],
     "store_bytes": [(f"k{n}", "é" * 30_000) for n in range(18)],
 }
 
@@ -108,44 +112,72 @@ BOUNDS = {
 def test_the_bounds_of_a_store(limit: str, steps: list[tuple[str, str]]):
     stores = SessionStores()
     for key, value in steps[:-1]:
-        stores.set("ada", "s", key, value)
+        stores.set("ada", "s", key, value, LIMITS)
     with pytest.raises(StoreBoundError) as error:
-        stores.set("ada", "s", *steps[-1])
+        stores.set("ada", "s", *steps[-1], LIMITS)
     assert error.value.limit == limit
     assert stores.keys("ada", "s") == [key for key, _ in steps[:-1]]
 
 
 def test_the_bounds_of_all_stores():
     clock = Clock()
-    stores = SessionStores(most_stores_each=2, most_bytes=100, idle_s=60, clock=clock)
-    stores.set("ada", "one", "k", "1")
-    stores.set("ada", "two", "k", "1")
+    stores = SessionStores(KeptStores(per_owner=2, owner_bytes=98, bytes=100, idle_s=60), clock=clock)
+    stores.set("ada", "one", "k", "1", LIMITS)
+    stores.set("ada", "two", "k", "1", LIMITS)
     with pytest.raises(StoreBoundError, match="limit stores reached: at most 2"):
-        stores.set("ada", "three", "k", "1")
+        stores.set("ada", "three", "k", "1", LIMITS)
     with pytest.raises(StoreBoundError, match="all_stores_bytes"):
-        stores.set("bob", "one", "k", "x" * 97)
+        stores.set("bob", "one", "k", "x" * 97, LIMITS)
+    with pytest.raises(StoreBoundError, match="limit owner_stores_bytes reached: at most 98"):
+        stores.set("bob", "one", "k", "x" * 98, LIMITS)
     clock.now += 59
     assert stores.get("ada", "two", "k") == "1"
     clock.now += 1
-    stores.set("ada", "three", "k", "1")
+    stores.set("ada", "three", "k", "1", LIMITS)
     assert stores.get("ada", "one", "k") is None
     assert stores.get("ada", "two", "k") == "1"
 
 
 @given(st.lists(st.tuples(st.sampled_from(["set", "delete"]), st.sampled_from("abcd"), st.integers(0, 60))))
 def test_what_a_store_holds_is_what_was_set(steps: list[tuple[str, str, int]]):
-    stores = SessionStores(most_bytes=150)
+    stores = SessionStores(KeptStores(bytes=150))
     model: dict[str, str] = {}
     for what, key, length in steps:
         value = "x" * length
         after = {**model, key: value} if what == "set" else {k: v for k, v in model.items() if k != key}
         if sum(len(k) + len(v) for k, v in after.items()) > 150:
             with pytest.raises(StoreBoundError):
-                stores.set("ada", "s", key, value)
+                stores.set("ada", "s", key, value, LIMITS)
             continue
         if what == "set":
-            stores.set("ada", "s", key, value)
+            stores.set("ada", "s", key, value, LIMITS)
         else:
             stores.delete("ada", "s", key)
         model = after
         assert {k: stores.get("ada", "s", k) for k in stores.keys("ada", "s")} == model
+
+
+def test_the_number_of_all_stores():
+    stores = SessionStores(KeptStores(count=1))
+    stores.set("ada", "one", "k", "1", LIMITS)
+    with pytest.raises(StoreBoundError, match="limit all_stores reached: at most 1"):
+        stores.set("bob", "one", "k", "1", LIMITS)
+
+
+def test_a_store_that_is_over_a_narrower_limit_may_shrink():
+    stores = SessionStores()
+    narrow = Limits(store_bytes=10, store_keys=1)
+    stores.set("ada", "s", "a", "x" * 20, LIMITS)
+    stores.set("ada", "s", "b", "1", LIMITS)
+    with pytest.raises(StoreBoundError, match="limit store_bytes reached: at most 10"):
+        stores.set("ada", "s", "a", "x" * 21, narrow)
+    stores.set("ada", "s", "a", "x" * 19, narrow)
+    with pytest.raises(StoreBoundError, match="limit store_keys reached: at most 1"):
+        stores.set("ada", "s", "c", "1", narrow)
+    assert stores.delete("ada", "s", "b")
+    assert stores.get("ada", "s", "a") == "x" * 19
+
+
+def test_nothing_is_kept_where_no_result_may_be():
+    assert MemoryResults(KeptResults(per_owner=0)).keep("ada", "1")[0] == ""
+    assert MemoryResults(KeptResults(bytes=0)).keep("ada", "1")[0] == ""

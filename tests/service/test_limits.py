@@ -135,3 +135,31 @@ async def test_a_request_gets_what_it_asks_for_up_to_the_ceiling(client: Client)
     assert told["source_bytes"] == (256 << 10, "service")
     with pytest.raises(grpc.aio.AioRpcError, match="log_lines 61 is more than 60"):
         await run(client, "1", limits={"log_lines": 61})
+
+
+_JS = "let said; try { %s } catch (e) { said = [e.code, e.details.limit, e.details.value] } said"
+_PY = "said = None\ntry:\n  %s\nexcept ToolError as e:\n  said = [e.code, e.details['limit'], e.details['value']]\nsaid"
+GIVEN = {
+    "files": (1, {JS: "await emit('a', 'x'); await emit('b', 'x')", PY: "await emit('a', 'x'); await emit('b', 'x')"}),
+    "file_bytes": (2, {JS: "await emit('a', 'xx'); await emit('b', 'xxx')", PY: "await emit('b', 'xxx')"}),
+    "files_bytes": (3, {JS: "await emit('a', 'xx'); await emit('b', 'xx')", PY: "await emit('b', 'xxxx')"}),
+    "store_keys": (1, {JS: "await store.set('a', 1); await store.set('b', 1)", PY: "await store.set('c', 1)"}),
+    "store_value_bytes": (9, {JS: "await store.set('a', 'x'.repeat(7))", PY: "await store.set('a', 'x' * 7)"}),
+    "store_bytes": (12, {JS: "await store.set('a', 'x'.repeat(12))", PY: "await store.set('a', 'x' * 12)"}),
+}
+
+
+@pytest.mark.parametrize(("limit", "value", "codes"), [(limit, *case) for limit, case in GIVEN.items()], ids=GIVEN)
+async def test_files_and_stores_have_the_limits_of_the_request(client: Client, limit, value, codes):
+    for language, wrapped in ((JS, _JS), (PY, _PY)):
+        execution = await run(
+            client, wrapped % codes[language], language, limits={limit: value}, session_id=f"limit-{limit}"
+        )
+        assert execution.result_json == f'["limit","{limit}",{value}]', (language, execution.error)
+        assert (execution.limits[limit].value, execution.limits[limit].source) == (value, "request")
+        assert execution.limits["file_bytes" if limit == "files" else "files"].source == "service"
+
+
+async def test_a_request_gets_no_more_files_than_its_profile_has(client: Client):
+    with pytest.raises(grpc.aio.AioRpcError, match="files 21 is more than 20"):
+        await run(client, "1", limits={"files": 21})

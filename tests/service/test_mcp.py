@@ -27,7 +27,11 @@ async def over_stdio(cell: TestCell):
     parameters = StdioServerParameters(
         command=sys.executable,
         args=["-m", "runtime.cli", "mcp", "--server", cell.address, "--profile", "tests"],
-        env={"LOCKGATE_HOME": str(cell.state.path), "PATH": os.environ["PATH"]},
+        env={
+            "LOCKGATE_HOME": str(cell.state.path),
+            "LOCKGATE_CONFIG": str(cell.config_file),
+            "PATH": os.environ["PATH"],
+        },
         cwd=ROOT,
     )
     async with McpClient(stdio_client(parameters)) as client:

@@ -8,8 +8,8 @@ import grpc
 import pytest
 
 from runtime.client import Client, Context
-from runtime.execution.file import MOST_FILES
 from runtime.rpc import runtime_pb2 as pb
+from sandboxes.limits import Limits
 from tests.service.programs import request, run
 
 JS, PY = "javascript", "python"
@@ -149,7 +149,7 @@ async def test_a_wrong_file_is_an_error_that_says_what_is_wrong(client: Client, 
 
 @BOTH
 async def test_a_flood_of_files_is_bounded_and_can_be_caught(client: Client, language):
-    most = MOST_FILES + 4
+    most = Limits().files + 4
     code = {
         JS: f"""let last; for (let i = 0; i < {most}; i++) {{ try {{ await emit('f' + i, 'x') }}
             catch (e) {{ last = [e.code, e.details, i] }} }} last""",
@@ -157,8 +157,8 @@ async def test_a_flood_of_files_is_bounded_and_can_be_caught(client: Client, lan
         "  except ToolError as e:\n    last = [e.code, e.details, i]\nlast",
     }[language]
     execution = await run(client, code, language, profile="standard")
-    assert value(execution) == ["limit", {"limit": "files", "value": MOST_FILES}, most - 1]
-    assert len(execution.files) == MOST_FILES
+    assert value(execution) == ["limit", {"limit": "files", "value": most - 4}, most - 1]
+    assert len(execution.files) == most - 4
 
 
 @BOTH
