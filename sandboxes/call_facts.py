@@ -26,6 +26,16 @@ class Effect:
 READS = Effect(read_only=True, destructive=False, idempotent=True, open_world=False)
 
 
+def effect_of_method(method: str, *, open_world: bool) -> Effect:
+    """What an HTTP method, in capitals, says of a request (RFC 9110, 9.2)."""
+    return Effect(
+        read_only=method in {"GET", "HEAD", "OPTIONS"},
+        destructive=method == "DELETE",
+        idempotent=method in {"GET", "HEAD", "OPTIONS", "PUT", "DELETE"},
+        open_world=open_world,
+    )
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CallFacts:
     """`tool` is the full name, empty for a fetch; `method` the HTTP method, empty where there is none.

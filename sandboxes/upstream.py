@@ -73,10 +73,38 @@ VariableValue = Annotated[str, Field(max_length=500, pattern=r"^[A-Za-z0-9._~:/-
 Variables = Annotated[dict[str, str], AfterValidator(_check_variables)]
 
 
+def _check_result_pointer(pointer: str) -> str:
+    if re.fullmatch(r"/(?:arguments|result)(?:/[^/]*)*", pointer) is None or not pointer.isprintable():
+        raise ValueError(
+            f'expected a JSON Pointer into /arguments or /result, such as /result/id, not "{pointer[:80]}"'
+        )
+    return pointer
+
+
+ResultPointer = Annotated[str, Field(max_length=500), AfterValidator(_check_result_pointer)]
+ToolName = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class InverseTool(BaseModel):
+    """The call that undoes another of the same upstream."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tool: ToolName = Field(description="The tool that undoes it, by the name programs use.")
+    arguments: dict[str, ResultPointer] = Field(
+        default_factory=dict,
+        max_length=50,
+        description="Its arguments by name: JSON Pointers into /arguments and /result of the call to undo.",
+    )
+
+
 class _Upstream(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     call_timeout_ms: int = Field(60_000, ge=100, le=3_600_000, description="A tool call is given up after this.")
+    inverses: dict[ToolName, InverseTool] = Field(
+        default_factory=dict, max_length=500, description="How to undo a call of a tool, by the name programs use."
+    )
 
 
 class OpenApiUpstream(_Upstream):

@@ -5,11 +5,14 @@ import binascii
 import json
 import time
 from typing import Any, get_args
+from urllib.parse import urlsplit
 
 from runtime.execution.host_calls import Answer
 from runtime.execution.hostcall import CallContext
+from runtime.execution.literal_request import LiteralRequest, Preview, body_text
 from runtime.execution.outbound import Headers, Outbound, OutboundError, OutboundRequest
 from runtime.execution.redirects import Fetched, Mode, fetch
+from sandboxes.call_facts import effect_of_method
 
 _MODES: tuple[str, ...] = get_args(Mode)
 
@@ -35,6 +38,25 @@ class ProgramFetcher:
             egress=f"rule {note.rule}",
             credential=note.credential or "",
         )
+
+
+def preview_fetch(request: dict[str, Any], context: CallContext) -> Preview:
+    """The request that a fetch would begin with. Raises OutboundError."""
+    outbound = parse_fetch(request, context)
+    body, encoded = body_text(outbound.body)
+    parts = urlsplit(outbound.url)
+    method = outbound.method.upper()
+    literal = LiteralRequest(
+        protocol="http", method=method, url=outbound.url, headers=outbound.headers, body=body, base64=encoded
+    )
+    return Preview(
+        tool="",
+        words=f"fetch: {method} {outbound.url.partition('?')[0]}",
+        request=literal,
+        target=f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}",
+        effect=effect_of_method(method, open_world=True),
+        arguments=request,
+    )
 
 
 def parse_fetch(request: dict[str, Any], context: CallContext) -> OutboundRequest:

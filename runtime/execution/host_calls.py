@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 from runtime.execution.byte_budget import ByteBudget, Hold, current_hold
 from runtime.execution.execution import CallEnded, CallStarted, Execution, HostCallRecord
 from runtime.execution.hostcall import CallContext, HostCallError
+from runtime.execution.literal_request import Preview
 from runtime.execution.window import Window
 from runtime.isolate.guest import fits
 from runtime.worker.frames import MOST_PAYLOAD, Call
@@ -47,12 +48,18 @@ class Tools(Protocol):
     async def call(self, name: str, arguments: dict[str, Any], context: CallContext) -> Answer:
         """Call a tool. Raises HostCallError."""
 
+    def preview(self, name: str, arguments: dict[str, Any], context: CallContext) -> Preview | None:
+        """What `call` would send, None where nothing leaves. Raises HostCallError as `call` would before it sends."""
+
 
 class Fetcher(Protocol):
     """Where fetches go."""
 
     async def fetch(self, request: dict[str, Any], context: CallContext, rules: str) -> Answer:
         """Fetch under the rule set `rules` (a digest). Raises HostCallError."""
+
+    def preview(self, request: dict[str, Any], context: CallContext) -> Preview:
+        """What `fetch` would send first. Raises HostCallError."""
 
 
 class HostCalls:

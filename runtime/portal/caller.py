@@ -6,10 +6,12 @@ from typing import Any, Final
 
 from runtime.execution.host_calls import Answer
 from runtime.execution.hostcall import CallContext, HostCallError
+from runtime.execution.literal_request import Preview
 from runtime.portal.catalog_calls import PREFIX as CATALOG
 from runtime.portal.offers import Offer, Offers
 from runtime.portal.own_calls import OwnCalls
 from runtime.portal.tool import Tool, ToolReply
+from runtime.portal.upstream import Upstream
 from runtime.portal.upstreams import Upstreams
 from sandboxes.tools import decide_tool
 
@@ -51,6 +53,21 @@ class ToolCaller:
         if name.startswith(CATALOG):
             offer = self._offers.find(context.session)
             return _answer(name, ToolReply(value=await self._own_calls.call(name, arguments, context, offer)), context)
+        tool, whole, upstream = self._permitted(name, context)
+        reply = await upstream.call(tool, arguments, context)
+        if self._infer and tool.output is None:
+            tool.observed.see(reply.value)
+        return _answer(tool.full_name, replace(reply, value=_whole(reply)) if whole else reply, context)
+
+    def preview(self, name: str, arguments: dict[str, Any], context: CallContext) -> Preview | None:
+        """What a call would send; None where nothing leaves. Raises HostCallError as `call` would before it sends."""
+        if name.startswith(CATALOG):
+            return None
+        tool, _, upstream = self._permitted(name, context)
+        return upstream.preview(tool, arguments, context)
+
+    def _permitted(self, name: str, context: CallContext) -> tuple[Tool, bool, Upstream | Offer]:
+        """The tool, whether its whole response is asked for, and who answers. Raises HostCallError."""
         tool, whole, offer = self._sought(name, context)
         decision = decide_tool(context.tools, tool.full_name)
         if not decision.allowed:
@@ -60,10 +77,7 @@ class ToolCaller:
             raise HostCallError(
                 "unavailable", f"upstream {tool.upstream} is gone", tool=tool.full_name, details={"sent": False}
             )
-        reply = await upstream.call(tool, arguments, context)
-        if self._infer and tool.output is None:
-            tool.observed.see(reply.value)
-        return _answer(tool.full_name, replace(reply, value=_whole(reply)) if whole else reply, context)
+        return tool, whole, upstream
 
     def _sought(self, name: str, context: CallContext) -> tuple[Tool, bool, Offer | None]:
         """The tool, whether its whole response is asked for, and the calling client's offer if it is one of it."""

@@ -12,6 +12,7 @@ import mcp_types
 from runtime.portal.identifier import RESERVED_ARGUMENTS, distinct_identifiers
 from runtime.portal.schema import Shape, properties_of, required_of
 from runtime.portal.tool import SkippedTool, Tool, one_line
+from sandboxes.call_facts import Effect
 
 MAX_TOOLS: Final = 5_000
 MAX_SCHEMA_CHARACTERS: Final = 256 << 10
@@ -119,6 +120,18 @@ def _tool(upstream: str, name: str, listed: mcp_types.Tool) -> Tool:
         keywords=(title,) if title else (),
         renamed=renamed,
         binding=McpBinding(name=listed.name),
+        declared=_effect(listed.annotations),
+    )
+
+
+def _effect(hints: mcp_types.ToolAnnotations | None) -> Effect:
+    """What the server says; where it says nothing the worse holds, as the protocol has it."""
+    if hints is None:
+        return Effect()
+    return Effect(
+        destructive=hints.destructive_hint is not False,
+        idempotent=hints.idempotent_hint is True,
+        open_world=hints.open_world_hint is not False,
     )
 
 

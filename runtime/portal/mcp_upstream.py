@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final
 
@@ -15,15 +15,18 @@ from mcp.client.subscriptions import ListenNotSupportedError, SubscriptionLost
 from mcp.shared.exceptions import MCPError
 
 from runtime.execution.hostcall import CallContext, HostCallError
+from runtime.execution.literal_request import Preview
 from runtime.portal.arguments import checked_arguments, wire_arguments
 from runtime.portal.http_call import blamed
 from runtime.portal.mcp_content import protocol_failure, read_result
 from runtime.portal.mcp_review import ReviewFile
 from runtime.portal.mcp_tools import MAX_TOOLS, ToolChoice, build_tools, is_code_mode_portal
 from runtime.portal.mcp_transport import CallScope, McpWire, current_call
+from runtime.portal.preview import mcp_request, preview_of
 from runtime.portal.tool import SkippedTool, Tool, ToolReply
 from runtime.portal.upstream import Publish, earliest
 from runtime.portal.upstream_state import Backoff, UpstreamState, innermost, reason_of
+from sandboxes.upstream import InverseTool
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +55,8 @@ class McpService:
         refresh_s: float = 60.0,
         review: ReviewFile | None = None,
         choice: ToolChoice | None = None,
+        target: str = "",
+        inverses: Mapping[str, InverseTool] | None = None,
     ) -> None:
         self.name = name
         self._open_wire = open_wire
@@ -62,6 +67,8 @@ class McpService:
         self._refresh_s = refresh_s
         self._review = review
         self._choice = choice
+        self._target = target or f"stdio:{name}"
+        self._inverses = inverses or {}
         self._client: Client | None = None
         self._why = "it is still starting"
         self._look = asyncio.Event()
@@ -95,6 +102,12 @@ class McpService:
                 tool=tool.full_name,
             ) from None
         return ToolReply(value=read_result(tool, result))
+
+    def preview(self, tool: Tool, arguments: Any, context: CallContext) -> Preview:
+        """The tools/call that `call` would send. Raises HostCallError."""
+        checked = checked_arguments(tool, arguments, context.language)
+        request = mcp_request(tool.binding.name, wire_arguments(tool, checked), self._target)
+        return preview_of(tool, checked, request, self._target, self._inverses)
 
     async def _send(self, tool: Tool, arguments: dict[str, Any], scope: CallScope) -> mcp_types.CallToolResult:
         client = self._client

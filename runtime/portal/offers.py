@@ -12,9 +12,11 @@ import mcp_types
 from pydantic import ValidationError
 
 from runtime.execution.hostcall import CallContext, HostCallError
+from runtime.execution.literal_request import Preview
 from runtime.portal.arguments import checked_arguments, wire_arguments
 from runtime.portal.catalog import Catalog
 from runtime.portal.mcp_tools import build_tools
+from runtime.portal.preview import client_request, preview_of
 from runtime.portal.search import SearchIndex, SearchPage
 from runtime.portal.tool import Tool, ToolReply
 from sandboxes.bounded_json import MOST_ANSWER_VALUES, JsonBoundError, loads, no_constant
@@ -124,6 +126,12 @@ class Offer:
         if isinstance(answer, Failed):
             raise _told(answer, name)
         return ToolReply(value=_parsed(answer, name, context), bytes_in=len(answer.encode()))
+
+    def preview(self, tool: Tool, arguments: Any, context: CallContext) -> Preview:
+        """The call that the client would be sent. Raises HostCallError."""
+        checked = checked_arguments(tool, arguments, context.language)
+        request = client_request(tool.original, wire_arguments(tool, checked))
+        return preview_of(tool, checked, request, "the calling client", {})
 
     async def _answered(self, tool: Tool, arguments: str, context: CallContext) -> str | Failed | None:
         """What the client says; None if it is gone before it has."""

@@ -11,6 +11,7 @@ from runtime.portal.openapi_document import server_urls
 from runtime.portal.openapi_parameter import STYLES, Parameter
 from runtime.portal.schema import ReferenceProblem, Shape, follow, properties_of
 from runtime.portal.tool import Tool, one_line
+from sandboxes.call_facts import effect_of_method
 
 METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 MAX_PARAMETERS: Final = 200
@@ -105,6 +106,7 @@ def build_tool(
         input=Shape(schema=schema, root=document),
         output=output,
         read_only=operation.method in ("get", "head", "options"),
+        declared=effect_of_method(operation.method.upper(), open_world=False),
         deprecated=operation.operation.get("deprecated") is True,
         keywords=(*(str(tag) for tag in tags[:8]), operation.path) if isinstance(tags, list) else (operation.path,),
         renamed=renamed,

@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from runtime.execution.hostcall import CallContext, HostCallError
+from runtime.execution.literal_request import Preview
+from runtime.portal.arguments import checked_arguments
 from runtime.portal.document_cache import DocumentCache
 from runtime.portal.http_call import HttpBounds, HttpRequest, HttpSend
 from runtime.portal.http_retry import RetryPolicy
 from runtime.portal.openapi import OpenApiProblem, OpenApiTools, load_openapi, openapi_tools
-from runtime.portal.openapi_call import Api, call_openapi
+from runtime.portal.openapi_call import Api, build_request, call_openapi
 from runtime.portal.openapi_document import MAX_BYTES, parse_openapi
 from runtime.portal.openapi_servers import base_of, place_tools, scheme_of
+from runtime.portal.preview import http_request, preview_of
 from runtime.portal.tool import Tool, ToolReply
 from runtime.portal.upstream import Publish, ServiceToken, earliest
 from runtime.portal.upstream_state import Backoff, Phase, UpstreamState, reason_of
@@ -80,6 +83,13 @@ class OpenApiService:
             language=context.language,
         )
         return await call_openapi(tool, arguments, api, bounds)
+
+    def preview(self, tool: Tool, arguments: Any, context: CallContext) -> Preview:
+        """The request that `call` would begin with. Raises HostCallError."""
+        checked = checked_arguments(tool, arguments, context.language)
+        base = base_of(self._config, tool)
+        request = build_request(tool, checked, base_url=base, headers=self._config.headers)
+        return preview_of(tool, checked, http_request(request), base, self._config.inverses)
 
     async def _load(self) -> tuple[UpstreamState, OpenApiTools | None]:
         try:

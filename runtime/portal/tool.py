@@ -6,6 +6,7 @@ from typing import Any
 
 from runtime.portal.observed import Observation
 from runtime.portal.schema import Shape
+from sandboxes.call_facts import READS, Effect
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -15,7 +16,8 @@ class Tool:
     `summary` is one line, `description` all there is. `input` describes one JSON object, the arguments, by
     the names programs use; `renamed` maps those that differ to the upstream's own. `output` is None where
     the upstream declares nothing; `observed` then has what answers looked like. `binding` is for the
-    upstream's kind alone. `keywords` help the search.
+    upstream's kind alone. `keywords` help the search. `declared` is what
+    the upstream says of a tool that does more than read.
     """
 
     upstream: str
@@ -31,11 +33,17 @@ class Tool:
     renamed: dict[str, str] = field(default_factory=dict)
     binding: Any = None
     observed: Observation = field(default_factory=Observation)
+    declared: Effect = field(default_factory=Effect)
 
     @property
     def full_name(self) -> str:
         """`upstream.name`, unique in the catalog."""
         return f"{self.upstream}.{self.name}"
+
+    @property
+    def effect(self) -> Effect:
+        """What a call of it does outside."""
+        return READS if self.read_only else self.declared
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from runtime.execution.hostcall import CallContext
+from runtime.execution.literal_request import Preview
 from runtime.portal.tool import SkippedTool, Tool, ToolReply
 from runtime.portal.upstream_state import UpstreamState
 
@@ -32,6 +33,10 @@ class Upstream(Protocol):
 
     async def call(self, tool: Tool, arguments: Any, context: CallContext) -> ToolReply:
         """Call a tool of this upstream. Raises HostCallError."""
+        ...
+
+    def preview(self, tool: Tool, arguments: Any, context: CallContext) -> Preview:
+        """What `call` would send. Raises HostCallError for arguments that it would not send."""
         ...
 
 

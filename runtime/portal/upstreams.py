@@ -178,4 +178,6 @@ def _service(  # noqa: PLR0913, PLR0917 - everything an upstream may need, by ki
         backoff=backoff,
         review=review,
         choice=ToolChoice(allow=config.allow, deny=config.deny, aliases=config.aliases),
+        target=config.url if isinstance(config, McpHttpUpstream) else "",
+        inverses=config.inverses,
     )

@@ -8,9 +8,10 @@ from typing import Any
 import httpx2
 
 from runtime.enclosure.enclosure import Way
-from runtime.execution.fetcher import ProgramFetcher
+from runtime.execution.fetcher import ProgramFetcher, preview_fetch
 from runtime.execution.host_calls import Answer
 from runtime.execution.hostcall import CallContext, HostCallError
+from runtime.execution.literal_request import Preview
 from runtime.execution.outbound import Outbound, OutboundRequest
 from runtime.execution.outbound_transport import OutboundTransport
 from runtime.portal.http_call import HttpBounds, HttpReply, HttpRequest
@@ -49,6 +50,10 @@ class EgressLink:
     async def fetch(self, request: dict[str, Any], context: CallContext, rules: str) -> Answer:
         """A program's fetch. Raises HostCallError."""
         return await ProgramFetcher(await self._in_time(context.deadline)).fetch(request, context, rules)
+
+    def preview(self, request: dict[str, Any], context: CallContext) -> Preview:
+        """What a program's fetch would send. Raises HostCallError."""
+        return preview_fetch(request, context)
 
     async def send(self, request: HttpRequest, bounds: HttpBounds) -> HttpReply:
         """A request of a tool. Raises HostCallError."""

@@ -1,0 +1,57 @@
+"""A tool call as what would be sent for it."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from runtime.execution.literal_request import Inverse, LiteralRequest, Preview, body_text
+from runtime.portal.http_call import HttpRequest
+from runtime.portal.tool import Tool
+from runtime.portal.tool_digest import tool_digest
+from sandboxes.upstream import InverseTool
+
+
+def http_request(request: HttpRequest) -> LiteralRequest:
+    """As the egress proxy is asked for it."""
+    body, encoded = body_text(request.body)
+    return LiteralRequest(
+        protocol="http",
+        method=request.method.upper(),
+        url=request.url,
+        headers=request.headers,
+        body=body,
+        base64=encoded,
+    )
+
+
+def mcp_request(name: str, arguments: dict[str, Any], target: str) -> LiteralRequest:
+    """The call of an MCP server's tool by its own names."""
+    body = json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False)
+    return LiteralRequest(protocol="mcp", method="tools/call", url=target, body=body)
+
+
+def client_request(name: str, arguments: dict[str, Any]) -> LiteralRequest:
+    """The call of a function of the calling client."""
+    return LiteralRequest(protocol="client", method="call", url=name, body=json.dumps(arguments, ensure_ascii=False))
+
+
+def preview_of(
+    tool: Tool,
+    arguments: dict[str, Any],
+    request: LiteralRequest,
+    target: str,
+    inverses: Mapping[str, InverseTool],
+) -> Preview:
+    """What is known of a call of `tool` with checked arguments."""
+    where = f"{request.method} {request.url.partition('?')[0]}"
+    inverse = inverses.get(tool.name)
+    return Preview(
+        tool=tool.full_name,
+        words=f"{tool.full_name}: {tool.summary} ({where})",
+        request=request,
+        target=target,
+        effect=tool.effect,
+        schema=tool_digest(tool),
+        inverse=Inverse(tool=f"{tool.upstream}.{inverse.tool}", arguments=inverse.arguments) if inverse else None,
+        arguments=arguments,
+    )
