@@ -124,9 +124,10 @@ class Guest:
         call_bytes: int = 1 << 20,
         log_line_bytes: int = 1 << 16,
         result_bytes: int = 1 << 20,
+        number: int = 0,
     ) -> int:
         source, given = program.encode("utf-8", "surrogatepass"), json.dumps(inputs).encode()
-        head = seed + struct.pack("<IIII", call_bytes, log_line_bytes, result_bytes, 0)
+        head = seed + struct.pack("<IIII", call_bytes, log_line_bytes, result_bytes, number)
         return self._enter(
             "run", head + struct.pack("<I", len(source)) + source + struct.pack("<I", len(given)) + given
         )

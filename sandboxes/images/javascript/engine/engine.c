@@ -29,6 +29,23 @@ static int engine_put(DynBuf *buffer, uint8_t byte);
 #define PUSH_ctx engine_push(ctx
 static JSValue engine_push(JSContext *ctx, JSValueConst list, int count, JSValueConst *values, int unshift);
 
+/* Declaring a global is something else in a program of a session: globals.h. The same trick. */
+#define JS_CheckDefineGlobalVar(first, ...) CHECK_##first, __VA_ARGS__)
+#define CHECK_JSContext JS_CheckDefineGlobalVar_(JSContext
+#define CHECK_ctx engine_check_define(ctx
+static int engine_check_define(JSContext *ctx, JSAtom name, int flags);
+#define JS_DefineGlobalVar(first, ...) DEFINE_##first, __VA_ARGS__)
+#define DEFINE_JSContext JS_DefineGlobalVar_(JSContext
+#define DEFINE_ctx engine_define_var(ctx
+static int engine_define_var(JSContext *ctx, JSAtom name, int flags);
+#define JS_DefineGlobalFunction(first, ...) FUNCTION_##first, __VA_ARGS__)
+#define FUNCTION_JSContext JS_DefineGlobalFunction_(JSContext
+#define FUNCTION_ctx engine_define_function(ctx
+static int engine_define_function(JSContext *ctx, JSAtom name, JSValue function, int flags);
+/* Called where the build has taken out the refusal of a `return` outside functions. */
+struct JSParseState;
+static int engine_parse_return(struct JSParseState *state);
+
 #define dbuf_putc engine_put
 #define vsnprintf engine_vsnprintf
 #define __builtin_frame_address(level) engine_frame_address()
@@ -37,7 +54,11 @@ static JSValue engine_push(JSContext *ctx, JSValueConst list, int count, JSValue
 #undef vsnprintf
 #undef dbuf_putc
 #undef js_array_push
+#undef JS_CheckDefineGlobalVar
+#undef JS_DefineGlobalVar
+#undef JS_DefineGlobalFunction
 #include "guest.h"
+#include "globals.h"
 
 /* Names a program may expect from a browser or from Node, and what to use here instead. `typeof` still says undefined. */
 static const struct { const char *names, *instead; } absent[] = {

@@ -11,7 +11,7 @@ static JSRuntime *runtime;
 static JSContext *ctx;
 static JSValue internals; /* what the prelude's files share; gone after boot */
 /* The prelude's entries: value of a program, delivery of a result, words for an error, notes on lost errors. */
-static JSValue js_conclude, js_deliver, js_describe, js_uncaught, js_rejection, js_report_rejections;
+static JSValue js_conclude, js_deliver, js_describe, js_uncaught, js_rejection, js_report_rejections, js_forget;
 static JSValue inputs;
 static JSValue outcome; /* promise of the result's JSON text */
 static bool finished;
@@ -22,6 +22,12 @@ static const char out_of_memory[] =
 static const char undescribed[] =
     "{\"name\":\"Error\",\"message\":\"the program failed with an error that cannot be described\",\"stack\":\"\","
     "\"line\":null,\"column\":null,\"source_line\":null,\"limit\":null,\"call\":null}";
+
+#define NEVER_SETTLES "the program waits for something that will never happen: a promise is awaited, but no host call and no timer " \
+                      "is pending"
+static const char never_settles[] = NEVER_SETTLES;
+static const char never_settles_in_session[] =
+    NEVER_SETTLES "; what an earlier program of the session had not awaited was dropped when it ended";
 
 static void finish(bool ok, const char *json, size_t len)
 {
@@ -137,8 +143,7 @@ static int64_t settle(void)
     if (state != JS_PROMISE_PENDING)
         conclude(state);
     else if (!timers && pending_calls == 0)
-        fail_with("NeverSettles", "the program waits for something that will never happen: a promise is awaited, but no host "
-                                  "call and no timer is pending");
+        fail_with("NeverSettles", program.number > 1 ? never_settles_in_session : never_settles);
     if (finished)
         return FINISHED;
     return timers ? (int64_t)delay : WAITS_FOR_CALLS;
@@ -185,10 +190,10 @@ static char *read_text(struct reader *reader, size_t *len)
     return text;
 }
 
-static void read_seed(struct reader *reader)
+static void set_seed(const uint8_t seed[32])
 {
     uint64_t state;
-    random_seed(read_bytes(reader, 32));
+    random_seed(seed);
     random_bytes((uint8_t *)&state, sizeof(state));
     engine_seed_math_random(ctx, state);
 }
@@ -227,33 +232,56 @@ GUEST_EXPORT("alloc") void *guest_alloc(uint32_t len)
     return must(malloc(len ? len : 1));
 }
 
+/* What the session's last program left to do is never done; what it declared stays. */
+static void drop_leftovers(void)
+{
+    tell(js_forget, 0, NULL);
+    pending_calls = 0;
+    timer_clear_all(ctx);
+    engine_end_program(ctx);
+    memory_begin();
+}
+
 /* A host may run a neutral program ahead of the real one to warm the instance; nothing of it may be seen by the next. So
-   one that left a call or a timer behind cannot be followed. */
-static void forget_earlier_run(void)
+   one that left a call or a timer behind cannot be followed, but by the next program of its session. */
+static void forget_earlier_run(uint32_t number)
 {
     uint64_t delay;
     if (!finished)
         return;
+    if (number > 1)
+        drop_leftovers();
     if (pending_calls || timer_next(&delay))
         __builtin_trap();
     finished = false;
     JS_FreeValue(ctx, outcome);
     JS_FreeValue(ctx, inputs);
     outcome = inputs = JS_UNDEFINED;
-    program_forget();
+    program_forget(ctx);
+}
+
+/* A session has one clock. */
+static void set_clock(uint32_t number, uint64_t now_ns)
+{
+    if (number > 1)
+        clock_move(now_ns);
+    else
+        clock_start(now_ns);
 }
 
 GUEST_EXPORT("run") int64_t guest_run(uint8_t *request, uint32_t len, uint64_t now_ns)
 {
     struct reader reader = { request, request + len };
-    forget_earlier_run();
-    clock_start(now_ns);
-    JS_UpdateStackTop(runtime);
-    read_seed(&reader);
+    const uint8_t *seed = read_bytes(&reader, 32);
     limits.call_bytes = read_u32(&reader);
     limits.log_line_bytes = read_u32(&reader);
     limits.result_bytes = read_u32(&reader);
-    (void)read_u32(&reader); /* flags: none yet */
+    uint32_t number = read_u32(&reader);
+    JS_UpdateStackTop(runtime);
+    forget_earlier_run(number);
+    set_clock(number, now_ns);
+    set_seed(seed);
+    program.number = number;
     program.source = read_text(&reader, &program.len);
     bool inputs_read = define_inputs(&reader);
     free(request);
@@ -357,6 +385,7 @@ GUEST_EXPORT("seal") void guest_seal(void)
     js_uncaught = entry("uncaught");
     js_rejection = entry("rejection");
     js_report_rejections = entry("reportRejections");
+    js_forget = entry("forget");
     JS_FreeValue(ctx, internals);
     internals = JS_UNDEFINED;
     drain();

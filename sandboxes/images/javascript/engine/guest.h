@@ -56,6 +56,7 @@ void text_log(uint32_t level, struct text text);
 /* timers.c: setTimeout and friends, ordered by due time, then by age. */
 JSValue timer_set(JSContext *ctx, JSValueConst callback, double delay_ms, bool repeat);
 void timer_clear(JSContext *ctx, double id);
+void timer_clear_all(JSContext *ctx);
 uint32_t timer_mark(void);
 bool timer_fire(JSContext *ctx, uint32_t mark, JSValue *result);
 bool timer_next(uint64_t *delay_ns);
@@ -66,12 +67,15 @@ void memory_make_room(void);
 void memory_keep_reserve(void);
 void memory_free_reserve(void);
 bool memory_was_short(void);
+void memory_begin(void);
 
 /* engine.c: what needs QuickJS's own source in view. */
 void engine_seed_math_random(JSContext *ctx, uint64_t state);
 void engine_close_stack_hooks(JSContext *ctx);
 void engine_hide_prelude(void);
 JSValue engine_eval(JSContext *ctx, const char *source, size_t len, const char *file, int flags);
+void engine_end_program(JSContext *ctx);
+void engine_share_module(JSContext *ctx, JSModuleDef *module);
 JSValue engine_eval_without_source(JSContext *ctx, const char *source, size_t len, const char *file);
 
 /* program.c: the program's text, and how it becomes a promise of its value. */
@@ -79,11 +83,13 @@ enum program_mode { PROGRAM_SCRIPT, PROGRAM_FUNCTION, PROGRAM_MODULE };
 struct program {
     const char *source; /* with a NUL behind it */
     size_t len;
+    uint32_t number; /* in its session, from 1; 0: alone */
+    char file[24]; /* its name in stacks: a session's programs differ in it */
     enum program_mode mode;
 };
 extern struct program program;
 JSValue program_start(JSContext *ctx);
-void program_forget(void);
+void program_forget(JSContext *ctx);
 JSValue program_exports(JSContext *ctx);
 JSValue program_position(JSContext *ctx, uint32_t line, uint32_t byte_column);
 char *program_refuse_import(JSContext *ctx, const char *base, const char *name, void *opaque);

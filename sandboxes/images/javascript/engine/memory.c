@@ -66,3 +66,11 @@ bool memory_was_short(void)
 {
     return short_of_memory;
 }
+
+/* A further program of a session: what an earlier one tried in vain or used up is not this one's. */
+void memory_begin(void)
+{
+    short_of_memory = false;
+    if (!reserve)
+        memory_keep_reserve();
+}

@@ -95,6 +95,20 @@ static JSValue js_mode(JSContext *ctx, JSValueConst this_value, int argc, JSValu
     return JS_NewInt32(ctx, program.mode);
 }
 
+/* number() -> which of its session's programs it is, from 1; 0 when it is alone */
+static JSValue js_number(JSContext *ctx, JSValueConst this_value, int argc, JSValueConst *argv)
+{
+    (void)this_value, (void)argc, (void)argv;
+    return JS_NewUint32(ctx, program.number);
+}
+
+/* file() -> the name by which stacks call the program */
+static JSValue js_file(JSContext *ctx, JSValueConst this_value, int argc, JSValueConst *argv)
+{
+    (void)this_value, (void)argc, (void)argv;
+    return JS_NewString(ctx, program.file);
+}
+
 /* position(line, column in bytes as QuickJS counts) -> { column, text } in the caller's source */
 static JSValue js_position(JSContext *ctx, JSValueConst this_value, int argc, JSValueConst *argv)
 {
@@ -125,6 +139,8 @@ static const struct native own_natives[] = {
     { "exports", js_exports, 0 },
     { "source", js_source, 0 },
     { "mode", js_mode, 0 },
+    { "number", js_number, 0 },
+    { "file", js_file, 0 },
     { "position", js_position, 2 },
     { "limit", js_limit, 1 },
     { NULL, NULL, 0 },

@@ -4,7 +4,6 @@
 #include <string.h>
 #include "guest.h"
 
-#define PROGRAM_FILE "program.js"
 /* Without a line break, so that lines stay the caller's; program_position takes it off the first line's columns. */
 #define FUNCTION_HEAD "(async function(){"
 #define RETURN_OUTSIDE "return not in a function"
@@ -30,7 +29,7 @@ static JSValue take_syntax_error(JSContext *ctx, char *message, size_t size)
 static JSValue compile(JSContext *ctx, enum program_mode mode, int flags)
 {
     program.mode = mode;
-    return engine_eval(ctx, program.source, program.len, PROGRAM_FILE, flags | JS_EVAL_FLAG_COMPILE_ONLY);
+    return engine_eval(ctx, program.source, program.len, program.file, flags | JS_EVAL_FLAG_COMPILE_ONLY);
 }
 
 /* The program as the body of an async function. */
@@ -46,7 +45,7 @@ static JSValue compile_function(JSContext *ctx)
     memcpy(text + head + program.len, after, sizeof(after));
     if (program.len >= 2 && program.source[0] == '#' && program.source[1] == '!')
         memcpy(text + head, "//", 2);
-    JSValue function = engine_eval(ctx, text, total, PROGRAM_FILE, JS_EVAL_TYPE_INDIRECT);
+    JSValue function = engine_eval(ctx, text, total, program.file, JS_EVAL_TYPE_INDIRECT);
     free(text);
     return function;
 }
@@ -80,11 +79,21 @@ static JSValue start_module(JSContext *ctx, JSValue script_error)
     return JS_Throw(ctx, error);
 }
 
+static void name_file(void)
+{
+    if (program.number)
+        snprintf(program.file, sizeof(program.file), "program-%u.js", (unsigned)program.number);
+    else
+        snprintf(program.file, sizeof(program.file), "program.js");
+}
+
 /* Returns a promise, or an exception; program.mode says how the program was read. */
 JSValue program_start(JSContext *ctx)
 {
     char message[256];
-    JSValue compiled = compile(ctx, PROGRAM_SCRIPT, JS_EVAL_TYPE_INDIRECT | JS_EVAL_FLAG_ASYNC);
+    name_file();
+    int type = program.number ? JS_EVAL_TYPE_GLOBAL : JS_EVAL_TYPE_INDIRECT;
+    JSValue compiled = compile(ctx, PROGRAM_SCRIPT, type | JS_EVAL_FLAG_ASYNC);
     if (!JS_IsException(compiled))
         return JS_EvalFunction(ctx, compiled);
     JSValue error = take_syntax_error(ctx, message, sizeof(message));
@@ -97,8 +106,11 @@ JSValue program_start(JSContext *ctx)
     return JS_Throw(ctx, error);
 }
 
-void program_forget(void)
+/* What a module of a session declared stays. */
+void program_forget(JSContext *ctx)
 {
+    if (program.number && module)
+        engine_share_module(ctx, module);
     free((char *)program.source);
     program = (struct program){ 0 };
     module = NULL;
@@ -164,7 +176,7 @@ static void import_frame(const char *name, char *frame, size_t size)
         if (*c == '\n')
             line++, start = c + 1;
     uint32_t prefix = line == 1 && program.mode == PROGRAM_FUNCTION ? sizeof(FUNCTION_HEAD) - 1 : 0;
-    snprintf(frame, size, "    at " PROGRAM_FILE ":%u:%u\n", (unsigned)line, (unsigned)(at - start) + 1 + prefix);
+    snprintf(frame, size, "    at %s:%u:%u\n", program.file, (unsigned)line, (unsigned)(at - start) + 1 + prefix);
 }
 
 /* The module name normaliser: there is nothing to load, so every name ends here. */

@@ -65,6 +65,15 @@ void timer_clear(JSContext *ctx, double id)
     }
 }
 
+void timer_clear_all(JSContext *ctx)
+{
+    while (first) {
+        struct timer *timer = first;
+        first = timer->next;
+        release(ctx, timer);
+    }
+}
+
 /* Timers set after the mark wait for the next event, even when already due: no event can last for ever. */
 uint32_t timer_mark(void)
 {

@@ -6,7 +6,7 @@
     primordials;
   const PROGRAM = "program.js", RESULT_LIMIT = 2;
   const MAX_NAME = 200, MAX_MESSAGE = 8000, MAX_FRAMES = 30, MAX_LINE = 400, MAX_STACK = 100000;
-  const FRAME = /program\.js:(\d+):(\d+)/;
+  const FRAME = /(program(?:-\d+)?\.js):(\d+):(\d+)/;
 
   const each = (text, use) => {
     for (let from = 0; from <= text.length;) {
@@ -24,11 +24,12 @@
     try { return value[name]; } catch { return undefined; }
   };
 
-  // The position a stack frame names in the caller's source: { frame's own text, line, column, source line }.
+  // The position a stack frame names in the caller's source: { frame's own text, line, column, source line }. Frames of a
+  // session's earlier programs have none: their source is gone.
   const position = (frame) => {
     const match = indexOf(frame, "lockgate:") < 0 ? exec(FRAME, frame) : null;
-    if (match === null) return undefined;
-    const line = +match[1], found = native.position(line, +match[2]);
+    if (match === null || match[1] !== native.file()) return undefined;
+    const line = +match[2], found = native.position(line, +match[3]);
     return found === undefined ? undefined : { __proto__: null, written: match[0], line, column: found.column, text: found.text };
   };
 

@@ -5,7 +5,7 @@
   const { String, getOwnPropertyDescriptor, indexOf, keys, repeat, slice, trunc } = primordials;
   const DEBUG = 1, INFO = 2, WARN = 3, ERROR = 4, LOG_LINE_LIMIT = 1;
   let indent = "";
-  const counts = { __proto__: null }, timers = { __proto__: null };
+  let counts = { __proto__: null }, timers = { __proto__: null };
 
   const word = (value, room) => (typeof value === "string" ? value : inspect(value, room));
 
@@ -122,6 +122,13 @@
       },
     },
   });
+
+  // A session's next program begins with a console of its own.
+  lockgate.forgetConsole = () => {
+    indent = "";
+    counts = { __proto__: null };
+    timers = { __proto__: null };
+  };
 
   // Errors nobody can catch any more are logged, as a browser does: the program goes on.
   lockgate.uncaught = (error) => native.log(ERROR, "Uncaught " + inspect(error, native.limit(LOG_LINE_LIMIT)));

@@ -4,8 +4,7 @@
   const { native, primordials, refusal } = lockgate;
   const { parse } = primordials;
   const CALL_LIMIT = 0;
-  const waiting = { __proto__: null };
-  let last = 0;
+  let waiting = { __proto__: null }, last = 0;
 
   // submit(kind, name, payload JSON, { accept(text), refuse(error object), reject(error) }): exactly one of the three is called,
   // refuse at once when the call is too large, reject when a result cannot be taken in.
@@ -37,5 +36,11 @@
       call.reject(error);
     }
     return true;
+  };
+
+  // What an earlier program of the session still waited for never comes.
+  lockgate.forgetCalls = () => {
+    waiting = { __proto__: null };
+    last = 0;
   };
 }

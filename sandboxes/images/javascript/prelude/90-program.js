@@ -27,7 +27,8 @@
     const text = wholeProgram();
     if (isWhole(last, text)) return last;
     const name = last === undefined ? exec(DECLARED, text) : null;
-    const declared = name === null ? undefined : getOwnPropertyDescriptor(global, name[1])?.value;
+    // In a session a function is declared for later programs, as in any REPL; main is the exception.
+    const declared = name === null || (native.number() > 0 && name[1] !== "main") ? undefined : getOwnPropertyDescriptor(global, name[1])?.value;
     return isWhole(declared, text) ? declared : undefined;
   };
 
@@ -119,5 +120,13 @@
     for (let at = lost; at !== null; at = at.next) {
       if (at.reason !== ending) native.log(WARN, "Rejection nobody handled (await every call): " + inspect(at.reason, native.limit(LOG_LINE_LIMIT)));
     }
+  };
+
+  // Before the next program of a session.
+  lockgate.forget = () => {
+    lockgate.forgetConsole();
+    lockgate.forgetCalls();
+    lost = null;
+    count = 0;
   };
 }
