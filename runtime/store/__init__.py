@@ -1,0 +1,1 @@
+"""What outlives the gateway: one interface, with SQLite and PostgreSQL behind it."""
