@@ -8,6 +8,7 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +22,7 @@ from runtime.enclosure.enclosure import probe
 from runtime.enclosure.walls import UP
 from runtime.isolate.shipped import NAMES, TYPE_ERASER, wasm_path
 from runtime.isolate.versions import found_versions, judge
-from runtime.rpc import runtime_pb2
+from runtime.rpc import runtime_pb2, upstream_pb2
 from runtime.service.needed_images import image_problems
 from runtime.worker.wall_probe import probe_walls
 from sandboxes.image_file import load_images
@@ -188,7 +189,7 @@ def _running(config: str | None) -> Iterator[Finding]:
 
 
 async def _servers(config: str | None) -> list[Finding]:
-    """MCP servers over stdio of a running service. A remark: what they may reach by whichever way is the operator's."""
+    """Upstreams of a running service, and how those over stdio are enclosed. Remarks: that is the operator's."""
     try:
         place = find_place(config=config, server=None)
         token = os.environ.get("LOCKGATE_TOKEN") or place.state.token().get_secret_value()
@@ -201,7 +202,16 @@ async def _servers(config: str | None) -> list[Finding]:
         return []  # told by other checks
     except (TimeoutError, grpc.aio.AioRpcError):
         return [Finding(good=False, needed=False, text="running service: it does not answer")]
-    return [_server(server) for server in health.servers]
+    return [*map(_upstream, health.upstreams), *map(_server, health.servers)]
+
+
+def _upstream(state: upstream_pb2.UpstreamState) -> Finding:
+    good = state.state == "ready"
+    since = state.since.ToDatetime(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    failures = f", {_counted(state.failures, 'failure')} in a row" if state.failures else ""
+    reason = "" if good else f" since {since}{failures}: {state.reason}"
+    text = f"running upstream {state.name}: {state.state}, {_counted(state.tools, 'tool')}{reason}"
+    return Finding(good=good, needed=False, text=text)
 
 
 def _server(server: runtime_pb2.EnclosedServer) -> Finding:

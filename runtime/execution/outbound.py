@@ -20,7 +20,8 @@ from sandboxes.shard import claimed_execution, shard_of
 Headers = tuple[tuple[str, str], ...]
 RawHeaders = Sequence[tuple[bytes, bytes]]
 _NOTE = "lockgate-egress"
-_MAX_CONNECTIONS = 256
+# An upstream that hangs holds some of these, up to its calls under way: others need theirs all the same.
+_MAX_CONNECTIONS = 1_024
 _MAX_IDLE = 64
 _IDLE_S = 60.0
 _CONNECT_S = 5.0

@@ -95,7 +95,7 @@ class ToolCaller:
         if context.session and offer is None and upstream not in self._upstreams.states:
             message = f"{name[:200]}: the client that offered functions is gone; nothing was sent"
             return HostCallError("unavailable", message, tool=name[:200], details={"sent": False})
-        state = self._upstreams.states.get(upstream)
+        state = self._upstreams.standing(upstream) if upstream in self._upstreams.states else None
         if state is not None and state.phase != "ready" and upstream not in self._upstreams.catalog.by_upstream:
             again = state.phase != "broken"
             message = f"upstream {upstream} is {state}; nothing was sent"

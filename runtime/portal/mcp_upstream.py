@@ -32,7 +32,6 @@ log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S: Final = 20.0
 MAX_PAGES: Final = 200
-MAX_PARALLEL_CALLS: Final = 64
 _PORTAL: Final = "it is itself a code-mode portal: more tools are behind its search and execute"
 _REVIEW_POLL_S: Final = 1.0
 _LEAST_PAUSE_S: Final = 0.1
@@ -71,8 +70,8 @@ class McpService:
         self._inverses = inverses or {}
         self._client: Client | None = None
         self._why = "it is still starting"
+        self._again_at = 0.0
         self._look = asyncio.Event()
-        self._turns = asyncio.Semaphore(MAX_PARALLEL_CALLS)
 
     async def run(self, publish: Publish) -> None:
         """Connect, stay connected, start again with growing pauses."""
@@ -83,8 +82,10 @@ class McpService:
             self._client, self._why = None, reason
             steady = time.monotonic() - began > self._backoff.most_s
             failures = 1 if steady else failures + 1
-            publish(self.name, UpstreamState(phase="down", reason=reason))
-            await asyncio.sleep(self._backoff.wait_s(failures))
+            publish(self.name, UpstreamState(phase="down", reason=reason, failures=failures))
+            wait_s = self._backoff.wait_s(failures)
+            self._again_at = time.monotonic() + wait_s
+            await asyncio.sleep(wait_s)
 
     async def call(self, tool: Tool, arguments: Any, context: CallContext) -> ToolReply:
         """One tools/call. A connection lost on the way is an error of this call; it is not repeated."""
@@ -92,7 +93,7 @@ class McpService:
         deadline = earliest(context, self._call_timeout_s)
         scope = CallScope(token=lambda: context.token(self._rules))
         try:
-            async with asyncio.timeout(max(0.0, deadline - time.monotonic())), self._turns:
+            async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
                 result = await self._send(tool, sent, scope)
         except TimeoutError:
             self._look.set()
@@ -117,7 +118,8 @@ class McpService:
                 f"upstream {self.name} is down: {self._why}; nothing was sent",
                 retryable=True,
                 tool=tool.full_name,
-                details={"sent": False},
+                retry_after=round(max(_LEAST_PAUSE_S, self._again_at - time.monotonic()), 3),
+                details={"sent": False, "connected": False},
             )
         reset = current_call.set(scope)
         try:

@@ -5,6 +5,7 @@ import hashlib
 import logging
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -61,6 +62,7 @@ class OpenApiService:
             version = await self._version()
             state, loaded = await self._load()
             failures = 0 if state.phase == "ready" else failures + 1
+            state = replace(state, failures=failures)
             if loaded is None:
                 # Tools that were read before stay: a document that is gone says nothing of the API.
                 publish(self.name, state)

@@ -7,19 +7,22 @@ from typing import Final, Literal
 
 from runtime.enclosure.walls import Surroundings
 
-Phase = Literal["starting", "ready", "down", "broken"]
+Phase = Literal["starting", "ready", "down", "broken", "tripped", "probing"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UpstreamState:
     """`down` is expected to pass and is retried; `broken` needs an operator. `since` is Unix seconds, UTC.
 
+    `tripped` and `probing` are of the circuit breaker, over an upstream that would be ready. `failures` are those in a
+    row: attempts to connect or to load while it is down, calls while it has tripped.
     `surroundings`: of an MCP server that is a child and runs.
     """
 
     phase: Phase
     reason: str = ""
     since: float = field(default_factory=time.time)
+    failures: int = 0
     surroundings: Surroundings | None = None
 
     def __str__(self) -> str:

@@ -13,6 +13,7 @@ from runtime.enclosure.walls import Surroundings
 from runtime.portal.catalog import Catalog
 from runtime.portal.catalog_change import change_between
 from runtime.portal.document_cache import DocumentCache
+from runtime.portal.guarded_upstream import GuardedUpstream
 from runtime.portal.http_call import HttpSend
 from runtime.portal.mcp_review import ReviewFile
 from runtime.portal.mcp_tools import ToolChoice
@@ -54,8 +55,12 @@ class Upstreams:
         self._changed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._comparing: set[asyncio.Future[None]] = set()
-        self._running: dict[str, Upstream] = {
-            name: _service(name, config, send, transport, service_token, way, backoff or Backoff(), cache, reviews)
+        self._running: dict[str, GuardedUpstream] = {
+            name: GuardedUpstream(
+                _service(name, config, send, transport, service_token, way, backoff or Backoff(), cache, reviews),
+                call_timeout_s=config.call_timeout_ms / 1_000,
+                changed=self._circuit_changed,
+            )
             for name, config in configs.items()
         }
 
@@ -70,13 +75,26 @@ class Upstreams:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
 
-    def find(self, name: str) -> Upstream | None:
+    def find(self, name: str) -> GuardedUpstream | None:
         """The upstream of that name. None if none is declared."""
         return self._running.get(name)
 
     def surroundings(self) -> dict[str, Surroundings]:
         """Of every MCP server that is a child and runs now, by its upstream's name."""
         return {name: state.surroundings for name, state in self.states.items() if state.surroundings is not None}
+
+    def standing(self, name: str) -> UpstreamState:
+        """How an upstream stands towards its callers: as in `states`, and what its circuit breaker says."""
+        guarded = self._running.get(name)
+        return self.states[name] if guarded is None else guarded.standing(self.states[name])
+
+    def standings(self) -> dict[str, UpstreamState]:
+        """Of every upstream, in the order of the configuration."""
+        return {name: self.standing(name) for name in self.states}
+
+    def trips(self) -> dict[str, int]:
+        """How often the circuit breaker of each upstream tripped since the start."""
+        return {name: guarded.breaker.trips for name, guarded in self._running.items()}
 
     def on_change(self, listener: Callable[[Catalog], None]) -> None:
         """Call `listener` with every new catalog, from the next one on."""
@@ -118,7 +136,9 @@ class Upstreams:
             state = previous
         if (state.phase, state.reason) != (previous.phase, previous.reason):
             log.info("upstream %s is %s", name, state)
-            self.states[name] = state
+        if state.phase == previous.phase:
+            state = replace(state, since=previous.since)
+        self.states[name] = state
         if tools is not None:
             earlier = self.catalog.by_upstream.get(name)
             if earlier is not None:
@@ -129,6 +149,15 @@ class Upstreams:
             self.catalog = self.catalog.with_upstream(name, tools, skipped)
             for listener in self._listeners:
                 listener(self.catalog)
+        self._tell()
+
+    def _circuit_changed(self, name: str) -> None:
+        standing = self.standing(name)
+        if standing.phase == "tripped":
+            log.warning("upstream %s is %s", name, standing)
+        self._tell()
+
+    def _tell(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 

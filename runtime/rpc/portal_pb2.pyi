@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from runtime.rpc import runtime_pb2 as _runtime_pb2
+from runtime.rpc import upstream_pb2 as _upstream_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -127,7 +128,7 @@ class SearchResponse(_message.Message):
         """Words of the query that no tool matches."""
 
     @_builtins.property
-    def upstreams(self) -> _containers.RepeatedCompositeFieldContainer[Global___UpstreamState]:
+    def upstreams(self) -> _containers.RepeatedCompositeFieldContainer[_upstream_pb2.UpstreamState]:
         """State of upstreams that are not ready."""
 
     def __init__(
@@ -137,7 +138,7 @@ class SearchResponse(_message.Message):
         next_cursor: _builtins.str = ...,
         unmatched_terms: _abc.Iterable[_builtins.str] | None = ...,
         catalog_size: _builtins.int = ...,
-        upstreams: _abc.Iterable[Global___UpstreamState] | None = ...,
+        upstreams: _abc.Iterable[_upstream_pb2.UpstreamState] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -146,40 +147,6 @@ class SearchResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SearchResponse: _TypeAlias = SearchResponse  # noqa: Y015
-
-@_typing.final
-class UpstreamState(_message.Message):
-    """How an upstream stands."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    NAME_FIELD_NUMBER: _builtins.int
-    STATE_FIELD_NUMBER: _builtins.int
-    REASON_FIELD_NUMBER: _builtins.int
-    TOOLS_FIELD_NUMBER: _builtins.int
-    name: _builtins.str
-    """Its name."""
-    state: _builtins.str
-    """"starting", "ready", "down" or "broken"."""
-    reason: _builtins.str
-    """Why, unless it is ready."""
-    tools: _builtins.int
-    """How many tools it has in the catalog."""
-    def __init__(
-        self,
-        *,
-        name: _builtins.str = ...,
-        state: _builtins.str = ...,
-        reason: _builtins.str = ...,
-        tools: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "reason", b"reason", "state", b"state", "tools", b"tools"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___UpstreamState: _TypeAlias = UpstreamState  # noqa: Y015
 
 @_typing.final
 class DescribeRequest(_message.Message):
@@ -191,12 +158,15 @@ class DescribeRequest(_message.Message):
     LANGUAGE_FIELD_NUMBER: _builtins.int
     BUDGET_TOKENS_FIELD_NUMBER: _builtins.int
     SESSION_ID_FIELD_NUMBER: _builtins.int
+    READ_ONLY_FIELD_NUMBER: _builtins.int
     language: _runtime_pb2.Language.ValueType
     """Python, or else TypeScript's notation."""
     budget_tokens: _builtins.int
     """Tokens the declarations may take, as estimated: 50 to 50,000; 0: what the service's configuration says."""
     session_id: _builtins.str
     """An open session of the caller's (SessionOpened.session_id): its functions are described, too."""
+    read_only: _builtins.bool
+    """Only tools that are known to only read; others are unknown."""
     @_builtins.property
     def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """`upstream.tool`, or the name of a type that a declaration mentioned; 1 to 50."""
@@ -208,10 +178,11 @@ class DescribeRequest(_message.Message):
         language: _runtime_pb2.Language.ValueType = ...,
         budget_tokens: _builtins.int = ...,
         session_id: _builtins.str = ...,
+        read_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_tokens", b"budget_tokens", "language", b"language", "names", b"names", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_tokens", b"budget_tokens", "language", b"language", "names", b"names", "read_only", b"read_only", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -14,6 +14,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from runtime.rpc import upstream_pb2 as _upstream_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -941,6 +942,7 @@ class ExecuteEvent(_message.Message):
     CALL_ENDED_FIELD_NUMBER: _builtins.int
     FINISHED_FIELD_NUMBER: _builtins.int
     FILE_FIELD_NUMBER: _builtins.int
+    CALL_PROGRESS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def accepted(self) -> Global___Accepted:
         """It was accepted: the first event."""
@@ -969,6 +971,10 @@ class ExecuteEvent(_message.Message):
     def file(self) -> Global___File:
         """It gave a file."""
 
+    @_builtins.property
+    def call_progress(self) -> Global___CallProgress:
+        """An upstream tells how far it is with a host call: at most four times a second for each call, 500 in all."""
+
     def __init__(
         self,
         *,
@@ -979,16 +985,55 @@ class ExecuteEvent(_message.Message):
         call_ended: Global___HostCall | None = ...,
         finished: Global___Execution | None = ...,
         file: Global___File | None = ...,
+        call_progress: Global___CallProgress | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "call_ended", b"call_ended", "call_started", b"call_started", "event", b"event", "file", b"file", "finished", b"finished", "log", b"log", "started", b"started"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "call_ended", b"call_ended", "call_progress", b"call_progress", "call_started", b"call_started", "event", b"event", "file", b"file", "finished", b"finished", "log", b"log", "started", b"started"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "call_ended", b"call_ended", "call_started", b"call_started", "event", b"event", "file", b"file", "finished", b"finished", "log", b"log", "started", b"started"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "call_ended", b"call_ended", "call_progress", b"call_progress", "call_started", b"call_started", "event", b"event", "file", b"file", "finished", b"finished", "log", b"log", "started", b"started"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["accepted", "started", "log", "call_started", "call_ended", "finished", "file"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["accepted", "started", "log", "call_started", "call_ended", "finished", "file", "call_progress"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
 Global___ExecuteEvent: _TypeAlias = ExecuteEvent  # noqa: Y015
+
+@_typing.final
+class CallProgress(_message.Message):
+    """How far an upstream is with a host call that is under way, in its own words."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """HostCall.number."""
+    target: _builtins.str
+    """HostCall.target."""
+    progress: _builtins.float
+    """How much is done."""
+    total: _builtins.float
+    """Of how much; 0 if that is not known."""
+    message: _builtins.str
+    """What it is doing, at most 500 characters; may be empty."""
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        target: _builtins.str = ...,
+        progress: _builtins.float = ...,
+        total: _builtins.float = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "number", b"number", "progress", b"progress", "target", b"target", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CallProgress: _TypeAlias = CallProgress  # noqa: Y015
 
 @_typing.final
 class Accepted(_message.Message):
@@ -1588,6 +1633,7 @@ class GetHealthResponse(_message.Message):
     GENERATION_FIELD_NUMBER: _builtins.int
     CONFIGURATION_PROBLEM_FIELD_NUMBER: _builtins.int
     SERVERS_FIELD_NUMBER: _builtins.int
+    UPSTREAMS_FIELD_NUMBER: _builtins.int
     accepting: _builtins.bool
     """Whether new executions are taken: every engine is acceptable and at least one worker is ready."""
     generation: _builtins.int
@@ -1606,6 +1652,10 @@ class GetHealthResponse(_message.Message):
     def servers(self) -> _containers.RepeatedCompositeFieldContainer[Global___EnclosedServer]:
         """Every MCP server over stdio that runs now."""
 
+    @_builtins.property
+    def upstreams(self) -> _containers.RepeatedCompositeFieldContainer[_upstream_pb2.UpstreamState]:
+        """Every upstream."""
+
     def __init__(
         self,
         *,
@@ -1615,10 +1665,11 @@ class GetHealthResponse(_message.Message):
         generation: _builtins.int = ...,
         configuration_problem: _builtins.str = ...,
         servers: _abc.Iterable[Global___EnclosedServer] | None = ...,
+        upstreams: _abc.Iterable[_upstream_pb2.UpstreamState] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepting", b"accepting", "configuration_problem", b"configuration_problem", "engines", b"engines", "generation", b"generation", "servers", b"servers", "walls", b"walls"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepting", b"accepting", "configuration_problem", b"configuration_problem", "engines", b"engines", "generation", b"generation", "servers", b"servers", "upstreams", b"upstreams", "walls", b"walls"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

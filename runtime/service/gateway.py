@@ -49,6 +49,7 @@ from runtime.service.runtime_servicer import RuntimeServicer
 from runtime.service.session import Sessions
 from runtime.service.settings import GatewaySettings
 from runtime.service.standard_services import add_standard_services
+from runtime.service.upstream_messages import upstream_messages
 from runtime.worker.pool import PoolSettings, WorkerPool
 from sandboxes.image_file import load_images
 from sandboxes.state import open_state
@@ -102,7 +103,10 @@ async def serve(settings: GatewaySettings, lines: asyncio.StreamReader) -> None:
             results=results,
         )
         readiness = Readiness(
-            judge(found_versions(), config.accept_vulnerable_versions), pool.walls, upstreams.surroundings
+            judge(found_versions(), config.accept_vulnerable_versions),
+            pool.walls,
+            upstreams.surroundings,
+            lambda: upstream_messages(upstreams),
         )
         readiness.generation, readiness.problem = settings.generation, settings.problem
         if readiness.refusals:
@@ -113,7 +117,7 @@ async def serve(settings: GatewaySettings, lines: asyncio.StreamReader) -> None:
         await server.start()
         stack.push_async_callback(server.stop, _STOP_GRACE_S)
         stack.push_async_callback(executor.close)
-        await stack.enter_async_context(serve_mcp(settings, token, authenticator.bearer, upstreams.surroundings))
+        await stack.enter_async_context(serve_mcp(settings, token, authenticator.bearer, upstreams))
         _say({"ready": True})
         follower = Follower(egress=egress, servicer=servicer, mint=mint, readiness=readiness)
         async for line in lines:
@@ -169,7 +173,9 @@ async def _main() -> None:
 def main() -> None:
     """Run until told to end."""
     logging.basicConfig(level=logging.INFO, format="gateway: %(levelname)s %(message)s", stream=sys.stderr)
-    logging.getLogger("mcp").setLevel(logging.WARNING)
+    # The SDK logs what it cannot read, with whatever an upstream put into it, and as often as the upstream likes.
+    for name in ("mcp", "client"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     ctypes.CDLL(None).prctl(1, signal.SIGTERM, 0, 0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.umask(0o077)

@@ -12,10 +12,10 @@ from mcp.server.lowlevel.server import Server
 from runtime.client import Client
 from runtime.portal.mcp_http import PATH, READ_ONLY_PATH, BearerCheck, portal_app, principal_of
 from runtime.portal.mcp_server import portal_server
+from runtime.portal.upstreams import Upstreams
 from runtime.service.client_face import ClientFace
 from runtime.service.metrics_route import metrics_route
 from runtime.service.settings import GatewaySettings
-from runtime.service.wall_metrics import Servers
 from sandboxes.config import split_endpoint
 
 DEFAULT_PROFILE = "standard"
@@ -32,8 +32,10 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def serve_mcp(settings: GatewaySettings, token: str, check: BearerCheck, servers: Servers) -> AsyncIterator[None]:
-    """Serve inside the block. `servers` is for the metrics. Raises OSError if the address cannot be had."""
+async def serve_mcp(
+    settings: GatewaySettings, token: str, check: BearerCheck, upstreams: Upstreams
+) -> AsyncIterator[None]:
+    """Serve inside the block. `upstreams` is for the metrics. Raises OSError if the address cannot be had."""
     host, port = split_endpoint(settings.mcp_address)
     async with Client(settings.grpc_address, token) as client:
         pairs = {
@@ -41,7 +43,7 @@ async def serve_mcp(settings: GatewaySettings, token: str, check: BearerCheck, s
             READ_ONLY_PATH: _portal(client, settings, read_only=True),
         }
         app = portal_app(pairs, check, host)
-        app.router.routes.append(metrics_route(settings.state_dir, servers))
+        app.router.routes.append(metrics_route(settings.state_dir, upstreams))
         config = uvicorn.Config(
             app, host=host, port=port, log_level="warning", access_log=False, server_header=False, lifespan="on"
         )

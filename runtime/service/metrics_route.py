@@ -1,4 +1,4 @@
-"""`GET /metrics`, behind the API's token: what the egress proxy's processes counted, summed up, and servers' walls."""
+"""`GET /metrics`, behind the API's token: what the egress proxy's processes counted, and how upstreams stand."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,19 +12,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from runtime.service.wall_metrics import Servers, WallMetrics
+from runtime.portal.upstreams import Upstreams
+from runtime.service.upstream_metrics import UpstreamMetrics
+from runtime.service.wall_metrics import WallMetrics
 
 PATH: Final = "/metrics"
 _CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _FILES: Final = "egress*.prom"
 
 
-def metrics_route(state_dir: Path, servers: Servers) -> Route:
-    """The route. Files and servers are read again for each request."""
-    walls = WallMetrics(servers)
+def metrics_route(state_dir: Path, upstreams: Upstreams) -> Route:
+    """The route. Files and upstreams are read again for each request."""
+    own = (WallMetrics(upstreams.surroundings), UpstreamMetrics(upstreams))
 
     def metrics(_: Request) -> Response:
-        return Response(summed(sorted(state_dir.glob(_FILES)), walls), media_type=_CONTENT_TYPE)
+        return Response(summed(sorted(state_dir.glob(_FILES)), *own), media_type=_CONTENT_TYPE)
 
     return Route(PATH, metrics)
 

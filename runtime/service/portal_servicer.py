@@ -11,9 +11,10 @@ from runtime.portal.search import BadCursorError
 from runtime.portal.signature import signature
 from runtime.portal.tool import Tool
 from runtime.rpc import portal_pb2 as pb
-from runtime.rpc import runtime_pb2
+from runtime.rpc import runtime_pb2, upstream_pb2
 from runtime.service.errors import ApiError, bad_fields
 from runtime.service.handlers import ServicerContext
+from runtime.service.upstream_messages import upstream_messages
 
 MOST_QUERY = 1_000
 MOST_PAGE = 100
@@ -62,13 +63,8 @@ class PortalServicer:
             upstreams=self._states(),
         )
 
-    def _states(self) -> list[pb.UpstreamState]:
-        by_upstream = self._finder.upstreams.catalog.by_upstream
-        return [
-            pb.UpstreamState(name=name, state=state.phase, reason=state.reason, tools=len(by_upstream.get(name, ())))
-            for name, state in self._finder.upstreams.states.items()
-            if state.phase != "ready"
-        ]
+    def _states(self) -> list[upstream_pb2.UpstreamState]:
+        return [state for state in upstream_messages(self._finder.upstreams) if state.state != "ready"]
 
     async def Describe(  # noqa: N802, D102
         self, request: pb.DescribeRequest, principal: str, _: ServicerContext
@@ -84,6 +80,7 @@ class PortalServicer:
         offer = self._offer(request.session_id, principal)
         catalog = self._finder.upstreams.catalog
         catalog = catalog if offer is None else offer.beside(catalog)
+        catalog = catalog.reads if request.read_only else catalog
         found = await self._finder.describe(names, language_of(request.language), budget, catalog)
         return pb.DescribeResponse(
             declarations=found.text,

@@ -7,6 +7,7 @@ import grpc
 from runtime.enclosure.walls import Surroundings
 from runtime.isolate.versions import EngineState
 from runtime.rpc import runtime_pb2 as pb
+from runtime.rpc.upstream_pb2 import UpstreamState
 from runtime.service.errors import ApiError
 from sandboxes.profile import Profile
 from sandboxes.walls import WALLS, lockdown_suffices, missing_walls
@@ -28,10 +29,12 @@ class Readiness:
         engines: Sequence[EngineState],
         walls: Callable[[], Report],
         servers: Callable[[], Mapping[str, Surroundings]] = dict,
+        upstreams: Callable[[], Sequence[UpstreamState]] = list,
     ) -> None:
         self._engines = tuple(engines)
         self._walls = walls
         self._servers = servers
+        self._upstreams = upstreams
         self.generation = 0
         self.problem = ""
         self._refusals = "; ".join(engine.decision.reason for engine in engines if not engine.decision.allowed)
@@ -68,6 +71,7 @@ class Readiness:
             generation=self.generation,
             configuration_problem=self.problem,
             servers=[_server_message(name, surroundings) for name, surroundings in self._servers().items()],
+            upstreams=self._upstreams(),
         )
 
 

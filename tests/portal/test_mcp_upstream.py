@@ -172,7 +172,7 @@ async def test_a_server_that_never_answers_is_given_up(monkeypatch: pytest.Monke
     monkeypatch.setattr("runtime.portal.mcp_upstream.CONNECT_TIMEOUT_S", 0.3)
     silent = McpStdioUpstream(kind="mcp", command=(sys.executable, "-c", "import sys; sys.stdin.read()"))
     running = upstreams({"silent": silent})
-    service: Any = running.find("silent")
+    service: Any = running.find("silent")._inner  # type: ignore[union-attr]
     service._connect_timeout_s = 0.3
     async with running:
         await until(running, lambda: running.states["silent"].phase == "down")

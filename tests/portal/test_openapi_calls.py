@@ -204,7 +204,7 @@ async def test_a_document_by_url_that_comes_later() -> None:
 async def test_a_changed_file_is_read_again(document: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with upstreams({"ledger": config(document, 1)}) as running:
         await running.settled(20)
-        service: Any = running.find("ledger")
+        service: Any = running.find("ledger")._inner  # type: ignore[union-attr]
         service._check_s = 0.02
         before = running.catalog
         changed = {**DOCUMENT, "paths": {"/new": {"get": {"operationId": "brandNew"}}}}

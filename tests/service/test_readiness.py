@@ -101,7 +101,8 @@ async def test_a_running_service_tells_how_its_servers_are_enclosed(cell: TestCe
     config.write_text(yaml.safe_dump({"listen": {"grpc": cell.address}}))
     monkeypatch.setenv("LOCKGATE_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("LOCKGATE_TOKEN", cell.token)
-    (finding,) = await doctor._servers(str(config))
+    *upstreams, finding = await doctor._servers(str(config))
+    assert "running upstream notes: ready, 5 tools" in [one.text for one in upstreams]
     assert finding.text.startswith("running server notes: network: proxy; ")
     assert finding.good is not any(wall.reason for wall in server.walls)
 
