@@ -3,7 +3,8 @@
 What is named here loads no Wasmtime, so that the gateway stays small; `engine` and `images` do.
 """
 
-from runtime.isolate.guest import CLOCK_MS, Channel, Event, Guest, GuestLimits, LogLine
+from runtime.isolate.channel import Channel, Event, LogLine
+from runtime.isolate.guest import CLOCK_MS, Guest, GuestLimits
 from runtime.isolate.outcome import Ending, Outcome, Status, Usage
 from runtime.isolate.replay import Replay, ReplayedCall, ReplayMode, payload_digest
 from runtime.isolate.slots import RunSlots

@@ -6,10 +6,11 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
 
-from runtime.isolate.outcome import Ending, Status
+from runtime.isolate.channel import Channel, Event, LogLine
+from runtime.isolate.outcome import Ending, Outcome, Status
 from runtime.isolate.slots import RunSlots
+from runtime.isolate.trace import Trace, TraceWriter
 
 FOREVER_NS = 2**63
 CLOCK_MS = 1
@@ -40,43 +41,19 @@ class GuestLimits:
     fuel: int = 0
 
 
-class LogLine(NamedTuple):
-    """One numbered line a program wrote: the level of the guest interface, UTC nanoseconds, text."""
-
-    number: int
-    level: int
-    time_ns: int
-    text: str
-
-
-class Event(NamedTuple):
-    """The answer to a host call: `payload` is JSON, a value if `ok`, otherwise an error object."""
-
-    call_id: int
-    ok: bool
-    payload: str
-    refused: bool = False
-    """Made here, in place of a call that was not passed on."""
-
-
-class Channel(Protocol):
-    """Where a guest's host calls and log lines go. Called on the guest's thread."""
-
-    def submit(self, call_id: int, kind: int, name: str, payload: str) -> None:
-        """Pass a host call on; its answer comes back by `Guest.deliver`."""
-
-    def log(self, lines: list[LogLine]) -> None:
-        """Pass log lines on, in order."""
-
-    def taken(self, size: int) -> None:
-        """Tell that the program has taken `size` characters of answers in all: there is room for more."""
-
-
 class Guest:
     """One program's run. Methods say on which thread they are called.
 
-    The first recorded `ending` is the one that counts; nothing the guest says can replace it.
+    The first recorded `ending` is the one that counts; nothing the guest says can replace it. All a program hears from
+    outside it hears from `wait`, and that is what the trace records.
     """
+
+    report = ""
+    """What the host itself says of the ending, as an error object."""
+    _trace: TraceWriter | None = None
+    _last_call = 0
+    _recorded_lines = 0
+    _pausing = False
 
     def __init__(  # noqa: PLR0913 - all of it is the run's own
         self,
@@ -106,6 +83,8 @@ class Guest:
         self._slots = slots
         self._has_slot = False
         self._wall_deadline = received + limits.wall_ms / 1e3
+        self._clock_from = received
+        """When its clock, which moves as time does, stood at `start_ns`."""
         self._blocked = 0.0
         self._cpu_start = 0.0
         self._log_bytes = 0
@@ -134,6 +113,12 @@ class Guest:
             self._has_slot = False
             self._slots.release()
         self._flush()
+        if self._trace is not None and self._trace.due:
+            self._pass_trace(self._trace)
+
+    def checked(self, outcome: Outcome) -> Outcome:
+        """The outcome of its run; a replay compares it with the record."""
+        return outcome
 
     def cpu_ns(self) -> int:
         """Processor time so far, host waits excluded."""
@@ -150,13 +135,30 @@ class Guest:
         """Pass on a host call, or answer it at once with the limit it would break."""
         if self.ending is not None:
             return
+        if not self._last_call < call_id < _MOST_CALLS:
+            # An honest guest counts. The record tells answers apart by these numbers.
+            self.report = own_error(
+                "InterpreterBroken", f"the program made host call {call_id} after {self._last_call}"
+            )
+            self.end(Status.PROGRAM_ERROR)
+            return
+        self._last_call = call_id
         limit = self._broken_call_limit(name, payload)
         if limit is not None:
             self._refuse(call_id, limit)
             return
         self.host_calls += 1
         self._flush()
-        self._channel.submit(call_id, kind if 0 <= kind < _NO_KIND else _NO_KIND, name, payload)
+        self._pass_call(call_id, kind if 0 <= kind < _NO_KIND else _NO_KIND, name, payload)
+
+    def _pass_call(self, call_id: int, kind: int, name: str, payload: str) -> None:
+        trace = self._trace
+        if trace is None:
+            trace = self._trace = TraceWriter(self.start_ns, self.clock_step_ns)
+            self._pass_trace(trace)
+        elif trace.due:
+            self._pass_trace(trace)
+        self._channel.submit(call_id, kind, name, payload)
 
     def _refuse(self, call_id: int, error: str) -> None:
         """Answer at once. A program that makes such calls and takes no answers would fill the host's memory."""
@@ -188,7 +190,8 @@ class Guest:
             self.end(Status.LIMIT_OUTPUT, "log_bytes", limits.log_bytes)
             return
         self.log_count += 1
-        self._lines.append(LogLine(self.log_count, level if level in _LEVELS else _INFO, time.time_ns(), text))
+        if self.log_count > self._recorded_lines:
+            self._lines.append(LogLine(self.log_count, level if level in _LEVELS else _INFO, time.time_ns(), text))
         if len(self._lines) >= LINES_IN_A_FRAME:
             self._flush()
 
@@ -203,21 +206,41 @@ class Guest:
         if timeout_ns < FOREVER_NS:
             timeout_ns += -timeout_ns % step
         event = self._take() if self._events else self._block(before, timeout_ns)
-        moved = int((time.monotonic() - self.began) * 1e9)
         due = self.now_ns + timeout_ns if event is None and timeout_ns < FOREVER_NS else 0
-        self.now_ns = max(self.now_ns, self.start_ns + moved - moved % step, due)
+        self.now_ns = max(self.now_ns, self._real_ns(), due)
+        if self.ending is None:
+            self._hears(event)
         return event
+
+    def _real_ns(self) -> int:
+        """What the guest's clock would show if it moved now: whole steps."""
+        moved = int((time.monotonic() - self._clock_from) * 1e9)
+        return self.start_ns + moved - moved % self.clock_step_ns
+
+    def _hears(self, event: Event | None) -> None:
+        """Record a return of `wait`."""
+        trace = self._trace
+        if trace is None:
+            trace = self._trace = TraceWriter(self.start_ns, self.clock_step_ns)
+        if trace.add(0 if event is None else event.call_id, self.now_ns):
+            self._pass_trace(trace)
+
+    def _pass_trace(self, trace: TraceWriter) -> None:
+        complete, data = trace.complete, trace.take()
+        self._channel.trace(Trace(self.cpu_ns(), *self.clocks_ns(), self.log_count, complete, data))
 
     def _block(self, before: float, timeout_ns: int) -> Event | None:
         self._has_slot = False
         self._slots.release()
         until = min(self._wall_deadline, before + timeout_ns / 1e9)
-        with self._condition:
-            while not self._events and self.ending is None:
-                left = until - time.monotonic()
-                if left <= 0:
-                    break
-                self._condition.wait(left)
+        told = False
+        while self._sleep(until, told=told):
+            told = True
+            now = time.monotonic()
+            self._blocked += now - before
+            before = now
+            self._pass_trace(self._trace or TraceWriter(self.start_ns, self.clock_step_ns))
+            self._channel.blocked()
         self._blocked += time.monotonic() - before
         if self.ending is None and time.monotonic() >= self._wall_deadline:
             self.end(Status.LIMIT_WALL, "wall_ms", self.limits.wall_ms)
@@ -227,11 +250,22 @@ class Guest:
             return None
         return self._take() if self._events else None
 
+    def _sleep(self, until: float, *, told: bool) -> bool:
+        """Wait for an event, the end or `until`; true before that if the gateway wants to be told and was not."""
+        with self._condition:
+            while not self._events and self.ending is None and (left := until - time.monotonic()) > 0:
+                if self._pausing and not told:
+                    return True
+                self._condition.wait(left)
+        return False
+
     def _take(self) -> Event:
         """The next answer. What a program does not take stays here, so the gateway is told when it may send more."""
         event = self._events.popleft()
         if event.refused:
             self._refusals -= 1
+            return event
+        if event.recorded:
             return event
         self._taken += len(event.payload)
         if self._taken - self._told_taken >= TAKEN_STEP:
@@ -248,6 +282,14 @@ class Guest:
         """Called at an epoch while wasm runs: false means stop now."""
         if self.ending is not None:
             return False
+        self._keep_time()
+        if self.ending is not None:
+            return False
+        self._flush()
+        return self._take_turns() if self._slots.contended else True
+
+    def _keep_time(self) -> None:
+        """End the guest if a clock says so."""
         limits = self.limits
         now = time.monotonic()
         if now >= self._wall_deadline:
@@ -256,10 +298,6 @@ class Guest:
             self.end(Status.LIMIT_CPU, "cpu_ms", limits.cpu_ms)
         elif (now - self.began - self._blocked) * 1e3 >= limits.active_ms:
             self.end(Status.LIMIT_ACTIVE, "active_ms", limits.active_ms)
-        if self.ending is not None:
-            return False
-        self._flush()
-        return self._take_turns() if self._slots.contended else True
 
     def _take_turns(self) -> bool:
         self._has_slot = False
@@ -271,6 +309,8 @@ class Guest:
 
     def _flush(self) -> None:
         if self._lines:
+            if self._trace is not None and self._trace.due:
+                self._pass_trace(self._trace)
             lines, self._lines = self._lines, []
             self._channel.log(lines)
 
@@ -283,6 +323,12 @@ class Guest:
                 self.ending = Ending(status, limit, value)
             self._condition.notify_all()
 
+    def pause(self) -> None:
+        """From now on tell whenever the program waits and has nothing to hear."""
+        with self._condition:
+            self._pausing = True
+            self._condition.notify_all()
+
     def deliver(self, event: Event) -> None:
         """Hand over the answer to a host call."""
         with self._condition:
@@ -291,6 +337,7 @@ class Guest:
 
 
 _MAX_NAME = 512
+_MOST_CALLS = 2**32
 _MOST_REFUSALS = 2_000
 # Kinds are a byte on their way to the gateway; this one stands for all that do not exist.
 _NO_KIND = 255
@@ -303,6 +350,11 @@ def fits(text: str, most: int) -> bool:
     if len(text) * 4 <= most:
         return True
     return len(text) <= most and (text.isascii() or len(text.encode(errors="replace")) <= most)
+
+
+def own_error(name: str, message: str, **more: object) -> str:
+    """An error object in the host's own words."""
+    return json.dumps({"name": name, "message": message, **more})
 
 
 def _limit_error(limit: str, value: int, what: str, tool: str) -> str:

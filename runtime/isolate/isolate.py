@@ -1,13 +1,14 @@
 """What an image offers: isolates to prepare ahead of need, and one run in each."""
 
-import json
 import threading
 import time
 from typing import Any, Protocol
 
-from runtime.isolate.guest import MOST_ERROR_BYTES, Guest, GuestLimits, LogLine, fits
+from runtime.isolate.channel import LogLine
+from runtime.isolate.guest import MOST_ERROR_BYTES, Guest, GuestLimits, fits, own_error
 from runtime.isolate.outcome import Ending, Outcome, Status, Usage
 from runtime.isolate.slots import RunSlots
+from runtime.isolate.trace import Trace
 from sandboxes.bounded_json import JsonBoundError, loads
 
 
@@ -31,8 +32,8 @@ class Current(threading.local):
     isolate: Any
 
 
-class _Nowhere:
-    """The channel of a warming run: nothing it says goes anywhere."""
+class Nowhere:
+    """The channel of a guest nobody listens to, such as a warming run."""
 
     def submit(self, call_id: int, kind: int, name: str, payload: str) -> None:
         """Drop it."""
@@ -42,6 +43,15 @@ class _Nowhere:
 
     def taken(self, size: int) -> None:
         """Nothing was sent."""
+
+    def trace(self, trace: Trace) -> None:
+        """Nobody records it."""
+
+    def live(self) -> None:
+        """Nothing is replayed."""
+
+    def blocked(self) -> None:
+        """Nobody asked."""
 
 
 _WARM_MS = 5_000
@@ -68,7 +78,7 @@ def warming_guest() -> Guest:
         limits=_WARM_LIMITS,
         seed=bytes(32),
         start_ns=0,
-        channel=_Nowhere(),
+        channel=Nowhere(),
         slots=RunSlots(1),
         received=time.monotonic(),
     )
@@ -96,13 +106,13 @@ def settle(
     if trapped and guest.fuel_left == 0:
         guest.end(Status.LIMIT_FUEL, "fuel", guest.limits.fuel)
     ending = guest.ending or _ending(guest, trapped, stack_overflow, memory_bytes)
-    ok, text = guest.answer or (False, "")
+    ok, text = (False, guest.report) if guest.report else guest.answer or (False, "")
     if ending.status is Status.SUCCEEDED:
         return Outcome(ending=ending, result=text, usage=usage)
     if not text and guest.reached:
-        text = _own_error("InterpreterEnded", f"the program ended its interpreter, which reached for {guest.reached}")
+        text = own_error("InterpreterEnded", f"the program ended its interpreter, which reached for {guest.reached}")
     elif not fits(text, MOST_ERROR_BYTES):
-        text = _own_error("Error", "the program's error is too large to be passed on")
+        text = own_error("Error", "the program's error is too large to be passed on")
     return Outcome(ending=ending, error="" if ok else text, usage=usage)
 
 
@@ -153,16 +163,11 @@ def checked_answer(ok: bool, text: str, limits: GuestLimits) -> tuple[bool, str]
     try:
         loads(text, most_values=MOST_RESULT_VALUES, most_depth=MOST_RESULT_DEPTH, parse_constant=_refuse_constant)
     except JsonBoundError as error:
-        return False, _own_error("ResultError", f"the result is {error}")
+        return False, own_error("ResultError", f"the result is {error}")
     except ValueError:
-        return False, _own_error("NotJson", "the program broke its interpreter: what it returned is not JSON")
+        return False, own_error("NotJson", "the program broke its interpreter: what it returned is not JSON")
     return True, text
 
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(name)
-
-
-def _own_error(name: str, message: str) -> str:
-    """An error object in the host's own words."""
-    return json.dumps({"name": name, "message": message})

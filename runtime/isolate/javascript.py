@@ -5,7 +5,8 @@ from typing import Any
 
 import wasmtime
 
-from runtime.isolate.guest import FOREVER_NS, MOST_ERROR_BYTES, Event, Guest
+from runtime.isolate.channel import Event
+from runtime.isolate.guest import FOREVER_NS, MOST_ERROR_BYTES, Guest
 from runtime.isolate.isolate import WARM_FUEL, Current, Isolate, settle, warming_guest
 from runtime.isolate.native import CoreFunction, CoreMemory, GuestStopped, define_core, unwatch, watch_epochs
 from runtime.isolate.outcome import Outcome

@@ -11,7 +11,8 @@ from collections.abc import Callable
 import wasmtime
 
 from runtime.isolate.absent import absent_function
-from runtime.isolate.guest import FOREVER_NS, MOST_ERROR_BYTES, Event, Guest
+from runtime.isolate.channel import Event
+from runtime.isolate.guest import FOREVER_NS, MOST_ERROR_BYTES, Guest
 from runtime.isolate.isolate import WARM_FUEL, Current, Isolate, checked_answer, settle, warming_guest
 from runtime.isolate.native import CoreFunction, CoreMemory, GuestStopped, define_values, unwatch, watch_epochs
 from runtime.isolate.outcome import Outcome

@@ -4,6 +4,7 @@ Two numbers an entry, as LEB128: the id of the call (0: time passed), and the st
 Parts are whole entries, so a trace is its parts joined.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 MOST_TRACE = 1 << 20
@@ -46,53 +47,71 @@ def encode(entries: list[Heard]) -> bytes:
 
 def decode(data: bytes) -> list[Heard]:
     """The inverse of encode. Raises ValueError for anything encode does not make."""
-    numbers: list[int] = []
+    return list(entries(data))
+
+
+def entries(data: bytes) -> Iterator[Heard]:
+    """As decode, one at a time."""
+    numbers = _numbers(data)
+    for call_id in numbers:
+        steps = next(numbers, -1)
+        if steps < 0:
+            raise ValueError("a trace that ends within an entry")
+        if call_id > _MOST_CALL_ID or steps > _MOST_STEPS:
+            raise ValueError("a number in a trace that is out of range")
+        yield Heard(call_id, steps)
+
+
+def _numbers(data: bytes) -> Iterator[int]:
     value = shift = 0
     for byte in data:
         value |= (byte & 0x7F) << shift
         if byte < _ONE_BYTE:
             if byte == 0 and shift:
                 raise ValueError("a number in a trace that is longer than it needs to be")
-            numbers.append(value)
+            yield value
             value = shift = 0
         elif (shift := shift + 7) >= 7 * _LONGEST:
             raise ValueError("a number in a trace without an end")
-    if shift or len(numbers) % 2:
-        raise ValueError("a trace that ends within an entry")
-    entries = list(map(Heard, numbers[::2], numbers[1::2]))
-    if any(entry.call_id > _MOST_CALL_ID or entry.steps > _MOST_STEPS for entry in entries):
-        raise ValueError("a number in a trace that is out of range")
-    return entries
+    if shift:
+        raise ValueError("a trace that ends within a number")
 
 
 class TraceWriter:
-    """Keeps the part of a trace that was not passed on yet. `recorded` bytes were before it."""
+    """Keeps the part of a trace that was not passed on yet.
 
-    def __init__(self, recorded: int = 0) -> None:
+    `now_ns` is the clock before the first entry, in steps of `step_ns`; `recorded` bytes were before it.
+    """
+
+    def __init__(self, now_ns: int, step_ns: int, recorded: int = 0) -> None:
         self.complete = True
+        self.due = False
+        """Whether there is something to pass on."""
+        self._now_ns = now_ns
+        self._step_ns = step_ns
         self._left = MOST_TRACE - recorded
         self._part = bytearray()
 
-    @property
-    def size(self) -> int:
-        """Bytes not passed on yet."""
-        return len(self._part)
-
-    def add(self, call_id: int, steps: int) -> None:
-        """One return of `wait`."""
+    def add(self, call_id: int, now_ns: int) -> bool:
+        """One return of `wait`, with the clock after it. True if so much came together that it is to be passed on."""
         if not self.complete:
-            return
+            return False
+        steps = (now_ns - self._now_ns) // self._step_ns
         data = bytes((call_id, steps)) if call_id < _ONE_BYTE and steps < _ONE_BYTE else _entry(call_id, steps)
+        self._now_ns = now_ns
         self._left -= len(data)
+        self.due = True
         if self._left < 0:
             self.complete = False
         else:
             self._part += data
+        return len(self._part) >= TRACE_PART
 
     def take(self) -> bytes:
         """What was not passed on yet."""
         part = bytes(self._part)
         self._part.clear()
+        self.due = False
         return part
 
 

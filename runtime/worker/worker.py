@@ -1,6 +1,7 @@
 """A worker process: frames in, isolates run on threads of their own, frames out."""
 
 import contextlib
+import functools
 import logging
 import os
 import socket
@@ -8,17 +9,20 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
-from runtime.isolate import Event, Guest, LogLine, Outcome, RunSlots, Status
+from runtime.isolate import Event, Guest, LogLine, Outcome, RunSlots, Status, Trace
 from runtime.isolate.engine import THREAD_STACK_BYTES, Ticker
 from runtime.isolate.erasure import Types
 from runtime.isolate.isolate import Isolate, settle, warming_guest
+from runtime.isolate.replaying import ReplayingGuest
+from runtime.isolate.trace import TRACE_PART
 from runtime.isolate.typed_run import run_typed
 from runtime.isolate.typescript import TypeEraser
 from runtime.worker import frames
 from runtime.worker.frames import Call, Decoder, Kind, Run
 from runtime.worker.lockdown import Walls
+from runtime.worker.replay_frames import ReplayReader, encode_trace
 from runtime.worker.spares import Spares
 
 log = logging.getLogger(__name__)
@@ -52,8 +56,9 @@ class Worker:
         self._decoder = Decoder()
         self._sending = threading.Lock()
         self._reading = threading.Lock()
-        self._jobs: deque[tuple[int, Run]] = deque()
+        self._jobs: deque[_Job] = deque()
         self._guests: dict[int, Guest] = {}
+        self._replays: dict[int, ReplayReader] = {}
         self._readers = 0
         self._begun = 0
         self._missing = threading.Event()
@@ -101,13 +106,13 @@ class Worker:
                 self.send(frames.encode_hello(self._walls))
             while True:
                 with self._reading:
-                    number, run = self._next_job()
+                    job = self._next_job()
                 with self._counting:
                     self._readers -= 1
                     nobody_reads = self._readers == 0
                 if nobody_reads:
                     self._add_reader()
-                self._execute(number, run)
+                self._execute(job)
                 with self._counting:
                     if self._readers >= _MOST_READERS:
                         return
@@ -116,7 +121,7 @@ class Worker:
             log.exception("the worker ends")
             os._exit(70)
 
-    def _next_job(self) -> tuple[int, Run]:
+    def _next_job(self) -> "_Job":
         while not self._jobs:
             try:
                 data = self._link.recv(_RECEIVE_BYTES)
@@ -139,28 +144,42 @@ class Worker:
             self._start(frame.number, frames.decode_run(frame.payload), received)
         elif frame.kind == Kind.PING:
             self.send(frames.encode(Kind.PONG, frame.number))
+        elif frame.kind == Kind.REPLAY:
+            self._read_replay(frame)
         elif (guest := self._guests.get(frame.number)) is None:
             return
         elif frame.kind == Kind.RESULT:
             guest.deliver(Event(*frames.decode_result(frame.payload)))
         elif frame.kind == Kind.CANCEL:
             guest.end(Status.CANCELLED)
+        elif frame.kind == Kind.PAUSE:
+            guest.pause()
+
+    def _read_replay(self, frame: frames.Frame) -> None:
+        reader = self._replays.get(frame.number)
+        if reader is None:
+            self._replays[frame.number] = ReplayReader(frame.payload)
+        else:
+            reader.feed(frame.payload)
 
     def _start(self, number: int, run: Run, received: float) -> None:
         self._begun += 1
-        self._guests[number] = Guest(
+        reader = self._replays.pop(number, None) if self._replays else None
+        make = Guest if reader is None else functools.partial(ReplayingGuest, reader.replay())
+        channel = _GuestChannel(self, number)
+        guest = self._guests[number] = make(
             limits=run.limits,
             seed=run.seed,
             start_ns=run.start_ns,
-            channel=_GuestChannel(self, number),
+            channel=channel,
             slots=self._slots,
             received=received,
             clock_ms=run.clock_ms,
         )
-        self._jobs.append((number, run))
+        self._jobs.append(_Job(number, run, guest, channel))
 
-    def _execute(self, number: int, run: Run) -> None:
-        guest = self._guests[number]
+    def _execute(self, job: "_Job") -> None:
+        run, guest = job.run, job.guest
         spares = self._spares[run.image]
         taken: list[Isolate] = []
 
@@ -170,11 +189,11 @@ class Worker:
 
         with self._tickers[run.image]:
             if not guest.begin():
-                self._done(number, settle(guest, trapped=True))
+                self._done(job, settle(guest, trapped=True))
                 return
-            outcome = self._run(guest, run, take)
+            outcome = guest.checked(self._run(guest, run, take))
             guest.finish()
-        self._done(number, outcome)
+        self._done(job, outcome)
         for isolate in taken:
             isolate.close()
         if spares.costly:
@@ -190,23 +209,53 @@ class Worker:
             return take().run(guest, run.program, run.inputs)
         return run_typed(guest, run.program, run.inputs, run.types, take=take, eraser=self._eraser)
 
-    def _done(self, number: int, outcome: Outcome) -> None:
-        del self._guests[number]
-        self.send(frames.encode_done(number, outcome))
+    def _done(self, job: "_Job", outcome: Outcome) -> None:
+        del self._guests[job.number]
+        job.channel.done(outcome)
+
+
+class _Job(NamedTuple):
+    """One program and what was made for it."""
+
+    number: int
+    run: Run
+    guest: Guest
+    channel: "_GuestChannel"
 
 
 class _GuestChannel:
-    """Turns one guest's host calls and log lines into frames."""
+    """Turns one guest's host calls and log lines into frames. A part of its trace waits for what follows it."""
 
     def __init__(self, worker: Worker, number: int) -> None:
         self._worker = worker
         self._number = number
+        self._trace = b""
 
     def submit(self, call_id: int, kind: int, name: str, payload: str) -> None:
-        self._worker.send(frames.encode_call(self._number, Call(call_id, kind, name, payload)))
+        self._send(frames.encode_call(self._number, Call(call_id, kind, name, payload)))
 
     def log(self, lines: list[LogLine]) -> None:
-        self._worker.send(frames.encode_log(self._number, lines))
+        self._send(frames.encode_log(self._number, lines))
 
     def taken(self, size: int) -> None:
-        self._worker.send(frames.encode_taken(self._number, size))
+        self._send(frames.encode_taken(self._number, size))
+
+    def trace(self, trace: Trace) -> None:
+        self._trace += encode_trace(self._number, trace)
+        if len(trace.data) >= TRACE_PART:
+            self._send(b"")
+
+    def live(self) -> None:
+        self._send(frames.encode(Kind.LIVE, self._number))
+
+    def blocked(self) -> None:
+        self._send(frames.encode(Kind.BLOCKED, self._number))
+
+    def done(self, outcome: Outcome) -> None:
+        """Tell the end; nothing follows."""
+        self._send(frames.encode_done(self._number, outcome))
+
+    def _send(self, data: bytes) -> None:
+        if self._trace:
+            data, self._trace = self._trace + data, b""
+        self._worker.send(data)

@@ -21,6 +21,7 @@ from runtime.isolate.compiled import CompiledImage
 from runtime.isolate.engine import Ticker, make_engine
 from runtime.isolate.guest import Guest, GuestLimits
 from runtime.isolate.images import load_image
+from runtime.isolate.isolate import Nowhere
 from runtime.isolate.slots import RunSlots
 from runtime.worker import syscall_filter
 from runtime.worker.lockdown import lock_down, lock_down_zygote
@@ -164,14 +165,6 @@ def threads() -> str:
     return "works" if len(results) == 1 and time.monotonic() > before and time.thread_time() > 0 else "broken"
 
 
-class _Nowhere:
-    def submit(self, call_id: int, kind: int, name: str, payload: str) -> None: ...
-
-    def log(self, lines: list[Any]) -> None: ...
-
-    def taken(self, size: int) -> None: ...
-
-
 def isolate(program: str) -> list[str]:
     """A guest runs, and is stopped when it spins."""
     limits = dict.fromkeys(GuestLimits.__dataclass_fields__, 1_000)
@@ -179,7 +172,7 @@ def isolate(program: str) -> list[str]:
         limits=GuestLimits(**{**limits, "cpu_ms": 100, "memory_bytes": 64 << 20}),
         seed=bytes(32),
         start_ns=0,
-        channel=_Nowhere(),
+        channel=Nowhere(),
         slots=RunSlots(1),
         received=time.monotonic(),
     )

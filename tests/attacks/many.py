@@ -15,6 +15,7 @@ from runtime.isolate import Event, Guest, GuestLimits, LogLine, RunSlots
 from runtime.isolate.compiled import compiled_image
 from runtime.isolate.engine import THREAD_STACK_BYTES, Ticker, make_engine
 from runtime.isolate.images import load_image
+from runtime.isolate.isolate import Nowhere
 from runtime.isolate.shipped import wasm_path
 from tests.cell import IMAGES
 
@@ -33,7 +34,7 @@ LIMITS = GuestLimits(
 )
 
 
-class Answers:
+class Answers(Nowhere):
     """Answers host calls with their names: each `together` of them at once, the last one first."""
 
     def __init__(self, together: int, pause: float) -> None:
@@ -56,9 +57,6 @@ class Answers:
 
     def log(self, lines: list[LogLine]) -> None:
         self.lines += [line.text for line in lines]
-
-    def taken(self, size: int) -> None:
-        """Nobody waits for it."""
 
 
 def run(request: dict[str, Any]) -> list[dict[str, Any]]:

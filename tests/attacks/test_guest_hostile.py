@@ -7,7 +7,7 @@ import pytest
 
 from runtime.isolate import Event, Guest, GuestLimits, LogLine, RunSlots, Status
 from runtime.isolate.guest import MOST_ERROR_BYTES, TAKEN_STEP
-from runtime.isolate.isolate import checked_answer, settle
+from runtime.isolate.isolate import Nowhere, checked_answer, settle
 
 LIMITS = GuestLimits(
     cpu_ms=60_000,
@@ -23,7 +23,7 @@ LIMITS = GuestLimits(
 )
 
 
-class Channel:
+class Channel(Nowhere):
     """What would go to the gateway."""
 
     def __init__(self) -> None:
@@ -62,10 +62,20 @@ def refusal(event: Event | None) -> str:
 
 
 def test_calls_beyond_the_limit_are_answered_here(guest: Guest, channel: Channel):
-    for number in range(5):
+    for number in range(1, 6):
         guest.submit(number, 1, "x.y", "{}")
     assert len(channel.calls) == LIMITS.host_calls
     assert [refusal(guest.wait(0)) for _ in range(2)] == ["host_calls", "host_calls"]
+
+
+@pytest.mark.parametrize("numbers", [(0,), (-1,), (2**32,), (1, 1), (1, 2, 2), (1, 3, 2)])
+def test_a_guest_that_cannot_count_its_calls_is_ended(guest: Guest, channel: Channel, numbers: tuple[int, ...]):
+    for number in numbers:
+        guest.submit(number, 1, "x.y", "{}")
+    assert len(channel.calls) == len(numbers) - 1
+    outcome = settle(guest, trapped=True)
+    assert outcome.ending.status is Status.PROGRAM_ERROR
+    assert json.loads(outcome.error)["name"] == "InterpreterBroken"
 
 
 @pytest.mark.parametrize(("name", "payload"), [("n" * 10_000, "{}"), ("x.y", "p" * 10_000)])
@@ -79,7 +89,7 @@ def test_a_call_too_large_is_answered_here(guest: Guest, channel: Channel, name:
 
 @pytest.mark.parametrize("payload", ["{}", "p" * 10_000])
 def test_refusals_nobody_takes_end_the_guest_before_they_pile_up(guest: Guest, payload: str):
-    for number in range(100_000):
+    for number in range(1, 100_001):
         guest.submit(number, 1, "n" * 500, payload)
     assert guest.ending is not None
     assert (guest.ending.status, guest.ending.limit) == (Status.LIMIT_HOST_CALLS, "host_calls")
@@ -87,7 +97,7 @@ def test_refusals_nobody_takes_end_the_guest_before_they_pile_up(guest: Guest, p
 
 
 def test_refusals_that_are_taken_never_end_the_guest(guest: Guest):
-    for number in range(10_000):
+    for number in range(1, 10_001):
         guest.submit(number, 1, "n", "p" * 10_000)
         assert refusal(guest.wait(0)) == "call_bytes"
     assert guest.ending is None

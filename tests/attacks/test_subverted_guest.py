@@ -8,6 +8,7 @@ import wasmtime
 
 from runtime.isolate import Guest, GuestLimits, LogLine, Outcome, RunSlots, Status
 from runtime.isolate.engine import Ticker, make_engine
+from runtime.isolate.isolate import Nowhere
 from runtime.isolate.javascript import JavaScriptImage
 
 LIMITS = GuestLimits(
@@ -34,7 +35,7 @@ _MODULE = """
 """
 
 
-class Channel:
+class Channel(Nowhere):
     """What would go to the gateway."""
 
     def __init__(self) -> None:
@@ -46,9 +47,6 @@ class Channel:
 
     def log(self, lines: list[LogLine]) -> None:
         self.lines += lines
-
-    def taken(self, size: int) -> None:
-        """Nothing is sent."""
 
 
 @pytest.fixture(scope="module")

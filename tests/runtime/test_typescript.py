@@ -16,6 +16,7 @@ from runtime.isolate import Guest, GuestLimits, RunSlots, Status
 from runtime.isolate.bindgen import BadValueError, Values
 from runtime.isolate.engine import THREAD_STACK_BYTES, Ticker, make_engine
 from runtime.isolate.erasure import Erased, Problem, Types, character_column
+from runtime.isolate.isolate import Nowhere
 from runtime.isolate.javascript import JavaScriptImage
 from runtime.isolate.native import define_values
 from runtime.isolate.typed_run import run_typed
@@ -282,7 +283,7 @@ def run(parts):
             limits=LIMITS,
             seed=bytes(32),
             start_ns=0,
-            channel=SimpleNamespace(submit=lambda *_: None, log=lambda _: None),
+            channel=Nowhere(),
             slots=RunSlots(1),
             received=time.monotonic(),
         )
