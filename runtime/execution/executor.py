@@ -36,14 +36,16 @@ class QueueFullError(RuntimeError):
 class Bounds:
     """How many executions may be under way, and how many may wait, in all and for one tenant.
 
-    At most `young` are in their first 50 ms before any host call: more would only wait in the workers, out of
-    reach of the fair queue. `held_bytes`: of programs, inputs, host calls and their answers, logs and results.
+    At most `young` are in their first 50 ms before any host call, and `newcomers` more that are their tenants' only
+    ones: others would only wait in the workers, out of reach of the fair queue. `held_bytes`: of programs, inputs, host
+    calls and their answers, logs and results.
     """
 
     running: int = 512
     queued: int = 2_000
     queued_per_tenant: int = 1_500
     young: int = 6
+    newcomers: int = 16
     held_bytes: int = MOST_HELD
 
 
@@ -112,12 +114,13 @@ class Executor:
             run.cancel(reason)
 
     def _start_next(self) -> None:
-        while self._queue and not self._resting and self._has_room():
-            found = self._queue.pop(self._place)
+        while self._queue:
+            has_room = not self._resting and self._has_room()
+            found = self._queue.pop(self._place if has_room else self._place_newcomer)
             if found is None:
                 return
             self._start(*found)
-            if len(self._runs) > _CALM:
+            if has_room and len(self._runs) > _CALM:
                 self._rest()
 
     def _rest(self) -> None:
@@ -159,6 +162,15 @@ class Executor:
         if self._by_tenant[caller.tenant] >= max(1, int(self._bounds.running * _MOST_SHARE)):
             return None
         return self._pool.acquire(execution.program.profile.isolation, caller.tenant)
+
+    def _place_newcomer(self, execution: Execution) -> Link | None:
+        """A tenant of whom nothing runs need not wait until others' executions are old enough."""
+        bounds = self._bounds
+        if self._by_tenant[execution.program.caller.tenant]:
+            return None
+        if len(self._young) >= bounds.young + bounds.newcomers or len(self._runs) >= bounds.running:
+            return None
+        return self._place(execution)
 
     def _start(self, execution: Execution, link: Link) -> None:
         self._numbers += 1

@@ -39,7 +39,9 @@ from runtime.rpc import portal_pb2, runtime_pb2
 from runtime.service.auth import Authenticator
 from runtime.service.egress_link import EgressLink
 from runtime.service.follower import Follower
+from runtime.service.garbage import Garbage
 from runtime.service.handlers import generic_handler
+from runtime.service.listeners import Listeners
 from runtime.service.mcp_face import serve_mcp
 from runtime.service.needed_images import needed_images
 from runtime.service.portal_servicer import PortalServicer
@@ -48,16 +50,13 @@ from runtime.service.revoker import Revoker
 from runtime.service.runtime_servicer import RuntimeServicer
 from runtime.service.session import Sessions
 from runtime.service.settings import GatewaySettings
-from runtime.service.standard_services import add_standard_services
+from runtime.service.standard_services import standard_services
 from runtime.service.upstream_messages import upstream_messages
 from runtime.worker.pool import PoolSettings, WorkerPool
 from sandboxes.image_file import load_images
 from sandboxes.state import open_state
 
 log = logging.getLogger(__name__)
-
-MOST_MESSAGE = 16 << 20
-"""Bytes of one gRPC message, either way up from the client."""
 
 _STOP_GRACE_S = 1.0
 
@@ -113,11 +112,14 @@ async def serve(settings: GatewaySettings, lines: asyncio.StreamReader) -> None:
             log.error("no execution is started: %s", readiness.refusals)
         sessions = Sessions(offers, lambda: upstreams.states)
         servicer = RuntimeServicer(executor, profiles, readiness, sessions)
-        server = await _grpc_server(settings.grpc_address, authenticator, servicer, PortalServicer(finder, offers))
-        await server.start()
-        stack.push_async_callback(server.stop, _STOP_GRACE_S)
+        listeners = await _listeners(settings.grpc_address, authenticator, servicer, PortalServicer(finder, offers))
+        await listeners.start()
+        stack.push_async_callback(listeners.stop, _STOP_GRACE_S)
         stack.push_async_callback(executor.close)
         await stack.enter_async_context(serve_mcp(settings, token, authenticator.bearer, upstreams))
+        garbage = Garbage()
+        garbage.set_aside()
+        upstreams.on_change(garbage.more_stays)
         _say({"ready": True})
         follower = Follower(egress=egress, servicer=servicer, mint=mint, readiness=readiness)
         async for line in lines:
@@ -125,31 +127,22 @@ async def serve(settings: GatewaySettings, lines: asyncio.StreamReader) -> None:
                 await stack.enter_async_context(upstreams)
 
 
-async def _grpc_server(
+async def _listeners(
     address: str, authenticator: Authenticator, servicer: RuntimeServicer, portal: PortalServicer
-) -> grpc.aio.Server:
-    server = grpc.aio.server(
-        options=[
-            ("grpc.max_receive_message_length", MOST_MESSAGE),
-            ("grpc.max_send_message_length", 4 * MOST_MESSAGE),
-            ("grpc.max_concurrent_streams", 4_000),
-            ("grpc.so_reuseport", 0),
-        ]
-    )
+) -> Listeners:
     runtime = runtime_pb2.DESCRIPTOR.services_by_name["Runtime"]
     portal_service = portal_pb2.DESCRIPTOR.services_by_name["Portal"]
-    server.add_generic_rpc_handlers(
-        (
-            generic_handler(runtime, servicer, authenticator),
-            generic_handler(portal_service, portal, authenticator),
-        )
+    handlers = (
+        generic_handler(runtime, servicer, authenticator),
+        generic_handler(portal_service, portal, authenticator),
     )
-    await add_standard_services(server, (runtime.full_name, portal_service.full_name), authenticator)
-    try:
-        server.add_insecure_port(address)
-    except RuntimeError:
-        raise OSError(f"cannot listen on {address}; does another service, or another Lockgate, listen there?") from None
-    return server
+    add_standard = await standard_services((runtime.full_name, portal_service.full_name), authenticator)
+
+    def add_services(server: grpc.aio.Server) -> None:
+        server.add_generic_rpc_handlers(handlers)
+        add_standard(server)
+
+    return Listeners(address, add_services)
 
 
 def _say(line: Mapping[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """The standard services beside our own: health, open to anyone, and reflection, behind the token like the rest."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import grpc
@@ -28,11 +28,15 @@ class _GuardedReflection(ReflectionServicer):
             yield reply
 
 
-async def add_standard_services(server: grpc.aio.Server, names: Sequence[str], authenticator: Authenticator) -> None:
-    """Health says SERVING for the server and each of `names`; reflection knows them and itself."""
+async def standard_services(names: Sequence[str], authenticator: Authenticator) -> Callable[[grpc.aio.Server], None]:
+    """What adds both to a server: health, SERVING for it and each of `names`, and reflection of them and itself."""
     health = HealthServicer()
     for name in ("", *names):
         await health.set(name, HealthCheckResponse.SERVING)
-    health_pb2_grpc.add_HealthServicer_to_server(health, server)
     reflection = _GuardedReflection((*names, "grpc.health.v1.Health", SERVICE_NAME), authenticator)
-    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflection, server)  # type: ignore[no-untyped-call]
+
+    def add(server: grpc.aio.Server) -> None:
+        health_pb2_grpc.add_HealthServicer_to_server(health, server)
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflection, server)  # type: ignore[no-untyped-call]
+
+    return add
