@@ -1,12 +1,17 @@
 """What the writer needs of a database: one connection, and what its errors mean."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
+from sqlalchemy import Connection as Transaction
 from sqlalchemy import Engine
 
 from runtime.store.statement import Statement
+
+READERS: Final = 4
+"""Connections, and threads, that read."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,10 +48,13 @@ class Database(Protocol):
 
     @property
     def engine(self) -> Engine:
-        """For reads, and for migrations."""
+        """For reads: each statement sees what was committed before it."""
 
     def connect(self) -> Connection:
         """The writer's connection. Raises the driver's errors."""
+
+    def exclusive(self) -> AbstractContextManager[Transaction]:
+        """A transaction for migrations, committed at its end; one at a time, whoever else has the database open."""
 
     def fault(self, error: Exception, *, committing: bool) -> Fault:
         """What the driver's error means. `committing`: it came of a COMMIT."""

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, func, select
 from sqlalchemy.exc import DBAPIError
@@ -12,7 +12,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from runtime.store import schema
 from runtime.store.changes import Change
-from runtime.store.connection import Database
+from runtime.store.connection import READERS, Database
 from runtime.store.errors import StoreError, StoreUnavailableError
 from runtime.store.ledger import Ledger, Quotas
 from runtime.store.migrate import migrate
@@ -38,7 +38,6 @@ from runtime.store.rows import weight
 from runtime.store.store import PAGE, Pruned, StoreState, StoreUsage
 from runtime.store.writer import SLOW_S, Writer
 
-READERS: Final = 4
 _FLAGS = frozenset({"read_only", "ok"})
 
 
@@ -87,13 +86,11 @@ class SqlStore:
 
     def _prepare(self) -> None:
         self._database.connect().close()
-        with self._database.engine.connect() as connection:
-            connection.exec_driver_sql(self._database.begin)
+        with self._database.exclusive() as connection:
             migrate(connection)
             holdings = schema.HOLDINGS.c
             sums = connection.execute(select(holdings.tenant, _sum(holdings.bytes)).group_by(holdings.tenant))
             self._ledger.load((original(tenant), int(size)) for tenant, size in sums)
-            connection.commit()
 
     # Reads.
 

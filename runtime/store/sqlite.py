@@ -2,16 +2,17 @@
 
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from sqlalchemy import Connection as Transaction
 from sqlalchemy import Engine, QueuePool, create_engine
 
-from runtime.store.connection import Connection, Fault
+from runtime.store.connection import READERS, Connection, Fault
 from runtime.store.statement import Statement
 
-READERS: Final = 4
 LOCK_WAIT_S: Final = 2.0
 """How long another process may hold the file's lock before a write fails."""
 _FILE_MODE = 0o600
@@ -83,6 +84,14 @@ class SqliteDatabase:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, _FILE_MODE))
         return SqliteConnection(self._path)
+
+    @contextmanager
+    def exclusive(self) -> Iterator[Transaction]:
+        """A transaction that no other writer runs beside."""
+        with self.engine.connect() as connection:
+            connection.exec_driver_sql(self.begin)
+            yield connection
+            connection.commit()
 
     def fault(self, error: Exception, *, committing: bool) -> Fault:
         """By SQLite's own codes: https://www.sqlite.org/rescode.html."""

@@ -1,0 +1,189 @@
+"""A real PostgreSQL for tests: from Debian's packages, on a loopback port, in a directory of its own.
+
+Where no `postgres` is installed, Debian's packages are: by `apt-get install` as root, or else by `apt-get download`,
+unpacked below build/. Versions and hashes are those of the package lists that the machine trusts. It does not run as
+root, so as root it runs as nobody.
+"""
+
+import contextlib
+import os
+import pwd
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pg8000 import native
+from pydantic import SecretStr
+
+from runtime.store.postgres import Login, PostgresDatabase
+
+_PACKAGE = "postgresql-15"
+_UNPACKED = Path(__file__).parents[2] / "build" / "postgresql"
+_START_S = 60
+_INSTALL_S = 600
+
+
+class NoPostgresError(RuntimeError):
+    """There is none, and it could not be installed."""
+
+
+@dataclass(slots=True)
+class PostgresServer:
+    """Started and stopped as often as a test likes; what was committed stays."""
+
+    bin: Path
+    directory: Path
+    environment: Mapping[str, str]
+    port: int
+    password: str = field(default_factory=lambda: secrets.token_urlsafe(16), repr=False)
+
+    def initialise(self) -> None:
+        """A cluster in the directory. Not synced: no test cuts the machine's power."""
+        secret = self.directory / "password"
+        secret.write_text(self.password)
+        data = self.directory / "data"
+        arguments = ["-D", str(data), "-U", "lockgate", "-A", "scram-sha-256", "--pwfile", str(secret), "--no-sync"]
+        self._run("initdb", *arguments, "-E", "UTF8", "--locale=C.UTF-8")
+
+    def start(self) -> None:
+        """Listening when it returns."""
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.directory}"
+        options += " -c fsync=off -c full_page_writes=off"  # as initialise says
+        log = str(self.directory / "log")
+        self._run("pg_ctl", "-D", str(self.directory / "data"), "-w", "-l", log, "-o", options, "start")
+
+    def stop(self, mode: str = "fast") -> None:
+        """`mode` "immediate" is a crash: without a checkpoint."""
+        self._run("pg_ctl", "-D", str(self.directory / "data"), "-w", "-m", mode, "stop")
+
+    def login(self, database: str, **changed: Any) -> Login:
+        fields: dict[str, Any] = {"host": "127.0.0.1", "port": self.port, "tls": False}
+        return Login(user="lockgate", database=database, password=SecretStr(self.password), **fields | changed)
+
+    def new_database(self, name: str = "") -> str:
+        """The name of a new, empty database."""
+        name = name or f"test_{secrets.token_hex(8)}"
+        self.command(f"CREATE DATABASE {name}")
+        return name
+
+    def command(self, text: str, database: str = "postgres") -> list[list[Any]]:
+        """Run one statement as the superuser; its rows."""
+        with contextlib.closing(native.Connection(**self.login(database).arguments())) as connection:
+            return connection.run(text) or []
+
+    def database(self, name: str) -> PostgresDatabase:
+        return PostgresDatabase(self.login(name))
+
+    def _run(self, program: str, *arguments: str) -> None:
+        identity: dict[str, Any] = {}
+        if os.geteuid() == 0:
+            nobody = pwd.getpwnam("nobody")
+            identity = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+        output = self.directory / "output"
+        with output.open("ab") as file:  # a pipe would stay open as long as the server
+            ran = subprocess.run(
+                [self.bin / program, *arguments],
+                env=dict(self.environment),
+                cwd=self.directory,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                timeout=_START_S,
+                check=False,
+                **identity,
+            )
+        if ran.returncode:
+            said = output.read_text()[-2_000:]
+            raise RuntimeError(f"{program} ended with {ran.returncode}: {said}")
+
+
+@contextlib.contextmanager
+def running_postgres() -> Iterator[PostgresServer]:
+    """A server with an empty cluster, ended and removed afterwards. Raises NoPostgresError."""
+    programs, environment = _installed()
+    with tempfile.TemporaryDirectory(prefix="lockgate-postgres-") as name:
+        directory = Path(name)
+        if os.geteuid() == 0:
+            nobody = pwd.getpwnam("nobody")
+            os.chown(directory, nobody.pw_uid, nobody.pw_gid)
+        server = PostgresServer(programs, directory, environment, _free_port())
+        server.initialise()
+        server.start()
+        try:
+            yield server
+        finally:
+            with contextlib.suppress(RuntimeError):  # a test has stopped it
+                server.stop("immediate")
+
+
+def _installed() -> tuple[Path, Mapping[str, str]]:
+    """The directory of the programs, and the environment to run them in."""
+    plain = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
+    if (programs := _programs(Path("/"))) is not None:
+        return programs, plain
+    if os.geteuid() == 0:
+        _apt("apt-get", "update", "-q")
+        _apt("apt-get", "install", "-q", "-y", "--no-install-recommends", _PACKAGE)
+        root = Path("/")
+    else:
+        root = _unpacked()
+    programs = _programs(root)
+    if programs is None:
+        raise NoPostgresError(f"{_PACKAGE} was installed below {root} and has no initdb")
+    libraries = sorted({str(found.parent) for found in root.glob("usr/lib/**/*.so.*")}) if root != Path("/") else []
+    return programs, plain | ({"LD_LIBRARY_PATH": ":".join(libraries)} if libraries else {})
+
+
+def _programs(root: Path) -> Path | None:
+    """The newest there is; what is on PATH may be a wrapper of another version's."""
+    found = sorted(root.glob("usr/lib/postgresql/*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    if found:
+        return found[-1].parent
+    on_path = shutil.which("initdb") if root == Path("/") else None
+    return Path(on_path).resolve().parent if on_path else None
+
+
+def _unpacked() -> Path:
+    """All that the package needs and the machine does not have, unpacked; nothing is installed."""
+    if _programs(_UNPACKED) is not None:
+        return _UNPACKED
+    simulate = ("--simulate", "--no-install-recommends", "-o", "Debug::NoLocking=1")
+    simulated = _apt("apt-get", "install", *simulate, _PACKAGE)
+    wanted = [line.split()[1] for line in simulated.splitlines() if line.startswith("Inst ")]
+    draft = _UNPACKED.with_name(f".postgresql.{secrets.token_hex(4)}")
+    downloads = draft / "packages"
+    downloads.mkdir(parents=True)
+    _apt("apt-get", "download", *wanted, cwd=downloads)
+    for package in sorted(downloads.glob("*.deb")):
+        _apt("dpkg", "-x", str(package), str(draft))
+    shutil.rmtree(downloads)
+    with contextlib.suppress(OSError):  # another run was faster
+        draft.rename(_UNPACKED)
+    shutil.rmtree(draft, ignore_errors=True)
+    return _UNPACKED
+
+
+def _apt(*command: str, cwd: Path | None = None) -> str:
+    environment = dict(os.environ) | {"DEBIAN_FRONTEND": "noninteractive"}
+    try:
+        ran = subprocess.run(
+            command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=_INSTALL_S, check=False
+        )
+    except OSError as error:
+        raise NoPostgresError(f"there is no PostgreSQL, and {command[0]} cannot be run: {error}") from error
+    if ran.returncode:
+        said = (ran.stdout + ran.stderr)[-2_000:]
+        raise NoPostgresError(f"there is no PostgreSQL, and `{' '.join(command)}` failed; install one.\n{said}")
+    return ran.stdout
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
