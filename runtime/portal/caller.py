@@ -121,6 +121,7 @@ def _whole(reply: ToolReply) -> dict[str, Any]:
         "status": reply.http_status or None,
         "headers": dict(reply.headers),
         "links": dict(reply.links),
+        "related": dict(reply.related),
         "next": dict(reply.next) if reply.next is not None else None,
     }
 

@@ -45,7 +45,8 @@ Many at once, each failure kept apart:
 - A failed call throws a ToolError: error.code, .status, .message, .retryable, .retry_after, .details. What had
   succeeded before is not undone: catch errors where earlier results must survive.
 - Pages: for await (const page of codemode.github.issuesList.pages({...})), async for page in ...pages(...).
-- The whole response: codemode.github.issuesList.response({...}) has data, status, headers, links, next.
+- The whole response: codemode.github.issuesList.response({...}) has data, status, headers, links, next, and
+  related: {link: {tool, arguments}} where the description of the tool says that it leads on.
 - An MCP upstream's tool that answers with text gives a string, with JSON text its value, with several blocks an array;
   images and audio are {type, data, mimeType}, data in base64.
 - fetch(url, {...}) where the profile allows the address. Credentials are added outside; a program never sees one.

@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from runtime.portal.identifier import distinct_identifiers
 from runtime.portal.openapi_document import OpenApiProblem, parse_openapi, server_urls
-from runtime.portal.openapi_operation import UnsupportedOperation, build_tool, operations
+from runtime.portal.openapi_links import with_links
+from runtime.portal.openapi_operation import Operation, UnsupportedOperation, build_tool, operations
 from runtime.portal.schema import ReferenceProblem
 from runtime.portal.tool import SkippedTool, Tool
 
@@ -44,11 +45,11 @@ def openapi_tools(
     if len(found) > MAX_OPERATIONS:
         raise OpenApiProblem(f"{source} has {len(found)} operations; at most {MAX_OPERATIONS} are read")
     names = distinct_identifiers([(each.wanted_name, each.key) for each in found])
-    tools: list[Tool] = []
+    made: list[tuple[Operation, Tool]] = []
     skipped: list[SkippedTool] = []
     for operation, name in zip(found, names, strict=True):
         try:
-            tools.append(build_tool(upstream, name, operation, document, variables))
+            made.append((operation, build_tool(upstream, name, operation, document, variables)))
         except (UnsupportedOperation, ReferenceProblem, OpenApiProblem) as reason:
             skipped.append(SkippedTool(upstream=upstream, original=operation.key, reason=str(reason)))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -56,7 +57,7 @@ def openapi_tools(
     return OpenApiTools(
         title=_info(document, "title"),
         version=_info(document, "version"),
-        tools=tuple(tools),
+        tools=tuple(with_links(made, document)),
         skipped=tuple(skipped),
         servers=tuple(server_urls(document, variables)),
         schemes=_schemes(document),

@@ -14,6 +14,7 @@ from runtime.portal.arguments import checked_arguments
 from runtime.portal.http_call import RETRYABLE, HttpBounds, HttpReply, HttpRequest, HttpSend, blamed
 from runtime.portal.http_retry import RetryPolicy, retry_after_s, wait_before_again
 from runtime.portal.openapi_body import encode, is_json
+from runtime.portal.openapi_links import Exchange, next_by_link, related_calls
 from runtime.portal.openapi_operation import HttpBinding
 from runtime.portal.openapi_pages import links_of, next_arguments
 from runtime.portal.openapi_parameter import Parameter, cookie_text, header_text, path_text, query_pairs
@@ -61,11 +62,13 @@ async def call_openapi(tool: Tool, arguments: Any, api: Api, bounds: HttpBounds)
         raise blamed(error, tool.full_name, read_only=tool.read_only) from error
     value = read_reply(tool, reply, tries)
     links = links_of(reply)
+    related = related_calls(Exchange(tool=tool, arguments=checked, reply=reply, value=value))
     return ToolReply(
         value=value,
         headers=shown_headers(reply),
         links=links,
-        next=next_arguments(tool, checked, links, value),
+        related=related,
+        next=next_by_link(tool, checked, related) or next_arguments(tool, checked, links, value),
         http_status=reply.status,
         bytes_in=len(reply.body),
         egress=reply.egress,

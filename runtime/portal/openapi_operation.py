@@ -30,7 +30,8 @@ class UnsupportedOperation(ValueError):  # noqa: N818 - a reason for the list of
 class HttpBinding:
     """How an operation is called. `server` is set where the operation has one of its own.
 
-    `security` has the alternatives of what it wants, each the names of schemes that go together.
+    `security` has the alternatives of what it wants, each the names of schemes that go together; `links` are
+    OperationLinks to other operations.
     """
 
     method: str
@@ -41,6 +42,7 @@ class HttpBinding:
     server: str | None = None
     redirects: frozenset[int] = field(default_factory=frozenset)
     security: tuple[tuple[str, ...], ...] = ()
+    links: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -212,15 +214,24 @@ def _schema(declared: Mapping[str, Any]) -> dict[str, Any]:
         inner = media.get("schema", {}) if isinstance(media, Mapping) else {}
     else:
         inner = declared.get("schema", {})
-    schema = dict(inner) if isinstance(inner, Mapping) else {}
-    described = _text(declared, "description")
-    if described and "$ref" in schema:
-        return {"allOf": [schema], "description": described}
-    if described:
-        schema["description"] = described
+    beside: dict[str, Any] = _example(declared)
+    if described := _text(declared, "description"):
+        beside["description"] = described
     if declared.get("deprecated") is True:
-        schema["deprecated"] = True
-    return schema
+        beside["deprecated"] = True
+    schema = dict(inner) if isinstance(inner, Mapping) else {}
+    return {"allOf": [schema], **beside} if beside and "$ref" in schema else {**schema, **beside}
+
+
+def _example(holder: Any) -> dict[str, Any]:
+    """The first example that stands beside a schema, not in it."""
+    if not isinstance(holder, Mapping):
+        return {}
+    if "example" in holder:
+        return {"example": holder["example"]}
+    named = holder.get("examples")
+    first = next(iter(named.values()), None) if isinstance(named, Mapping) else None
+    return {"example": first["value"]} if isinstance(first, Mapping) and "value" in first else {}
 
 
 def _body(operation: Operation, document: Mapping[str, Any]) -> tuple[Body | None, Any]:
@@ -238,8 +249,12 @@ def _body(operation: Operation, document: Mapping[str, Any]) -> tuple[Body | Non
         schema = {"type": "object", **(schema if isinstance(schema, Mapping) else {})}
     if kind in ("text", "binary"):
         schema = {"type": "string"} if kind == "text" else BINARY_SCHEMA
-    if described := _text(declared, "description"):
-        schema = {"allOf": [schema], "description": described} if "description" not in schema else schema
+    beside = _example(media)
+    own = _text(schema, "description") if isinstance(schema, Mapping) else ""
+    if (described := _text(declared, "description")) and not own:
+        beside["description"] = described
+    if beside:
+        schema = {"allOf": [schema], **beside}
     try:
         encoding = encodings(media.get("encoding") if isinstance(media, Mapping) else None)
     except ValueError as error:

@@ -111,7 +111,7 @@ def _from_address(tool: Tool, address: str, parameters: Mapping[str, Parameter])
     for name, text in pairs:
         if name in parameters:
             texts.setdefault(name, []).append(text)
-    read = {parameters[name].argument: _value(tool, parameters[name], found) for name, found in texts.items()}
+    read = {parameters[name].argument: text_as(tool, parameters[name], found) for name, found in texts.items()}
     return {argument: each for argument, each in read.items() if each is not None}
 
 
@@ -124,7 +124,7 @@ def _from_token(tool: Tool, holder: Mapping[str, Any], parameters: Mapping[str, 
             continue
         for name in wanted:
             if name in parameters:
-                found = _value(tool, parameters[name], [str(token)])
+                found = text_as(tool, parameters[name], [str(token)])
                 return {parameters[name].argument: found} if found is not None else {}
     return {}
 
@@ -138,11 +138,11 @@ def _from_last(tool: Tool, value: Mapping[str, Any], parameters: Mapping[str, Pa
     identity = last.get("id") if isinstance(last, dict) else None
     if not isinstance(identity, str | int) or isinstance(identity, bool):
         return {}
-    found = _value(tool, parameters["starting_after"], [str(identity)])
+    found = text_as(tool, parameters["starting_after"], [str(identity)])
     return {parameters["starting_after"].argument: found} if found is not None else {}
 
 
-def _value(tool: Tool, parameter: Parameter, texts: list[str]) -> Any:
+def text_as(tool: Tool, parameter: Parameter, texts: list[str]) -> Any:
     """Text of a query as the type that the parameter declares. None for what it cannot be."""
     try:
         shape, _ = tool.input.at(properties_of(tool.input.schema).get(parameter.argument, True)).resolved()

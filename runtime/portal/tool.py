@@ -59,13 +59,15 @@ class SkippedTool:
 class ToolReply:
     """A call's good end: `value` is JSON for the program.
 
-    `headers`, `links` (by relation) and `next` (the arguments of the next page, None on the last) are for a program
-    that asks for the whole response, the rest is for the record.
+    `headers`, `links` (by relation), `related` (tools and arguments by the name of a link that the upstream's document
+    declares) and `next` (the arguments of the next page, None on the last) are for a program that asks for the whole
+    response, the rest is for the record.
     """
 
     value: Any
     headers: Mapping[str, str] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
+    related: Mapping[str, Any] = field(default_factory=dict)
     next: Mapping[str, Any] | None = None
     http_status: int = 0
     bytes_in: int = 0

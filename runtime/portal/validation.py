@@ -87,7 +87,7 @@ class _Checker:
         problems = [
             _problem(_join(path, name), f"is required{_expectation(shape, properties.get(name))}")
             for name in required_of(schema)
-            if name not in value
+            if name not in value and not _is_told_back(properties.get(name))
         ]
         extra = schema.get("additionalProperties", True)
         for name, member in value.items():
@@ -241,6 +241,11 @@ def _same(value: Any, other: Any) -> bool:
     if isinstance(value, bool) or isinstance(other, bool):
         return value is other
     return bool(value == other)
+
+
+def _is_told_back(schema: Any) -> bool:
+    """Read-only: what is required of it is required of answers alone (OpenAPI 3.0, 4.7.24.2)."""
+    return isinstance(schema, Mapping) and schema.get("readOnly") is True
 
 
 def _expectation(shape: Shape, schema: Any) -> str:

@@ -153,7 +153,7 @@ def _paths() -> dict[str, Any]:
         },
         "/accounts/{account_id}": {
             "parameters": [account_id],
-            "get": _operation("getAccount", "Get one account", "accounts", _answers("200", "Account", "404")),
+            "get": _operation("getAccount", "Get one account", "accounts", _linked(_answers("200", "Account", "404"))),
         },
         "/accounts/{account_id}/close": {
             "parameters": [account_id],
@@ -235,6 +235,11 @@ def _answers(status: str, model: str, *errors: str, many: bool = False) -> dict[
     schema = {"type": "array", "items": _ref(model)} if many else _ref(model)
     refused = {error: {"$ref": f"#/components/responses/Error{error}"} for error in ("401", *errors)}
     return {status: _answer("As asked.", schema)} | refused
+
+
+def _linked(answers: dict[str, Any]) -> dict[str, Any]:
+    transactions = {"operationId": "listTransactions", "parameters": {"account_id": "$response.body#/id"}}
+    return {**answers, "200": {**answers["200"], "links": {"transactions": transactions}}}
 
 
 def _answer(description: str, schema: dict[str, Any]) -> dict[str, Any]:

@@ -127,6 +127,56 @@ def test_in_python() -> None:
     assert 'class User(TypedDict):\n    """A user."""\n    boss: NotRequired[User]' in text
 
 
+PETS: dict[str, Any] = {
+    "openapi": "3.1.0",
+    "paths": {"/pets": {"post": {
+        "operationId": "addPet",
+        "parameters": [
+            {"name": "mode", "in": "query", "deprecated": True, "description": "How.", "example": "fast",
+             "schema": {"$ref": "#/components/schemas/Mode"}},
+            {"name": "since", "in": "query", "examples": {"one": {"value": "2026-01-01"}},
+             "schema": {"type": "string", "format": "date"}},
+        ],
+        "requestBody": {"required": True, "description": "The pet.", "content": {"application/json": {
+            "example": {"kind": "dog"}, "schema": {"$ref": "#/components/schemas/Pet"}}}},
+        "responses": {"200": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Pet"}}}}},
+    }}},
+    "components": {"schemas": {
+        "Mode": {"type": "string"},
+        "Pet": {
+            "oneOf": [{"$ref": "#/components/schemas/Cat"}, {"$ref": "#/components/schemas/Dog"}],
+            "discriminator": {"propertyName": "kind", "mapping": {"kitty": "#/components/schemas/Cat"}},
+        },
+        "Cat": {"type": "object", "required": ["id"], "properties": {
+            "id": {"type": "integer", "readOnly": True}, "pin": {"type": "string", "writeOnly": True},
+            "born": {"type": "string", "format": "date-time", "examples": ["2026-01-01T00:00:00Z"]}}},
+        "Dog": {"type": "object", "properties": {"tags": {
+            "type": "array", "prefixItems": [{"type": "string"}, {"type": "integer"}], "items": False}}},
+    }},
+}  # fmt: skip
+
+
+def test_what_documents_say_beside_types() -> None:
+    made = load_openapi("pets", json.dumps(PETS).encode(), "pets").tools[0]
+    text = declared(made)
+    for said in (
+        'mode?: Mode; // How. (deprecated; e.g. "fast")',
+        'since?: string; // date; e.g. "2026-01-01"',
+        'body: Pet; // The pet. (e.g. {"kind": "dog"})',
+        "id: number; // read-only",
+        "pin?: string; // write-only",
+        'born?: string; // date-time; e.g. "2026-01-01T00:00:00Z"',
+        "tags?: [string, number];",
+        'type Pet = {\n  kind: "kitty";\n} & Cat | {\n  kind: "Dog";\n} & Dog;',
+    ):
+        assert said in text, (said, text)
+    python_text = declared(made, "python")
+    ast.parse(python_text)
+    assert "id: int  # read-only" in python_text
+    assert 'mode: How. (deprecated; e.g. "fast")' in python_text
+    assert "class PetObject1(TypedDict):\n    kind: Literal['kitty']\n    id: int  # read-only" in python_text
+
+
 def test_names_that_are_no_identifiers() -> None:
     output = {"type": "object", "properties": {"a-b": {"type": "string"}, "class": {}}, "required": ["class"]}
     made = tool({"type": "object"}, output)

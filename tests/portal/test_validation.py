@@ -151,3 +151,9 @@ def test_pointers(reference: str, found: Any) -> None:
 def test_pointers_to_nothing(reference: str) -> None:
     with pytest.raises(ReferenceProblem):
         lookup({"list": ["x", "y"]}, reference)
+
+
+def test_what_only_answers_have_is_not_required_of_arguments() -> None:
+    schema = {"type": "object", "required": ["id", "name"], "properties": {"id": {"readOnly": True}, "name": {}}}
+    assert problems({"name": "a"}, schema) == []
+    assert problems({"id": 1}, schema) == ["name: is required (another value)"]
