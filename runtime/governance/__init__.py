@@ -1,0 +1,1 @@
+"""Who decides over what leaves: approvals, dry runs and rollbacks."""
