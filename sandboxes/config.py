@@ -20,6 +20,7 @@ from sandboxes.profile import Profile
 from sandboxes.secret_name import SecretName
 from sandboxes.secret_source import SecretSource, dangling
 from sandboxes.secret_store import SecretStoreConfig, StoreName
+from sandboxes.store_config import PostgresStore, SqliteStore, StoreConfig
 from sandboxes.upstream import McpStdioUpstream, OpenApiUpstream, UpstreamConfig, UpstreamName
 from sandboxes.validation import nearest, validate
 
@@ -105,6 +106,7 @@ class Config(_Model):
         512 << 20, ge=64 << 20, le=64 << 30, description="Bytes the gateway holds for executions under way, in all."
     )
     kept: Kept = Field(default_factory=Kept, description="What the gateway keeps of executions that have ended.")
+    store: StoreConfig = Field(default_factory=SqliteStore, description="Where durable records are kept.")
     accept_vulnerable_versions: tuple[EngineVersion, ...] = Field(
         (), description='Engines below their floor to run on all the same, each as "wasmtime 49.0.0".'
     )
@@ -165,6 +167,7 @@ def _resolved(config: Config, directory: Path) -> Config:
             "secret_stores": {
                 name: _resolved_file(store, "ca_file", directory) for name, store in config.secret_stores.items()
             },
+            "store": _resolved_store(config.store, directory),
             "extra_ca_file": config.extra_ca_file and _absolute(directory, config.extra_ca_file),
         }
     )
@@ -176,6 +179,13 @@ def _resolved_upstream[U: BaseModel](upstream: U, directory: Path) -> U:
     if isinstance(upstream, OpenApiUpstream) and not upstream.document.startswith(("http://", "https://")):
         return _resolved_file(upstream, "document", directory)
     return upstream
+
+
+def _resolved_store(store: StoreConfig, directory: Path) -> StoreConfig:
+    if not isinstance(store, PostgresStore):
+        return _resolved_file(store, "path", directory)
+    password = store.password and _resolved_file(store.password, "file", directory)
+    return _resolved_file(store, "ca_file", directory).model_copy(update={"password": password})
 
 
 def _resolved_secret(source: SecretSource, directory: Path) -> SecretSource:

@@ -60,6 +60,11 @@ class StateDirectory:
         return self.path / "configuration.json"
 
     @property
+    def store_file(self) -> Path:
+        """Durable records, where the configuration names no other place for them."""
+        return self.path / "store.sqlite"
+
+    @property
     def images(self) -> Path:
         """Compiled guest images."""
         return self.path / "images"

@@ -23,6 +23,7 @@ from runtime.service.child import Child, ChildFailedError, Ready
 from runtime.service.loaded import Loaded
 from runtime.service.reloader import Reloader
 from runtime.service.settings import GatewaySettings, News
+from runtime.store.password import store_password
 from runtime.worker.pool import usable_cores
 from sandboxes.config import split_endpoint
 from sandboxes.egress import EgressSettings
@@ -193,6 +194,7 @@ class Cell:
             grpc_address=self.grpc_address,
             mcp_address=self.mcp_address,
             token_key=self._key,
+            store_password=store_password(self.config.store, os.environ).get_secret_value(),
             workers=self._options.workers or usable_cores(),
             slots=SLOTS,
         ).model_dump_json(by_alias=True, exclude_unset=True)

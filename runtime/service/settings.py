@@ -21,6 +21,7 @@ class GatewaySettings(BaseModel):
     grpc_address: str = Field(description="host:port to listen on.")
     mcp_address: str = Field(description="host:port to listen on.")
     token_key: str = Field(repr=False, description="Base64 of the key that signs execution tokens.")
+    store_password: str = Field("", repr=False, description="Of the store's server; empty for none.")
     workers: int = Field(ge=1, le=64, description="Worker processes of the shared cordon.")
     slots: int = Field(ge=1, le=64, description="Guests that run at once in one worker.")
 

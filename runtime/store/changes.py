@@ -179,7 +179,7 @@ class UpdateDelivery:
 
 @dataclass(frozen=True, slots=True)
 class PutSession:
-    """A conflict if its id, or its tenant's name, is there already."""
+    """A conflict if its id is there already, or an open one of its tenant and name."""
 
     row: SessionRow
 
@@ -195,7 +195,10 @@ class UpdateSession:
 
 @dataclass(frozen=True, slots=True)
 class DeleteSession:
-    """A session's row goes, so that its name is free; its executions stay. No conflict if there is none."""
+    """A session's row goes; its executions stay, until retention removes them. No conflict if there is none.
+
+    One that another was forked from is better closed: what an open session is rebuilt from is kept.
+    """
 
     id: str
 

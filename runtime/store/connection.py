@@ -50,6 +50,9 @@ class Database(Protocol):
     def engine(self) -> Engine:
         """For reads: each statement sees what was committed before it."""
 
+    def claim(self) -> bool:
+        """Whether the lock is this process's now, until it closes or ends; others may use the database beside it."""
+
     def connect(self) -> Connection:
         """The writer's connection. Raises the driver's errors."""
 
@@ -60,7 +63,7 @@ class Database(Protocol):
         """What the driver's error means. `committing`: it came of a COMMIT."""
 
     def tidy(self, connection: Connection) -> None:
-        """Give space back after rows were removed; outside a transaction, and short."""
+        """Give space back after rows were removed; within a transaction, and short."""
 
     def close(self) -> None:
         """Close the engine's connections."""

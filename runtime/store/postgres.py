@@ -21,6 +21,7 @@ CONNECT_S: Final = 5.0
 """How long anything may take on the network: connecting, or one answer."""
 LOCK_WAIT_S: Final = 2.0
 _MIGRATION_LOCK = 0x6C6F636B
+_CLAIM_LOCK = 0x6C6F636C
 _DEFAULT_PORT = 5432
 
 # By SQLSTATE or its first two digits: https://www.postgresql.org/docs/current/errcodes-appendix.html
@@ -123,6 +124,7 @@ class PostgresDatabase:
 
     def __init__(self, login: Login) -> None:
         self._login = login
+        self._claimed: native.Connection | None = None
         self.engine: Engine = create_engine(
             "postgresql+pg8000://",
             creator=lambda: dbapi.connect(**login.arguments()),
@@ -131,6 +133,16 @@ class PostgresDatabase:
             pool_size=READERS,
             max_overflow=0,
         )
+
+    def claim(self) -> bool:
+        """By an advisory lock of a connection that does nothing else; if that breaks, another may have it."""
+        if self._claimed is None:
+            connection = native.Connection(**self._login.arguments())
+            if not connection.run(f"SELECT pg_try_advisory_lock({_CLAIM_LOCK})")[0][0]:
+                connection.close()
+                return False
+            self._claimed = connection
+        return True
 
     def connect(self) -> Connection:
         """The writer's connection. Raises pg8000's errors, OSError."""
@@ -164,5 +176,8 @@ class PostgresDatabase:
         """Nothing: autovacuum does it."""
 
     def close(self) -> None:
-        """Close the readers' connections."""
+        """Close the readers' connections, and let go of the claim."""
         self.engine.dispose()
+        if self._claimed is not None:
+            PostgresConnection(self._claimed).close()
+            self._claimed = None

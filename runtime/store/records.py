@@ -18,7 +18,8 @@ class ExecutionHead:
     """How an execution stands, without what is large: see ExecutionRow.
 
     `idempotency_key` is unique beside its principal unless empty. `attempts` fences: every gateway that takes the
-    execution over raises it, and a writer that names an older one is refused. `session` and `parent` may be empty.
+    execution over raises it, and a writer that names an older one is refused. `session`, the id or the name of one, and
+    `parent`, an execution's id, may be empty.
     `status` is the name of the API's status; empty while it runs.
     """
 
@@ -171,7 +172,10 @@ class DeliveryRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SessionRow:
-    """A session, unique by tenant and name. A fork has a `parent` (its id) and `forked_at`, an execution's id."""
+    """A session; of a tenant's open ones no two have one name.
+
+    A fork has a `parent`, a session's id, and `forked_at`, the id of the execution after which it went its own way.
+    """
 
     id: str
     tenant: str

@@ -1,9 +1,11 @@
 """The store over an SQL database: writes by its writer, reads by a few threads with connections of their own."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
+from functools import partial
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, func, select
@@ -34,6 +36,7 @@ from runtime.store.records import (
     TraceRow,
     ValueRow,
 )
+from runtime.store.retention import Retention, counts, doomed, remove, remove_profiles
 from runtime.store.rows import weight
 from runtime.store.store import PAGE, Pruned, StoreState, StoreUsage
 from runtime.store.writer import SLOW_S, Writer
@@ -44,9 +47,17 @@ _FLAGS = frozenset({"read_only", "ok"})
 class SqlStore:
     """See Store, which says what each method does."""
 
-    def __init__(self, database: Database, quotas: Quotas | None = None, *, slow_s: float = SLOW_S) -> None:
+    def __init__(
+        self,
+        database: Database,
+        quotas: Quotas | None = None,
+        retention: Retention | None = None,
+        *,
+        slow_s: float = SLOW_S,
+    ) -> None:
         self._database = database
         self._ledger = Ledger(quotas or Quotas())
+        self._retention = retention or Retention()
         self._slow_s = slow_s
         self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="store-read")
         self._writer: Writer | None = None
@@ -62,6 +73,9 @@ class SqlStore:
         await self._off_loop(self._prepare)
         self._writer = Writer(self._database, self._ledger, slow_s=self._slow_s)
         self._writer.start()
+
+    async def claim(self) -> bool:  # noqa: D102
+        return await self._off_loop(self._database.claim)
 
     async def close(self) -> None:  # noqa: D102
         writer, self._writer = self._writer, None
@@ -175,7 +189,8 @@ class SqlStore:
 
     async def session(self, tenant: str, name: str) -> SessionRow | None:  # noqa: D102
         of = schema.SESSIONS.c
-        return await self._one(SessionRow, schema.SESSIONS, of.tenant == plain(tenant), of.name == plain(name))
+        wanted = (of.tenant == plain(tenant), of.name == plain(name), of.state == "open")
+        return await self._one(SessionRow, schema.SESSIONS, *wanted)
 
     async def session_by_id(self, session_id: str) -> SessionRow | None:  # noqa: D102
         return await self._one(SessionRow, schema.SESSIONS, schema.SESSIONS.c.id == plain(session_id))
@@ -200,8 +215,17 @@ class SqlStore:
         return StoreUsage(bytes=self._ledger.of(tenant), quota=quotas.bytes if tenant is None else quotas.tenant_bytes)
 
     async def prune(self, now_ns: int) -> Pruned:  # noqa: D102
-        del now_ns
-        return Pruned()
+        writer = self._writing()
+        pieces = await self._off_loop(self._read, lambda c: list(doomed(c, self._retention, now_ns)))
+        total: Counter[str] = Counter()
+        for piece in pieces:
+            total["bytes"] += await writer.run(partial(remove, what=piece))
+            total.update(counts(piece))
+        if total["executions"]:
+            await writer.run(remove_profiles)
+        if pieces:
+            await writer.run(lambda transaction: self._database.tidy(transaction.connection))
+        return Pruned(**total)
 
     # How reads are made.
 

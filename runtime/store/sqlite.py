@@ -1,5 +1,6 @@
 """SQLite as a store's database: one file, in WAL mode, every commit synced."""
 
+import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -54,7 +55,7 @@ class SqliteConnection:
 
     def command(self, text: str) -> None:
         """A statement without parameters."""
-        self._connection.execute(text)
+        self._connection.execute(text).fetchall()
 
     def close(self) -> None:
         """Never fails."""
@@ -71,6 +72,7 @@ class SqliteDatabase:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._claimed: int | None = None
         self.engine: Engine = create_engine(
             "sqlite://",
             creator=lambda: connect(path, (*_SETTINGS, *_READER_SETTINGS)),
@@ -78,6 +80,18 @@ class SqliteDatabase:
             pool_size=READERS,
             max_overflow=0,
         )
+
+    def claim(self) -> bool:
+        """By a lock on a file beside it: SQLite's own locks last for a transaction."""
+        if self._claimed is None:
+            descriptor = os.open(self._path.with_name(f"{self._path.name}.lock"), os.O_RDWR | os.O_CREAT, _FILE_MODE)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                os.close(descriptor)
+                return False
+            self._claimed = descriptor
+        return True
 
     def connect(self) -> Connection:
         """The writer's connection. Raises sqlite3.Error, OSError."""
@@ -107,8 +121,11 @@ class SqliteDatabase:
         connection.command(f"PRAGMA incremental_vacuum({_PAGES_FREED})")
 
     def close(self) -> None:
-        """Close the readers' connections."""
+        """Close the readers' connections, and let go of the claim."""
         self.engine.dispose()
+        if self._claimed is not None:
+            os.close(self._claimed)
+            self._claimed = None
 
 
 def connect(path: Path, settings: Sequence[str]) -> sqlite3.Connection:

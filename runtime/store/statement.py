@@ -11,7 +11,7 @@ from typing import Self
 
 from sqlalchemy import Table
 
-_NAME = re.compile(r":([a-z_]+)")
+_NAME = re.compile(r":([a-z_][a-z_0-9]*)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,9 @@ class Store(Protocol):
     async def open(self) -> None:
         """Connect, and bring the schema up to date. Raises StoreVersionError if it is a newer Lockgate's."""
 
+    async def claim(self) -> bool:
+        """Whether this process is to recover what others left: the first that asked is, until it closes or ends."""
+
     async def close(self) -> None:
         """Write what is queued, and let go of everything."""
 
@@ -146,7 +149,7 @@ class Store(Protocol):
         """Those that wait and are due, the longest due first."""
 
     async def session(self, tenant: str, name: str) -> SessionRow | None:
-        """One by its tenant's name for it."""
+        """The open one of that name."""
 
     async def session_by_id(self, session_id: str) -> SessionRow | None:
         """One by id."""

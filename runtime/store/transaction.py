@@ -67,6 +67,10 @@ class Transaction:
             if not rows:
                 raise StoreConflictError(f"the store does not have the execution {holder.partition(':')[2]!r}")
             tenant = original(rows[0][0])
-        self.ledger.add(tenant, holding.bytes)
-        self.counted.append((tenant, holding.bytes))
+        self.count(tenant, holding.bytes)
         return tenant
+
+    def count(self, tenant: str, size: int) -> None:
+        """A tenant has more bytes, or fewer."""
+        self.ledger.add(tenant, size)
+        self.counted.append((tenant, size))

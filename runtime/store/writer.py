@@ -52,7 +52,7 @@ class Write:
 class Job:
     """Something else to do with the connection, in a transaction of its own."""
 
-    work: Callable[[Connection], Any]
+    work: Callable[[Transaction], Any]
     answer: asyncio.Future[Any]
 
 
@@ -115,7 +115,7 @@ class Writer:
         """Raises StoreUnavailableError if too much waits."""
         self._enqueue(Write(changes, size, None))
 
-    async def run[T](self, work: Callable[[Connection], T]) -> T:
+    async def run[T](self, work: Callable[[Transaction], T]) -> T:
         """Do something else in a transaction of its own. Raises StoreUnavailableError."""
         answer: asyncio.Future[T] = self._loop.create_future()
         self._queue.put(Job(work, answer))
@@ -319,7 +319,7 @@ class Writer:
     def _do(self, job: Job) -> None:
         self._busy_since = time.monotonic()
         try:
-            result = self._transact(lambda transaction: job.work(transaction.connection))
+            result = self._transact(job.work)
         except Exception as error:  # noqa: BLE001 - as above
             fault = self._database.fault(error, committing=self._committing)
             if fault.unavailable:

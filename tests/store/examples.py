@@ -3,7 +3,7 @@
 from itertools import count
 from typing import Any
 
-from runtime.store.changes import EndCall, PutCall, PutExecution
+from runtime.store.changes import EndCall, PutCall, PutExecution, UpdateExecution
 from runtime.store.records import ApprovalRow, CallRow, ExecutionRow, TraceRow
 
 _numbers = count(1)
@@ -77,3 +77,8 @@ def approval(of: ExecutionRow, **changed: Any) -> ApprovalRow:
 def begun(of: ExecutionRow, *calls: CallRow) -> tuple[PutExecution | PutCall, ...]:
     """What makes an execution durable: itself, and its first calls."""
     return (PutExecution(of), *map(PutCall, calls))
+
+
+def ended(of: ExecutionRow, at_ns: int) -> UpdateExecution:
+    fields: dict[str, Any] = {"state": "ended", "status": "OK", "ended_ns": at_ns, "outcome": '{"result":2}'}
+    return UpdateExecution(id=of.id, expect=of.attempts, updated_ns=at_ns, **fields)

@@ -126,7 +126,7 @@ _INDEXES = (
     ("decisions_approver", "decisions", "approval_id approver", "", True),
     ("deliveries_approval", "deliveries", "approval_id", "", False),
     ("deliveries_waiting", "deliveries", "next_ns", "state = 'waiting'", False),
-    ("sessions_name", "sessions", "tenant name", "", True),
+    ("sessions_name", "sessions", "tenant name", "state = 'open'", True),
     ("results_expiry", "results", "expires_ns", "", False),
 )
 
