@@ -44,9 +44,9 @@ class ReplayingGuest(Guest):
         self._resumes = replay.mode is ReplayMode.RESUME
         self._live = False
         self._first_wait = False
+        self._made: dict[int, ReplayedCall] = {}
         self._entries: Iterator[Heard] = entries(replay.trace)
         self._next = self._following()
-        self._made: dict[int, ReplayedCall] = {}
         self._replay_ms = self.limits.cpu_ms * _CPU_FACTOR + _CPU_MORE_MS
         self._wall_deadline = self.began + self._replay_ms * _WALL_FACTOR / 1e3
         self._recorded_lines = replay.log_lines if self._resumes else 0
@@ -150,7 +150,11 @@ class ReplayingGuest(Guest):
         return None
 
     def _following(self) -> Heard | None:
-        return next(self._entries, None)
+        try:
+            return next(self._entries, None)
+        except ValueError as error:
+            self._diverge(f"the record is damaged: {error}")
+            return None
 
     def _caught_up(self) -> bool:
         """Whether all that is recorded has happened again."""

@@ -85,11 +85,12 @@ _PYTHON_STEP = st.one_of(
     st.just("junk = [[i] for i in range(3000)]; junk.append(junk)"),
 )
 
+
+def _programs(head: str, step: st.SearchStrategy[str], end: str) -> st.SearchStrategy[str]:
+    return st.lists(step, min_size=2, max_size=10).map(lambda steps: "\n".join([head, *steps, end]))
+
+
 PROGRAMS = {
-    "javascript": st.lists(_JS_STEP, min_size=2, max_size=10).map(
-        lambda steps: "\n".join([_JS_HEAD, *steps, "return out"])
-    ),
-    "python": st.lists(_PYTHON_STEP, min_size=2, max_size=10).map(
-        lambda steps: "\n".join([_PYTHON_HEAD, *steps, "out"])
-    ),
+    "javascript": _programs(_JS_HEAD, _JS_STEP, "return out"),
+    "python": _programs(_PYTHON_HEAD, _PYTHON_STEP, "out"),
 }
