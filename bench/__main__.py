@@ -23,6 +23,7 @@ BENCHMARKS = (
     "package_images",
     "egress",
     "scan",
+    "dlp",
     "revocation",
     "search",
     "tokens",

@@ -70,7 +70,15 @@ FLOORS: Final[Mapping[str, tuple[Floor, ...]]] = {
     ),
     "scan": tuple(
         Floor(f"{kind}_mb_per_s", "at least", 200)
-        for kind in ("json", "json_frames", "html", "text", "base64", "binary")
+        for kind in ("json", "json_frames", "html", "text", "base64", "binary", "json_slashes", "decoys", "percent")
+    ),
+    "dlp": (
+        *(
+            Floor(f"{kind}_{way}_mb_per_s", "at least", 150)
+            for kind in ("json", "text")
+            for way in ("held", "streamed")
+        ),
+        Floor("head_us", "at most", 100),
     ),
     "revocation": tuple(
         Floor(f"{relay}_{ending}_p100_ms", "at most", 100)

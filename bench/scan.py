@@ -60,6 +60,18 @@ def bodies() -> dict[str, bytes]:
         "json_slashes": json.dumps(records).replace("/", "\\/").encode(),
         "decoys": b" ".join(_decoys(chance)),
         "percent": quote(json.dumps(records[: len(records) // 8])).encode(),
+        **_floods(chance),
+    }
+
+
+def _floods(chance: random.Random) -> dict[str, bytes]:
+    """Every character of a secret's alphabet escaped, so that each has to be undone by itself."""
+    letters = chance.choices(_LETTERS, k=SIZE // 64)
+    return {
+        "percent_flood": "".join(f"%{ord(letter):02X}" for letter in letters).encode(),
+        "json_flood": "".join(f"\\u{ord(letter):04x}" for letter in letters).encode(),
+        "html_flood": "".join(f"&#{ord(letter)};" for letter in letters).encode(),
+        "backslash_flood": b"\\" * SIZE,
     }
 
 
@@ -138,7 +150,13 @@ CHARTS = [
     Chart(
         kind="bars",
         title="Made to be slow",
-        names=[f"{name}_mb_per_s" for name in ("json_slashes", "decoys", "percent")],
+        names=[f"{name}_mb_per_s" for name in ("json_slashes", "decoys", "percent", "backslash_flood")],
+        unit="MB/s",
+    ),
+    Chart(
+        kind="bars",
+        title="Every character escaped",
+        names=[f"{name}_mb_per_s" for name in ("percent_flood", "json_flood", "html_flood")],
         unit="MB/s",
     ),
 ]

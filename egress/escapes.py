@@ -43,7 +43,9 @@ def _characters(value: bytes) -> str:
     return value.decode("utf-8", "ignore")
 
 
-_PERCENT = re.compile(rb"%(?:([0-9A-Fa-f]{2})|u(" + _HEX4 + rb"))")
+_HEX = "0123456789abcdefABCDEF"
+_OCTETS = {(first + second).encode(): bytes([int(first + second, 16)]) for first in _HEX for second in _HEX}
+_PERCENT_U = re.compile(rb"%u(" + _HEX4 + rb")")
 
 
 def _percent(octets: list[int]) -> Escape:
@@ -51,10 +53,10 @@ def _percent(octets: list[int]) -> Escape:
     search = "%(?:" + "|".join(f"{octet:02x}" for octet in octets) + f"|u(?:{ascii_only}))"
 
     def read(data: bytes, at: int) -> tuple[int, bytes] | None:
-        found = _PERCENT.match(data, at)
-        if found is None:
-            return None
-        return found.end(), bytes([int(found[1], 16)]) if found[1] else _encoded(int(found[2], 16))
+        if (octet := _OCTETS.get(data[at + 1 : at + 3])) is not None:
+            return at + 3, octet
+        found = _PERCENT_U.match(data, at)
+        return (found.end(), _encoded(int(found[1], 16))) if found else None
 
     return Escape(
         name="percent", lead=b"%", searches=(f"(?i:{search})".encode(),), read=read,
@@ -66,6 +68,7 @@ _JSON = re.compile(
     rb"\\(?:u([dD][89abAB][0-9A-Fa-f]{2})\\u([dD][c-fC-F][0-9A-Fa-f]{2})"
     rb"|u(" + _HEX4 + rb")|x([0-9A-Fa-f]{2})|([/\"\\'nrtbf]))"
 )
+_ASCII = {b"u00" + digits: octet for digits, octet in _OCTETS.items() if octet < b"\x80"}
 _UNSHORT = {short.encode(): character.encode() for character, short in _SHORT.items()}
 
 
@@ -73,11 +76,15 @@ def _json(characters: list[str], short: str) -> Escape:
     units = "|".join("\\\\u".join(_units(character)) for character in characters)
     octets = "|".join(f"{ord(character):02x}" for character in characters if ord(character) < 256)  # noqa: PLR2004
     letters = "".join(f"\\x{ord(letter):02x}" for letter in (_SHORT.get(one, one) for one in short))
-    nested = "".join(f"\\x{ord(letter):02x}" for letter in "ux/\"'\\")
+    nested = "".join(f"\\x{ord(letter):02x}" for letter in "ux/\"'")
     letters = f"|[{letters}]" if letters else ""
     search = rf"\\(?:u(?i:{units})|x(?i:{octets}){letters})"
 
     def read(data: bytes, at: int) -> tuple[int, bytes] | None:
+        if (said := _ASCII.get(data[at + 1 : at + 6])) is not None:
+            return at + 6, said
+        if data[at + 1 : at + 2] == b"x" and (said := _ASCII.get(b"u00" + data[at + 2 : at + 4])) is not None:
+            return at + 4, said
         found = _JSON.match(data, at)
         if found is None:
             return None
@@ -89,7 +96,7 @@ def _json(characters: list[str], short: str) -> Escape:
         return found.end(), _encoded(int(found[3] or found[4], 16))
 
     return Escape(
-        name="json", lead=b"\\", searches=(search.encode(), rf"\\\\[{nested}]".encode()), read=read,
+        name="json", lead=b"\\", searches=(search.encode(), rf"\\{{2,3}}[{nested}]".encode()), read=read,
         open=re.compile(
             rb"(?:\\{1,64}|\\u[dD][89abAB][0-9A-Fa-f]{2}(?:\\(?:u[0-9A-Fa-f]{0,3})?)?"
             rb"|\\(?:u[0-9A-Fa-f]{0,3}|x[0-9A-Fa-f]?))\Z"
@@ -97,6 +104,9 @@ def _json(characters: list[str], short: str) -> Escape:
     )  # fmt: skip
 
 
+_NUMBERED = (b"&#%d;", b"&#x%x;", b"&#x%X;")
+_REFERENCES = {spell % code: bytes([code]) for code in range(128) for spell in _NUMBERED}
+_LONGEST_REFERENCE = max(map(len, _REFERENCES))
 _HTML = re.compile(rb"&(?:#([0-9]{1,10});?|#[xX]([0-9A-Fa-f]{1,10});?|([A-Za-z][A-Za-z0-9]{1,31};))")
 
 
@@ -111,6 +121,9 @@ def _html(characters: list[str], *, ampersand: bool) -> Escape:
     search = f"&(?:#{zeros}(?:{decimal})|#[xX]{zeros}(?i:{octal})|{named})"
 
     def read(data: bytes, at: int) -> tuple[int, bytes] | None:
+        end = data.find(b";", at, at + _LONGEST_REFERENCE) + 1
+        if (said := _REFERENCES.get(data[at:end])) is not None:
+            return end, said
         found = _HTML.match(data, at)
         if found is None:
             return None

@@ -47,8 +47,10 @@ def _base64(value: bytes) -> set[bytes]:
         encoded = base64.b64encode(bytes(before) + value)
         own = encoded[-(-before * 8 // 6) : (before + len(value)) * 8 // 6]
         found |= {own, own.translate(bytes.maketrans(b"+/", b"-_"))}
-    whole = base64.b64encode(value)
-    return found | {whole, whole.translate(bytes.maketrans(b"+/", b"-_"))}
+    padded = base64.b64encode(value)
+    for whole in (padded, padded.rstrip(b"=")):
+        found |= {whole, whole.translate(bytes.maketrans(b"+/", b"-_"))}
+    return found
 
 
 def _hexadecimal(value: bytes) -> set[bytes]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from sandboxes.dlp import DlpRule
+from sandboxes.text_pattern import compiled
 
-from .dlp_patterns import Pattern, patterns_for
+from .dlp_patterns import Pattern, patterns_for, present
 from .escapes import Escape, escapes_for
 from .outgoing import Outgoing
 from .reading import Reading
@@ -18,6 +19,9 @@ from .request import Denial
 OVERLAP = 8 * 1024  # bytes of a streamed body that are looked at again with what follows
 MOST_HELD = 64 * 1024  # for something that is found and goes on; what goes on longer is blocked
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{20,}={0,2}")
+_SOME_BASE64 = compiled("[A-Za-z0-9+/_-]{20}")  # RE2 tells seven times faster that there is none
+_URL_ALPHABET = bytes.maketrans(b"-_", b"+/")
+_APART = b"\0"  # no known kind goes on across it
 _ESCAPES = escapes_for(())
 
 
@@ -131,12 +135,11 @@ def found(data: bytes, patterns: list[Pattern], *, begun: bool = False) -> Itera
     `begun`: the data goes on from somewhere, so base64 at its beginning may begin at any of four characters.
     """
     for reading in _readings(data):
-        for pattern in patterns:
+        for pattern in present(patterns, reading.data):
             for start, end in pattern.find(reading.data):
                 yield Hit(*reading.source(start, end), pattern)
-        for run in _BASE64.finditer(reading.data):
-            for pattern in _encoded(run[0], patterns, begun=begun and run.start() == 0):
-                yield Hit(*reading.source(*run.span()), pattern)
+        for start, end, pattern in _encoded(reading.data, patterns, begun=begun):
+            yield Hit(*reading.source(start, end), pattern)
 
 
 def _readings(data: bytes) -> Iterator[Reading]:
@@ -159,15 +162,27 @@ def _changes(data: bytes, escape: Escape) -> Iterator[tuple[int, int, bytes]]:
         place = data.find(escape.lead, said[0])
 
 
-def _encoded(run: bytes, patterns: list[Pattern], *, begun: bool) -> Iterator[Pattern]:
-    """The patterns found in what a run of base64 characters says."""
-    text = run.rstrip(b"=").translate(bytes.maketrans(b"-_", b"+/"))
+def _encoded(data: bytes, patterns: list[Pattern], *, begun: bool) -> Iterator[tuple[int, int, Pattern]]:
+    """Runs of base64 characters, and the patterns found in what they say."""
+    if _SOME_BASE64.search(data) is None:
+        return
+    runs = [
+        (*run.span(), said)
+        for run in _BASE64.finditer(data)
+        for said in _decoded(run[0], begun=begun and run.start() == 0)
+    ]
+    looked_for = present(patterns, _APART.join(said for _, _, said in runs))
+    for start, end, said in runs:
+        yield from ((start, end, pattern) for pattern in looked_for if next(pattern.find(said), None) is not None)
+
+
+def _decoded(run: bytes, *, begun: bool) -> Iterator[bytes]:
+    """What a run of base64 characters says, from any of its first four on if it may have `begun` before."""
+    text = run.rstrip(b"=").translate(_URL_ALPHABET)
     for offset in range(4) if begun else (0,):
         usable = text[offset : offset + (len(text) - offset) // 4 * 4]
         rest = text[offset + len(usable) :]
-        padded = usable + (rest + b"=" * (4 - len(rest)) if len(rest) > 1 else b"")
-        plain = base64.b64decode(padded)
-        yield from (pattern for pattern in patterns if next(pattern.find(plain), None) is not None)
+        yield base64.b64decode(usable + (rest + b"=" * (4 - len(rest)) if len(rest) > 1 else b""))
 
 
 def _settled(hits: list[Hit], size: int) -> int:

@@ -22,5 +22,5 @@ KNOWN: Final[dict[Known, str]] = {
     "jwt": r"\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}",
     "card-number": r"[0-9](?:[ -]?[0-9]){12,40}",
     "iban": r"(?i)\b[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b",
-    "email-address": r"\b[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9.-]{1,190}\.[A-Za-z]{2,24}\b",
+    "email-address": r"[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]{1,190}\.[A-Za-z]{2,24}\b",
 }

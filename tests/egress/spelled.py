@@ -68,6 +68,7 @@ SPELLINGS: dict[str, Spelling] = {
     "JSON in JSON": lambda secret: _json(_json(secret)).encode(),
     "JSON, every character": _units("\\u%04x"),
     "JSON, every character in capitals": _units("\\u%04X"),
+    "JSON in JSON, every character": lambda secret: _units("\\u%04x")(secret).replace(b"\\", b"\\\\"),
     "JSON, every second character": _units("\\u%04x", every=2),
     "JavaScript": lambda secret: "".join(
         f"\\x{ord(each):02x}" if ord(each) < 256 else each for each in secret

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from egress.dlp_patterns import luhn, patterns_for, patterns_of
+from egress.dlp_patterns import patterns_for, patterns_of, present
 from egress.outgoing import Outgoing
 from egress.request import Denial
 from egress.screen import OVERLAP, Screen, found
@@ -46,6 +46,7 @@ INNOCENT = [
     "a@b, @example.org, user@localhost",
 ]
 EVERYTHING = DlpRule(name="all", find=get_args(Known))
+CARDS = DlpRule(name="cards", find=("card-number",))
 REDACT = DlpRule(name="all", find=get_args(Known), action="redact")
 SPELLINGS = {
     "plain": str.encode,
@@ -97,14 +98,45 @@ def test_an_iban_is_found_before_other_words() -> None:
     assert (hits[0].start, hits[0].end) == (3, 30)
 
 
-@given(st.integers(0, 10**15 - 1))
-def test_luhn_has_one_good_check_digit_and_finds_every_wrong_digit(number: int) -> None:
-    digits = f"4{number:015d}".encode()[:15]
-    good = [digit for digit in range(10) if luhn(digits + b"%d" % digit)]
-    assert len(good) == 1
-    whole = bytearray(digits + b"%d" % good[0])
-    whole[3] = 48 + (whole[3] - 48 + 1) % 10
-    assert not luhn(bytes(whole))
+def luhn(digits: str) -> bool:
+    """ISO/IEC 7812-1, annex B, to the letter."""
+    doubled = [int(digit) * (1 + place % 2) for place, digit in enumerate(reversed(digits))]
+    return sum(value // 10 + value % 10 for value in doubled) % 10 == 0
+
+
+@given(st.lists(st.text("0123456789", min_size=1, max_size=20), max_size=12), st.sampled_from([" ", "-", ""]))
+def test_a_card_number_is_any_row_of_whole_groups_with_a_good_check_digit(groups: list[str], between: str) -> None:
+    groups = groups if between else ["".join(groups)[:19]]
+    rows = ["".join(groups[first:last]) for first in range(len(groups)) for last in range(first + 1, len(groups) + 1)]
+    cards = [row for row in rows if 13 <= len(row) <= 19 and row[0] in "23456" and luhn(row)]
+    text = between.join(groups)
+    # A run is looked at up to its 41st digit.
+    if sum(map(len, groups)) <= 41:
+        assert names(text.encode(), CARDS) == ({"card-number"} if cards else set())
+
+
+@given(st.integers(0, 10**14 - 1))
+def test_every_card_number_has_one_good_check_digit(number: int) -> None:
+    numbers = [f"4{number:014d}{digit}" for digit in range(10)]
+    assert [bool(names(text.encode(), CARDS)) for text in numbers] == [luhn(text) for text in numbers]
+    assert sum(map(luhn, numbers)) == 1
+
+
+@given(st.data())
+def test_the_search_for_all_kinds_leaves_out_none_that_is_there(data: st.DataObject) -> None:
+    """Samples with pieces taken out, put twice, or set between bytes of any kind."""
+    sample = data.draw(st.sampled_from(sorted(SAMPLES.values()))).encode()
+    cut = data.draw(st.lists(st.integers(0, len(sample)), min_size=2, max_size=2).map(sorted))
+    made = sample[: cut[0]] + data.draw(st.binary(max_size=3)) + sample[data.draw(st.sampled_from(cut)) :]
+    text = data.draw(st.binary(max_size=5)) + made + data.draw(st.binary(max_size=5))
+    patterns = list(patterns_of((EVERYTHING,)))
+    there = present(patterns, text)
+    assert all(pattern in there for pattern in patterns if pattern.regex.search(text))
+
+
+def test_the_local_part_of_an_address_is_no_longer_than_it_may_be() -> None:
+    (hit,) = found(b"x" * 200 + b"@example.org", list(patterns_of((DlpRule(name="m", find=("email-address",)),))))
+    assert (hit.start, hit.end) == (200 - 64, 212)
 
 
 def test_a_refusal_names_the_pattern_and_never_what_was_found() -> None:
