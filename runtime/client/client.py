@@ -8,6 +8,7 @@ from typing import Final, Self
 
 import grpc
 
+from runtime.client.approvals import ApprovalsClient
 from runtime.client.backoff import waits
 from runtime.client.function import Offer
 from runtime.client.request import LANGUAGES, Language
@@ -31,6 +32,7 @@ class Client:
         self._metadata = (("authorization", f"Bearer {token}"),)
         self._runtime: runtime_pb2_grpc.RuntimeAsyncStub = runtime_pb2_grpc.RuntimeStub(self._channel)
         self._portal: portal_pb2_grpc.PortalAsyncStub = portal_pb2_grpc.PortalStub(self._channel)
+        self.approvals = ApprovalsClient(self._channel, self._metadata)
 
     async def __aenter__(self) -> Self:
         return self

@@ -9,7 +9,7 @@ from importlib.metadata import version
 
 import grpc
 
-from runtime.command import catalog, doctor, egress, mcp, profiles, run, serve, tools
+from runtime.command import approvals, catalog, doctor, egress, mcp, profiles, run, serve, tools
 from runtime.command.exits import Exit
 from runtime.service.child import ChildFailedError
 from sandboxes.problem import DocumentError
@@ -35,6 +35,7 @@ def parser() -> argparse.ArgumentParser:
     catalog.add_parsers(commands)
     tools.add_parser(commands)
     profiles.add_parser(commands)
+    approvals.add_parser(commands)
     egress.add_parser(commands)
     doctor.add_parser(commands)
     commands.add_parser("version", help="print the version").set_defaults(main=_version)

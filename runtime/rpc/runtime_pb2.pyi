@@ -14,6 +14,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from runtime.rpc import literal_request_pb2 as _literal_request_pb2
 from runtime.rpc import upstream_pb2 as _upstream_pb2
 import builtins as _builtins
 import sys
@@ -162,6 +163,26 @@ STATUS_LIMIT_FUEL: Status.ValueType  # 16
 """Ended: it used the fuel its profile counts."""
 Global___Status: _TypeAlias = Status  # noqa: Y015
 
+class _OnFailure:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OnFailureEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OnFailure.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ON_FAILURE_UNSPECIFIED: _OnFailure.ValueType  # 0
+    """They stay; Execution.rollback tells how they could be undone."""
+    ON_FAILURE_ROLLBACK: _OnFailure.ValueType  # 1
+    """Those whose upstream declares an inverse are undone, the last first, by calls under the same policy."""
+
+class OnFailure(_OnFailure, metaclass=_OnFailureEnumTypeWrapper):
+    """What becomes of completed writes of an execution that failed or was refused."""
+
+ON_FAILURE_UNSPECIFIED: OnFailure.ValueType  # 0
+"""They stay; Execution.rollback tells how they could be undone."""
+ON_FAILURE_ROLLBACK: OnFailure.ValueType  # 1
+"""Those whose upstream declares an inverse are undone, the last first, by calls under the same policy."""
+Global___OnFailure: _TypeAlias = OnFailure  # noqa: Y015
+
 class _LogLevel:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -270,6 +291,8 @@ class ExecuteRequest(_message.Message):
     SESSION_ID_FIELD_NUMBER: _builtins.int
     INLINE_BYTES_FIELD_NUMBER: _builtins.int
     READ_ONLY_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    ON_FAILURE_FIELD_NUMBER: _builtins.int
     code: _builtins.str
     """The program, UTF-8. Its value is what it returns, its last expression, or its exported default function's."""
     language: Global___Language.ValueType
@@ -292,6 +315,12 @@ class ExecuteRequest(_message.Message):
     """
     read_only: _builtins.bool
     """Refuse every fetch, and every tool that is not known to only read, whatever the profile allows."""
+    dry_run: _builtins.bool
+    """Make calls that only read, send no other: those are answered with a placeholder, and Execution.plan tells what each
+    would have sent. Nothing is asked of approvers.
+    """
+    on_failure: Global___OnFailure.ValueType
+    """What becomes of completed writes when the execution fails."""
     @_builtins.property
     def context(self) -> Global___Context:
         """Who asks, and why. Required."""
@@ -315,10 +344,12 @@ class ExecuteRequest(_message.Message):
         session_id: _builtins.str = ...,
         inline_bytes: _builtins.int = ...,
         read_only: _builtins.bool = ...,
+        dry_run: _builtins.bool = ...,
+        on_failure: Global___OnFailure.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "context", b"context", "idempotency_key", b"idempotency_key", "inline_bytes", b"inline_bytes", "inputs_json", b"inputs_json", "language", b"language", "limits", b"limits", "profile", b"profile", "read_only", b"read_only", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "context", b"context", "dry_run", b"dry_run", "idempotency_key", b"idempotency_key", "inline_bytes", b"inline_bytes", "inputs_json", b"inputs_json", "language", b"language", "limits", b"limits", "on_failure", b"on_failure", "profile", b"profile", "read_only", b"read_only", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -568,6 +599,8 @@ class HostCall(_message.Message):
     EGRESS_FIELD_NUMBER: _builtins.int
     CREDENTIAL_FIELD_NUMBER: _builtins.int
     READ_ONLY_FIELD_NUMBER: _builtins.int
+    APPROVAL_ID_FIELD_NUMBER: _builtins.int
+    EDITS_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """1, 2, 3, ... in the order the program made them."""
     kind: _builtins.str
@@ -592,6 +625,12 @@ class HostCall(_message.Message):
     """Which credential the egress proxy added, redacted; empty if none."""
     read_only: _builtins.bool
     """Whether it could only read: a tool its upstream declares so, or a GET, HEAD or OPTIONS."""
+    approval_id: _builtins.str
+    """The approval it was made with (Control.GetApproval); empty if it needed none."""
+    @_builtins.property
+    def edits(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """How the approver narrowed its arguments, in words."""
+
     def __init__(
         self,
         *,
@@ -607,10 +646,12 @@ class HostCall(_message.Message):
         egress: _builtins.str = ...,
         credential: _builtins.str = ...,
         read_only: _builtins.bool = ...,
+        approval_id: _builtins.str = ...,
+        edits: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes_in", b"bytes_in", "bytes_out", b"bytes_out", "credential", b"credential", "duration_us", b"duration_us", "egress", b"egress", "http_status", b"http_status", "kind", b"kind", "number", b"number", "outcome", b"outcome", "read_only", b"read_only", "started_us", b"started_us", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_id", b"approval_id", "bytes_in", b"bytes_in", "bytes_out", b"bytes_out", "credential", b"credential", "duration_us", b"duration_us", "edits", b"edits", "egress", b"egress", "http_status", b"http_status", "kind", b"kind", "number", b"number", "outcome", b"outcome", "read_only", b"read_only", "started_us", b"started_us", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -690,6 +731,9 @@ class Execution(_message.Message):
     PARSER_DIGEST_FIELD_NUMBER: _builtins.int
     FILES_FIELD_NUMBER: _builtins.int
     RESULT_CUT_FIELD_NUMBER: _builtins.int
+    PENDING_APPROVALS_FIELD_NUMBER: _builtins.int
+    ROLLBACK_FIELD_NUMBER: _builtins.int
+    PLAN_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Its id."""
     status: Global___Status.ValueType
@@ -756,6 +800,18 @@ class Execution(_message.Message):
     def result_cut(self) -> Global___ResultCut:
         """What was left out of result_json; absent if nothing was."""
 
+    @_builtins.property
+    def pending_approvals(self) -> _containers.RepeatedCompositeFieldContainer[Global___PendingApproval]:
+        """Approvals it waits for, while it is paused."""
+
+    @_builtins.property
+    def rollback(self) -> _containers.RepeatedCompositeFieldContainer[Global___RollbackStep]:
+        """How its completed writes were undone (OnFailure), or could be: the last call first. Empty where it succeeded."""
+
+    @_builtins.property
+    def plan(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlannedCall]:
+        """Of a dry run: the calls that were not sent, in order."""
+
     def __init__(
         self,
         *,
@@ -780,14 +836,137 @@ class Execution(_message.Message):
         parser_digest: _builtins.str = ...,
         files: _abc.Iterable[Global___File] | None = ...,
         result_cut: Global___ResultCut | None = ...,
+        pending_approvals: _abc.Iterable[Global___PendingApproval] | None = ...,
+        rollback: _abc.Iterable[Global___RollbackStep] | None = ...,
+        plan: _abc.Iterable[Global___PlannedCall] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "created_at", b"created_at", "ended_at", b"ended_at", "error", b"error", "result_cut", b"result_cut", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "created_at", b"created_at", "ended_at", b"ended_at", "error", b"error", "files", b"files", "host_calls", b"host_calls", "id", b"id", "image_digest", b"image_digest", "intake", b"intake", "language", b"language", "limits", b"limits", "logs", b"logs", "missing_walls", b"missing_walls", "parser_digest", b"parser_digest", "profile", b"profile", "profile_digest", b"profile_digest", "result_cut", b"result_cut", "result_json", b"result_json", "status", b"status", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "created_at", b"created_at", "ended_at", b"ended_at", "error", b"error", "files", b"files", "host_calls", b"host_calls", "id", b"id", "image_digest", b"image_digest", "intake", b"intake", "language", b"language", "limits", b"limits", "logs", b"logs", "missing_walls", b"missing_walls", "parser_digest", b"parser_digest", "pending_approvals", b"pending_approvals", "plan", b"plan", "profile", b"profile", "profile_digest", b"profile_digest", "result_cut", b"result_cut", "result_json", b"result_json", "rollback", b"rollback", "status", b"status", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Execution: _TypeAlias = Execution  # noqa: Y015
+
+@_typing.final
+class PendingApproval(_message.Message):
+    """A host call that waits for a human."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPROVAL_ID_FIELD_NUMBER: _builtins.int
+    CALL_NUMBER_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    approval_id: _builtins.str
+    """What Control.GetApproval and Control.Decide know it by."""
+    call_number: _builtins.int
+    """HostCall.number."""
+    target: _builtins.str
+    """HostCall.target."""
+    @_builtins.property
+    def expires_at(self) -> _timestamp_pb2.Timestamp:
+        """When it is refused if nobody decides."""
+
+    def __init__(
+        self,
+        *,
+        approval_id: _builtins.str = ...,
+        call_number: _builtins.int = ...,
+        target: _builtins.str = ...,
+        expires_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_id", b"approval_id", "call_number", b"call_number", "expires_at", b"expires_at", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PendingApproval: _TypeAlias = PendingApproval  # noqa: Y015
+
+@_typing.final
+class PlannedCall(_message.Message):
+    """A call that a dry run did not send."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    WORDS_FIELD_NUMBER: _builtins.int
+    REQUEST_FIELD_NUMBER: _builtins.int
+    DECISION_FIELD_NUMBER: _builtins.int
+    RISK_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """HostCall.number."""
+    target: _builtins.str
+    """HostCall.target."""
+    words: _builtins.str
+    """What it does, in words."""
+    decision: _builtins.str
+    """What the profile's approval rules say of it: allow, ask or deny."""
+    risk: _builtins.int
+    """0 to 100."""
+    @_builtins.property
+    def request(self) -> _literal_request_pb2.LiteralRequest:
+        """What would be sent."""
+
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        target: _builtins.str = ...,
+        words: _builtins.str = ...,
+        request: _literal_request_pb2.LiteralRequest | None = ...,
+        decision: _builtins.str = ...,
+        risk: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "number", b"number", "request", b"request", "risk", b"risk", "target", b"target", "words", b"words"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlannedCall: _TypeAlias = PlannedCall  # noqa: Y015
+
+@_typing.final
+class RollbackStep(_message.Message):
+    """One completed write of an execution that did not succeed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALL_NUMBER_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    TOOL_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    call_number: _builtins.int
+    """HostCall.number of the call that is undone."""
+    target: _builtins.str
+    """HostCall.target of it."""
+    tool: _builtins.str
+    """The tool that undoes it; empty if none is declared."""
+    outcome: _builtins.str
+    """"offered" (it could be undone so), "undone", "not undoable" (no inverse is declared, or its result lacks what the
+    inverse needs), or the code of the error that undoing it ended with.
+    """
+    reason: _builtins.str
+    """Why it was not undone."""
+    def __init__(
+        self,
+        *,
+        call_number: _builtins.int = ...,
+        target: _builtins.str = ...,
+        tool: _builtins.str = ...,
+        outcome: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_number", b"call_number", "outcome", b"outcome", "reason", b"reason", "target", b"target", "tool", b"tool"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RollbackStep: _TypeAlias = RollbackStep  # noqa: Y015
 
 @_typing.final
 class File(_message.Message):

@@ -25,7 +25,7 @@ ENVIRONMENTS: dict[int, str] = {
     pb.ENVIRONMENT_STAGE: "stage",
     pb.ENVIRONMENT_PROD: "prod",
 }
-_ENVIRONMENT_NUMBERS = {word: number for number, word in ENVIRONMENTS.items()}
+ENVIRONMENT_NUMBERS = {word: number for number, word in ENVIRONMENTS.items()}
 _MOST_PATH = 1_000
 STATUSES: dict[str, int] = {
     name.removeprefix("STATUS_").lower(): number for name, number in pb.Status.items() if number
@@ -106,7 +106,7 @@ def _fill_usage(message: pb.Execution, execution: Execution) -> None:
 def _fill_context(context: pb.Context, caller: Caller) -> None:
     context.actor = caller.actor
     context.owner = caller.owner
-    context.environment = _ENVIRONMENT_NUMBERS[caller.environment]  # type: ignore[assignment]
+    context.environment = ENVIRONMENT_NUMBERS[caller.environment]  # type: ignore[assignment]
     context.reason = caller.reason
     context.expires_at.FromNanoseconds(int(caller.expires_at * 1e9))
 
