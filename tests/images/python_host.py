@@ -154,6 +154,29 @@ _HOST: dict[tuple[str, str], Callable[..., Any]] = {
 }
 
 
+def on_deep_stack[T](work: Callable[[], T]) -> T:
+    """What `work` returns, done on a thread with the stack that guests want."""
+    box: list[T] = []
+    failures: list[BaseException] = []
+
+    def body() -> None:
+        try:
+            box.append(work())
+        except BaseException as error:  # noqa: BLE001 (nothing may leave a host function or thread)
+            failures.append(error)
+
+    previous = threading.stack_size(WASM_STACK + (8 << 20))
+    try:
+        thread = threading.Thread(target=body)
+        thread.start()
+    finally:
+        threading.stack_size(previous)
+    thread.join()
+    if failures:
+        raise failures[0]
+    return box[0]
+
+
 class Image:
     """A compiled guest image and the linker that answers its imports."""
 
@@ -181,24 +204,16 @@ class Image:
 
     def run(self, code: str, **options: Any) -> Outcome:
         """Run a program in a fresh isolate on a thread with a stack of its own; see `run_isolate`."""
-        box: list[Outcome | BaseException] = []
+        return on_deep_stack(lambda: self._run(code, **options))
 
-        def body() -> None:
-            try:
-                box.append(self._run(code, **options))
-            except BaseException as error:  # noqa: BLE001 (nothing may leave a host function or thread)
-                box.append(error)
+    def session(self, handler: Handler = lambda _call: Reply()) -> "Session":
+        """A warmed isolate for several programs."""
+        return Session(on_deep_stack(lambda: self._warmed(handler)))
 
-        previous = threading.stack_size(WASM_STACK + (8 << 20))
-        try:
-            thread = threading.Thread(target=body)
-            thread.start()
-        finally:
-            threading.stack_size(previous)
-        thread.join()
-        if isinstance(box[0], BaseException):
-            raise box[0]
-        return box[0]
+    def _warmed(self, handler: Handler) -> "Isolate":
+        isolate = self.isolate(Host(handler))
+        isolate.warm()
+        return isolate
 
     def _run(
         self,
@@ -244,7 +259,7 @@ class Image:
 
 
 class Isolate:
-    """One instance; `run` may be called once after an optional `warm`."""
+    """One instance; `run` may be called once after an optional `warm`, and again in a session."""
 
     def __init__(self, store: wasmtime.Store, instance: wasmtime.Instance, host: Host) -> None:
         exports = instance.exports(store)
@@ -278,14 +293,15 @@ class Isolate:
         assert not self.host.logs
         self.host = real
 
-    def run(self, code: str, *, seconds: float = 20, **request: Any) -> Outcome:
+    def run(self, code: str, *, seconds: float = 20, close: bool = True, **request: Any) -> Outcome:
         self._store.set_epoch_deadline(max(1, int(seconds / _TICK_SECONDS)))
         try:
             raw = self._call(_request(code, **request))
         except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
             return Outcome(ok=False, value=None, error=None, trap=str(error), raw="", host=self.host)
         finally:
-            self._store.close()
+            if close:
+                self._store.close()
         body = json.loads(raw[1:])
         if raw[0] == "1":
             return Outcome(ok=True, value=body, error=None, trap=None, raw=raw, host=self.host)
@@ -298,6 +314,31 @@ class Isolate:
         answer = self.text(*struct.unpack("<II", self._memory.read(self._store, returned, returned + 8)))
         self._after(self._store, returned)
         return answer
+
+
+class Session:
+    """Programs one after the other in one isolate, each with a host of its own."""
+
+    def __init__(self, isolate: Isolate) -> None:
+        self._isolate = isolate
+        self._count = 0
+        self.now = START
+
+    def run(self, code: str, *, seed: bytes = b"seed", **request: Any) -> Outcome:
+        """The outcome of the next program."""
+        self._count += 1
+        self._isolate.host = host = Host(self._isolate.host.handler, seed=seed, now=self.now)
+        outcome = on_deep_stack(lambda: self._isolate.run(code, close=False, number=self._count, **request))
+        self.now = host.now
+        return outcome
+
+    def __call__(self, code: str, **request: Any) -> Any:
+        """The next program's value, or the name and message of its error."""
+        outcome = self.run(code, **request)
+        if outcome.error is not None:
+            return f"{outcome.error['name']}: {outcome.error['message']}"
+        assert outcome.ok, outcome.trap
+        return outcome.value
 
 
 def _request(code: str, *, inputs: Any = None, **limits: int) -> str:

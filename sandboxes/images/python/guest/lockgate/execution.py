@@ -9,7 +9,7 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
-from lockgate import output
+from lockgate import output, session
 from lockgate.calls import ToolError, codemode, unawaited
 from lockgate.encode import size, to_json
 from lockgate.failure import ResultTooLargeError, error_json, forget
@@ -63,7 +63,7 @@ def run(request: str) -> str:
 
 
 def _outcome(request: str) -> str:
-    source = ""
+    source, file = "", FILE
     try:
         fields = json.loads(request)
         source = fields["code"]
@@ -71,17 +71,20 @@ def _outcome(request: str) -> str:
             _rehearse()
         if source == "None":
             return "1null"
-        _begin(fields, source)
-        outcome = "1" + _result(_value(source, fields.get("inputs")))
+        module = None
+        if "number" in fields:
+            file, module = session.begin(fields["number"], _NAMES)
+        _begin(fields, source, file)
+        outcome = "1" + _result(_value(source, file, fields.get("inputs"), module))
     except SystemExit as error:
-        outcome = _exited(error, source)
+        outcome = _exited(error, source, file)
     except MemoryError as error:
         release_for_telling()
         forget(error)
-        outcome = "0" + error_json(error, source)
+        outcome = "0" + error_json(error, source, file)
     except BaseException as error:  # noqa: BLE001 (nothing may leave but an outcome)
-        outcome = "0" + error_json(error, source)
-    outcome = _end(outcome, source)
+        outcome = "0" + error_json(error, source, file)
+    outcome = _end(outcome, source, file)
     release_for_leaving()
     fit(outcome)
     return outcome
@@ -100,38 +103,39 @@ def _rehearse() -> None:
     """Run the rehearsal once, warm call or not: a program finds an interpreter that has run something."""
     global _rehearsed  # noqa: PLW0603 (once an isolate)
     _rehearsed = True
-    _begin({}, _REHEARSAL)
+    _begin({}, _REHEARSAL, FILE)
     module_before = sys.modules["__main__"]
-    _result(_value(_REHEARSAL, "null"))
+    _result(_value(_REHEARSAL, FILE, "null", None))
     linecache.cache.pop(FILE, None)
     sys.modules["__main__"] = module_before
 
 
-def _begin(fields: dict[str, Any], source: str) -> None:
+def _begin(fields: dict[str, Any], source: str, file: str) -> None:
     limits.reset(fields)
     calls.reset()
     loop.reset()
     unawaited.clear()
     output.begin()
-    linecache.cache[FILE] = (len(source), None, source.splitlines(keepends=True), FILE)
+    linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
 
 
-def _end(outcome: str, source: str) -> str:
+def _end(outcome: str, source: str, file: str) -> str:
     try:
         _tell_unawaited()
         output.end()
-        linecache.cache.pop(FILE, None)
+        linecache.cache.pop(file, None)
     except BaseException as error:  # noqa: BLE001 (nothing may leave but an outcome)
-        return "0" + error_json(error, source)
+        return "0" + error_json(error, source, file)
     return outcome
 
 
-def _value(source: str, inputs: str | None) -> Any:
-    program = compile_program(source)
-    module = ModuleType("__main__")
+def _value(source: str, file: str, inputs: str | None, module: ModuleType | None) -> Any:
+    program = compile_program(source, file)
+    if module is None:
+        module = ModuleType("__main__")
+        module.__dict__.update(_NAMES)
     sys.modules["__main__"] = module
     names = module.__dict__
-    names.update(_NAMES)
     names["__builtins__"] = builtins
     names["inputs"] = json.loads(inputs) if inputs else None
     if program.returns:
@@ -163,10 +167,10 @@ def _result(value: Any) -> str:
     return text
 
 
-def _exited(error: SystemExit, source: str) -> str:
+def _exited(error: SystemExit, source: str, file: str) -> str:
     if error.code is None or error.code == 0:
         return "1null"
-    return "0" + error_json(error, source)
+    return "0" + error_json(error, source, file)
 
 
 def _tell_unawaited() -> None:

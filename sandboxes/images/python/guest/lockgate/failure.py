@@ -11,6 +11,7 @@ from lockgate.memory import OUT_OF_MEMORY, release_for_telling
 from lockgate.program import FILE, PARSER_STACK
 from lockgate.text import cut
 
+_FILES = FILE[:-1]
 _MAX_MESSAGE = 4_000
 _MAX_STACK = 8_000
 _MAX_SOURCE_LINE = 400
@@ -21,10 +22,10 @@ class ResultTooLargeError(ValueError):
     """The result's JSON is above max_result_bytes."""
 
 
-def error_json(error: BaseException, source: str) -> str:
+def error_json(error: BaseException, source: str, file: str = FILE) -> str:
     """The error object's JSON text; never raises."""
     try:
-        return json.dumps(_describe(error, source), ensure_ascii=True)
+        return json.dumps(_describe(error, source, file), ensure_ascii=True)
     except MemoryError:
         release_for_telling()
         return OUT_OF_MEMORY
@@ -37,15 +38,14 @@ def _error(name: str, message: str) -> dict[str, Any]:
     return {"name": cut(name, 200), "message": cut(message, _MAX_MESSAGE), "stack": "", **empty}
 
 
-def _describe(error: BaseException, source: str) -> dict[str, Any]:
+def _describe(error: BaseException, source: str, file: str) -> dict[str, Any]:
     name, message = _name(error), _message(error)
     described = _error(name, message)
-    frames = _frames(error.__traceback__)
-    place = _syntax_place(error) or _place(frames, source)
+    place = _syntax_place(error, file) or _place(error, source, file)
     if place is not None:
         described["line"], described["column"] = place
         described["source_line"] = _source_line(source, place[0])
-    described["stack"] = cut(_stack(error, source), _MAX_STACK)
+    described["stack"] = cut(_stack(error, source, file), _MAX_STACK)
     described["limit"] = _limit(error)
     call = _failed_call(error)
     described["call"] = None if call is None else _jsonable(call.as_dict())
@@ -57,7 +57,7 @@ def _name(error: BaseException) -> str:
 
 
 def _message(error: BaseException) -> str:
-    if isinstance(error, SyntaxError) and error.filename == FILE:
+    if isinstance(error, SyntaxError) and of_programs(error.filename):
         return str(error.msg)
     if isinstance(error, MemoryError):
         return str(error) or "the program used up its memory"
@@ -98,23 +98,30 @@ def _jsonable(fields: dict[str, Any]) -> dict[str, Any]:
 # Places.
 
 
+def of_programs(file: str | None) -> bool:
+    """Whether code of such a file is a program's: this one, or an earlier one of its session."""
+    return file is not None and file.startswith(_FILES)
+
+
 def _frames(trace: TracebackType | None) -> list[tuple[TracebackType, int]]:
-    """The program's own frames, outermost first."""
+    """The programs' own frames, outermost first."""
     frames = []
     while trace is not None:
-        if trace.tb_frame.f_code.co_filename == FILE:
+        if of_programs(trace.tb_frame.f_code.co_filename):
             frames.append((trace, trace.tb_lineno))
         trace = trace.tb_next
     return frames
 
 
-def _syntax_place(error: BaseException) -> tuple[int, int] | None:
-    if not isinstance(error, SyntaxError) or error.filename != FILE or error.lineno is None:
+def _syntax_place(error: BaseException, file: str) -> tuple[int, int] | None:
+    if not isinstance(error, SyntaxError) or error.filename != file or error.lineno is None:
         return None
     return max(error.lineno, 1), max(error.offset or 1, 1)
 
 
-def _place(frames: list[tuple[TracebackType, int]], source: str) -> tuple[int, int] | None:
+def _place(error: BaseException, source: str, file: str) -> tuple[int, int] | None:
+    """Where the running program stood; what it called of an earlier one has its place in the stack only."""
+    frames = [each for each in _frames(error.__traceback__) if each[0].tb_frame.f_code.co_filename == file]
     if not frames:
         return None
     trace, line = frames[-1]
@@ -148,14 +155,14 @@ def _source_line(source: str, line: int) -> str:
 # The stack.
 
 
-def _stack(error: BaseException, source: str) -> str:
-    """The traceback, causes first, with the program's frames only."""
+def _stack(error: BaseException, source: str, file: str) -> str:
+    """The traceback, causes first, with the programs' frames only."""
     parts: list[str] = []
     seen: set[int] = set()
     current: BaseException | None = error
     while current is not None and id(current) not in seen and len(parts) < 8:  # noqa: PLR2004
         seen.add(id(current))
-        parts.append(_one(current, source))
+        parts.append(_one(current, source, file))
         if current.__cause__ is not None:
             parts.append("The above exception was the direct cause of the following exception:")
             current = current.__cause__
@@ -167,7 +174,7 @@ def _stack(error: BaseException, source: str) -> str:
     return "\n\n".join(reversed(parts))
 
 
-def _one(error: BaseException, source: str) -> str:
+def _one(error: BaseException, source: str, file: str) -> str:
     frames = _frames(error.__traceback__)
     lines = ["Traceback (most recent call last):"] if frames else []
     shown = frames
@@ -176,19 +183,22 @@ def _one(error: BaseException, source: str) -> str:
     for number, (trace, line) in enumerate(shown):
         if len(shown) < len(frames) and number == _FIRST_FRAMES:
             lines.append(f"  ... {len(frames) - len(shown)} frames left out ...")
-        lines += _frame(trace, line, source)
-    if isinstance(error, SyntaxError) and error.filename == FILE and error.lineno is not None:
+        lines += _frame(trace, line, source, file)
+    if isinstance(error, SyntaxError) and _syntax_place(error, file) is not None:
         lines += _syntax_lines(error, source)
     message = cut(_message(error), _MAX_MESSAGE)
     lines.append(f"{_name(error)}: {message}" if message else _name(error))
     if isinstance(error, BaseExceptionGroup):
         for part in error.exceptions[:5]:
-            lines += ["  | " + line for line in _one(part, source).split("\n")]
+            lines += ["  | " + line for line in _one(part, source, file).split("\n")]
     return "\n".join(lines)
 
 
-def _frame(trace: TracebackType, line: int, source: str) -> list[str]:
-    lines = [f'  File "{FILE}", line {line}, in {trace.tb_frame.f_code.co_name}']
+def _frame(trace: TracebackType, line: int, source: str, file: str) -> list[str]:
+    code = trace.tb_frame.f_code
+    if code.co_filename != file:
+        return [f'  File "{code.co_filename}", line {line}, in {code.co_name}']
+    lines = [f'  File "{FILE}", line {line}, in {code.co_name}']
     text = _source_line(source, line)
     if not text.strip():
         return lines

@@ -24,6 +24,8 @@ class Calls:
     def __init__(self) -> None:
         self._next = 1
         self._pending: dict[int, Deliver] = {}
+        self.dropped = False
+        """Whether an earlier program of the session left calls that will not be answered."""
 
     def __bool__(self) -> bool:
         return bool(self._pending)
@@ -33,6 +35,7 @@ class Calls:
 
     def reset(self) -> None:
         """Forget everything: a run begins."""
+        self.dropped = bool(self.dropped or self._pending)
         self._next = 1
         self._pending.clear()
 

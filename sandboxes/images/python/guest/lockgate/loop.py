@@ -12,6 +12,8 @@ from lockgate.output import ERROR, emit
 
 # A program that only spins (`while not done: await sleep(0)`) still has to see events now and then.
 _TURNS_BETWEEN_POLLS = 100
+_DEADLOCK = "the program waits for something that will never happen: no host call is pending and no timer is set"
+_DROPPED = "; the calls that an earlier program of the session had not awaited were dropped when it ended"
 
 
 class Loop(base_events.BaseEventLoop):
@@ -61,6 +63,13 @@ class Loop(base_events.BaseEventLoop):
         """Tell whether the program is inside the loop now."""
         return events._get_running_loop() is self  # noqa: SLF001
 
+    def drop_tasks(self) -> None:
+        """Let go of tasks that are left: nothing will run them, and nothing is said when they are collected."""
+        for task in _all_tasks(self):
+            if not task.done():
+                task._log_destroy_pending = False  # noqa: SLF001
+                _unregister_task(task)
+
     def _drive(self, done: Callable[[], bool]) -> None:
         # Entered again from within a task: that task steps aside, for asyncio knows only one at a time.
         outer_loop = events._get_running_loop()  # noqa: SLF001
@@ -94,10 +103,7 @@ class Loop(base_events.BaseEventLoop):
         self._turns = 0
         if not self._scheduled:
             if not calls:
-                raise DeadlockError(
-                    "the program waits for something that will never happen: "
-                    "no host call is pending and no timer is set"
-                )
+                raise DeadlockError(_DEADLOCK + (_DROPPED if calls.dropped else ""))
             calls.wait(FOREVER)
             return
         due, now = self._scheduled[0]._when, self.time()  # noqa: SLF001
@@ -176,6 +182,8 @@ def _retrieved(future: futures.Future) -> None:
 async def _awaiting(awaitable: Awaitable[Any]) -> Any:
     return await awaitable
 
+
+_all_tasks, _unregister_task = tasks.all_tasks, tasks._unregister_task  # noqa: SLF001
 
 loop = Loop()
 

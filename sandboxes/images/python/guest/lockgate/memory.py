@@ -15,9 +15,11 @@ _leaving = bytearray()
 
 
 def keep() -> None:
-    """Keep back what there will be to release; once, before the snapshot."""
-    _telling.extend(bytes(_FOR_TELLING))
-    _leaving.extend(bytes(_FOR_LEAVING))
+    """Keep back what there will be to release; before the snapshot, and again before a session's next program."""
+    if not _telling:
+        _telling.extend(bytes(_FOR_TELLING))
+    if not _leaving:
+        _leaving.extend(bytes(_FOR_LEAVING))
 
 
 def release_for_telling() -> None:

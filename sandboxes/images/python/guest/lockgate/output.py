@@ -162,7 +162,7 @@ def _emit_record(handler: logging.StreamHandler, record: logging.LogRecord) -> N
 
 
 def _show_warning(message: warnings.WarningMessage) -> None:
-    where = f"line {message.lineno}: " if message.filename == "<program>" else ""
+    where = f"line {message.lineno}: " if message.filename.startswith("<program") else ""
     emit_lines(WARNING, f"{where}{message.category.__name__}: {message.message}")
 
 

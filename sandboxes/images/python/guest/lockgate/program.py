@@ -9,6 +9,7 @@ import dataclasses
 from types import CodeType
 
 FILE = "<program>"
+"""What tracebacks call the program that runs."""
 # What CPython says, as a MemoryError, of source that is nested too deeply.
 PARSER_STACK = "Parser stack overflowed"
 # No program can write these names, so none can meet them.
@@ -32,34 +33,39 @@ class Program:
     main: int | None
 
 
-def compile_program(source: str) -> Program:
+def session_file(number: int) -> str:
+    """What the code of a session's program calls its file."""
+    return f"<program {number}>"
+
+
+def compile_program(source: str, file: str = FILE) -> Program:
     """Compile a program; SyntaxError, with positions in `source`, if it is none."""
-    tree = _parse(source)
+    tree = _parse(source, file)
     scan = _scan(tree)
     if scan.returns:
-        return Program(code=_as_function(tree, scan), returns=True, main=None)
+        return Program(code=_as_function(tree, scan, file), returns=True, main=None)
     main = _uncalled_main(tree)
     _keep_last_value(tree)
-    return Program(code=_compile(tree), returns=False, main=main)
+    return Program(code=_compile(tree, file), returns=False, main=main)
 
 
-def _parse(source: str) -> ast.Module:
+def _parse(source: str, file: str) -> ast.Module:
     at = source.find("\0")
     if at >= 0:
         line, column = source.count("\n", 0, at) + 1, at - source.rfind("\n", 0, at)
-        raise SyntaxError("the program contains a NUL character", (FILE, line, column, None))
+        raise SyntaxError("the program contains a NUL character", (file, line, column, None))
     try:
-        return ast.parse(source, FILE)
+        return ast.parse(source, file)
     except UnicodeEncodeError:
-        raise SyntaxError("the program contains half a surrogate pair", (FILE, 1, 1, None)) from None
+        raise SyntaxError("the program contains half a surrogate pair", (file, 1, 1, None)) from None
     except MemoryError as error:
         if PARSER_STACK not in str(error):
             raise
-        raise SyntaxError("the program is nested too deeply for the parser", (FILE, 1, 1, None)) from None
+        raise SyntaxError("the program is nested too deeply for the parser", (file, 1, 1, None)) from None
 
 
-def _compile(tree: ast.Module) -> CodeType:
-    return compile(tree, FILE, "exec", flags=_FLAGS, dont_inherit=True)
+def _compile(tree: ast.Module, file: str) -> CodeType:
+    return compile(tree, file, "exec", flags=_FLAGS, dont_inherit=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,17 +129,17 @@ def _uncalled_main(tree: ast.Module) -> int | None:
     return 1 if main.args.posonlyargs or main.args.args else 0
 
 
-def _as_function(tree: ast.Module, scan: _Scan) -> CodeType:
+def _as_function(tree: ast.Module, scan: _Scan, file: str) -> CodeType:
     future = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
     body = [node for node in tree.body if node not in future]
     found = _last_value(body)
     if found is not None:
         found[0][-1] = ast.copy_location(ast.Return(found[1]), found[0][-1])
-    body = [_TopLevel().visit(node) for node in body]
+    body = [_TopLevel(file).visit(node) for node in body]
     names = _assigned(_function(future, body, awaits=scan.awaits))
     if names:
         body = [ast.Global(names, lineno=1, col_offset=0), *body]
-    return _compile(_function(future, body, awaits=scan.awaits))
+    return _compile(_function(future, body, awaits=scan.awaits), file)
 
 
 def _function(future: list[ast.ImportFrom], body: list[ast.stmt], *, awaits: bool) -> ast.Module:
@@ -146,13 +152,16 @@ def _function(future: list[ast.ImportFrom], body: list[ast.stmt], *, awaits: boo
 def _assigned(tree: ast.Module) -> list[str]:
     """Every name the function would keep to itself, as the compiler itself sees it."""
     code = next(
-        const for const in _compile(tree).co_consts if isinstance(const, CodeType) and const.co_name == FUNCTION
+        const for const in _compile(tree, FILE).co_consts if isinstance(const, CodeType) and const.co_name == FUNCTION
     )
     return sorted({name for name in (*code.co_varnames, *code.co_cellvars) if name.isidentifier()})
 
 
 class _TopLevel(ast.NodeTransformer):
     """Rewrites what a module may do and a function may not; does not look into inner scopes."""
+
+    def __init__(self, file: str) -> None:
+        self._file = file
 
     def _leave(self, node: ast.AST) -> ast.AST:
         return node
@@ -172,11 +181,13 @@ class _TopLevel(ast.NodeTransformer):
         if node.names[0].name != "*":
             return node
         if node.level or node.module is None:
-            raise SyntaxError("relative imports have no meaning here", (FILE, node.lineno, node.col_offset + 1, None))
+            raise SyntaxError(
+                "relative imports have no meaning here", (self._file, node.lineno, node.col_offset + 1, None)
+            )
         call = ast.Call(ast.Name(IMPORT_STAR, ast.Load()), [ast.Constant(node.module)], [])
         return ast.copy_location(ast.Expr(call), node)
 
     def _refuse_yield(self, node: ast.AST) -> ast.AST:
-        raise SyntaxError("'yield' outside function", (FILE, node.lineno, node.col_offset + 1, None))
+        raise SyntaxError("'yield' outside function", (self._file, node.lineno, node.col_offset + 1, None))
 
     visit_Yield = visit_YieldFrom = _refuse_yield  # noqa: N815

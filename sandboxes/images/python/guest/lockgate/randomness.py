@@ -9,6 +9,7 @@ import random
 from types import ModuleType
 
 _seed = random.seed
+_urandom = os.urandom
 
 
 class _Unseeded(ModuleType):
@@ -16,13 +17,19 @@ class _Unseeded(ModuleType):
 
     def __getattribute__(self, name: str) -> object:
         object.__setattr__(self, "__class__", ModuleType)
-        _seed(int.from_bytes(os.urandom(32), "little"))
+        _seed(int.from_bytes(_urandom(32), "little"))
         return getattr(self, name)
 
 
 def _arm() -> None:
     random.seed = _seed
     random.__class__ = _Unseeded
+
+
+def reseed() -> None:
+    """Give the generator a new seed if it has one: the next program of a session begins."""
+    if type(random) is not _Unseeded:  # asking the module itself for its class would be its first use
+        _seed(int.from_bytes(_urandom(32), "little"))
 
 
 def install() -> None:
