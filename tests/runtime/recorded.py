@@ -1,6 +1,7 @@
 """Runs a program in an isolate of this process against a scripted gateway, and keeps all that a journal would."""
 
 import asyncio
+import hashlib
 import json
 import random
 import threading
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from runtime.isolate import (
     Event,
@@ -148,6 +150,10 @@ class Gateway:
 class Runner:
     """Runs programs of one language on a thread with a guest's stack."""
 
+    keep_memory = False
+    """Whether the digest of the isolate's memory is kept, which takes as long as a program."""
+    memory = b""
+
     def __init__(self, image: Image, ticker: Ticker, pool: ThreadPoolExecutor) -> None:
         self._image = image
         self._ticker = ticker
@@ -197,9 +203,16 @@ class Runner:
                 guest.begin()
                 outcome = guest.checked(isolate.run(guest, program, "null"))
                 guest.finish()
+            if self.keep_memory:
+                self.memory = _digest(isolate)
         finally:
             isolate.close()
         return outcome
+
+
+def _digest(isolate: Any) -> bytes:
+    memory = getattr(isolate, "memory", None) or isolate._memory
+    return hashlib.blake2b(memory.read(0, memory.size())).digest()
 
 
 @contextmanager
