@@ -17,6 +17,7 @@ from tests.cell import (
     upstreams_settled,
     write_config,
 )
+from tests.store.postgres_server import PostgresServer, running_postgres
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +36,12 @@ def cell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestCell]:
             test_cell = TestCell(cell=running, state=state, site=site, config_file=config)
             asyncio.run(upstreams_settled(test_cell.address, test_cell.token))
             yield test_cell
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    with running_postgres() as server:
+        yield server
 
 
 @pytest.fixture

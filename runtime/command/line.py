@@ -9,7 +9,7 @@ from importlib.metadata import version
 
 import grpc
 
-from runtime.command import approvals, catalog, doctor, egress, mcp, profiles, run, serve, tools
+from runtime.command import approvals, catalog, doctor, egress, mcp, profiles, run, serve, store, tools
 from runtime.command.exits import Exit
 from runtime.service.child import ChildFailedError
 from sandboxes.problem import DocumentError
@@ -37,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
     profiles.add_parser(commands)
     approvals.add_parser(commands)
     egress.add_parser(commands)
+    store.add_parser(commands)
     doctor.add_parser(commands)
     commands.add_parser("version", help="print the version").set_defaults(main=_version)
     return top

@@ -59,6 +59,9 @@ class Database(Protocol):
     def exclusive(self) -> AbstractContextManager[Transaction]:
         """A transaction for migrations, committed at its end; one at a time, whoever else has the database open."""
 
+    def snapshot(self) -> AbstractContextManager[Transaction]:
+        """A transaction that only reads, and sees the database as it was at its beginning."""
+
     def fault(self, error: Exception, *, committing: bool) -> Fault:
         """What the driver's error means. `committing`: it came of a COMMIT."""
 

@@ -158,6 +158,13 @@ class PostgresDatabase:
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
             yield connection
 
+    @contextmanager
+    def snapshot(self) -> Iterator[Transaction]:
+        """A transaction that only reads."""
+        connected = self.engine.connect().execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        with connected as connection, connection.begin():
+            yield connection
+
     def fault(self, error: Exception, *, committing: bool) -> Fault:
         """By SQLSTATE. An error that the server did not send is the connection's."""
         if not isinstance(error, DatabaseError):

@@ -107,6 +107,13 @@ class SqliteDatabase:
             yield connection
             connection.commit()
 
+    @contextmanager
+    def snapshot(self) -> Iterator[Transaction]:
+        """A transaction that only reads."""
+        with self.engine.connect() as connection:
+            connection.exec_driver_sql("BEGIN")
+            yield connection
+
     def fault(self, error: Exception, *, committing: bool) -> Fault:
         """By SQLite's own codes: https://www.sqlite.org/rescode.html."""
         if isinstance(error, OSError):
