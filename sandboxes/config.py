@@ -7,6 +7,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from sandboxes.approval_channels import ApprovalChannels
 from sandboxes.document import Document, read_document
 from sandboxes.egress import EventSettings
 from sandboxes.hostname import canonical_host
@@ -106,6 +107,9 @@ class Config(_Model):
         512 << 20, ge=64 << 20, le=64 << 30, description="Bytes the gateway holds for executions under way, in all."
     )
     kept: Kept = Field(default_factory=Kept, description="What the gateway keeps of executions that have ended.")
+    approvals: ApprovalChannels = Field(
+        default_factory=ApprovalChannels, description="How approvals are told of and answered from outside."
+    )
     store: StoreConfig = Field(default_factory=SqliteStore, description="Where durable records are kept.")
     accept_vulnerable_versions: tuple[EngineVersion, ...] = Field(
         (), description='Engines below their floor to run on all the same, each as "wasmtime 49.0.0".'
@@ -149,6 +153,10 @@ def _undeclared(config: Config, document: Document) -> Iterator[Problem]:
     for name in sorted(config.hosts.keys() & config.private_services.keys()):
         keys = ("private_services", name)
         yield document.problem(f'private_services["{name}"]', document.mark(*keys), "declared under hosts too")
+    webhook = config.approvals.webhook
+    if webhook is not None and webhook.auth is not None and webhook.auth.secret not in config.secrets:
+        keys = ("approvals", "webhook", "auth", "secret")
+        yield document.problem(".".join(keys), document.mark(*keys), _no_secret(webhook.auth.secret, config))
     for place, message in dangling(config.secrets, config.secret_stores):
         yield document.problem(".".join(place), document.mark(*place), message)
 

@@ -1,5 +1,6 @@
 """The state directory: what one Lockgate keeps on this machine, readable by its user only."""
 
+import base64
 import os
 import re
 import secrets
@@ -7,9 +8,12 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from pydantic import SecretStr
+
+from sandboxes.webhook_signature import KEY_BYTES, key_of
+from sandboxes.webhook_signature import PREFIX as KEY_PREFIX
 
 TOKEN_PREFIX: Final = "lg_"  # noqa: S105 - what lets scanners find a leaked token, not a token
 TOKEN_BYTES: Final = 32
@@ -79,6 +83,16 @@ class StateDirectory:
         """Tools of MCP upstreams as the operator accepted them, a file for each upstream."""
         return self.path / "tools"
 
+    def signing_key(self, direction: Literal["webhook", "callback"]) -> bytes:
+        """The key that signs webhooks or callbacks, in a file `DIRECTION.key`, made at the first call. StateError."""
+        path = self.path / f"{direction}.key"
+        if not path.exists():
+            _create_once(path, KEY_PREFIX + base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode())
+        try:
+            return key_of(_kept_text(path, f"{direction} key"))
+        except ValueError as error:
+            raise StateError(f"the key file {path} is not one ({error}); remove it and a new one is made") from None
+
     def token(self) -> SecretStr:
         """The API's token, made at the first call: `lg_` and 32 random bytes in base64url. Raises StateError."""
         if not self.token_file.exists():
@@ -109,17 +123,23 @@ def open_state(path: Path) -> StateDirectory:
 
 def read_token(path: Path) -> SecretStr:
     """The token in the file `path`. Raises StateError if it is missing, open to others or not a token."""
+    text = _kept_text(path, "token")
+    if _TOKEN.fullmatch(text) is None:
+        raise StateError(f"the token file {path} does not hold a token; remove it and a new one is made")
+    return SecretStr(text)
+
+
+def _kept_text(path: Path, what: str) -> str:
+    """The short text in a file that only we may read. Raises StateError."""
     try:
         with path.open(encoding="ascii") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             text = file.read(1_000).strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise StateError(f"the token file {path} cannot be read: {error}") from None
+        raise StateError(f"the {what} file {path} cannot be read: {error}") from None
     if mode & _OTHERS:
-        raise StateError(f"the token file {path} is open to others (mode {mode:04o}); chmod 600 it, or remove it")
-    if _TOKEN.fullmatch(text) is None:
-        raise StateError(f"the token file {path} does not hold a token; remove it and a new one is made")
-    return SecretStr(text)
+        raise StateError(f"the {what} file {path} is open to others (mode {mode:04o}); chmod 600 it, or remove it")
+    return text
 
 
 def _check_directory(path: Path) -> None:

@@ -241,7 +241,7 @@ Global___ApproverDecision: _TypeAlias = ApproverDecision  # noqa: Y015
 
 @_typing.final
 class Approval(_message.Message):
-    """One question to a human: may this call be made?."""
+    """One question to a human: whether a call may be made."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -62,6 +62,8 @@ class Loaded:
             for name, upstream in self.config.upstreams.items()
             for scheme, rules in upstream.rule_sets(name).items()
         }
+        if (webhook := self.config.approvals.webhook) is not None:
+            owned["approvals webhook"] = webhook.rule_set()
         terms = [
             (profile.digest(), Terms(name=profile.name, environments=profile.environments, budgets=profile.budgets))
             for profile in self.profiles.values()
