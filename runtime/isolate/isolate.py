@@ -13,13 +13,19 @@ from sandboxes.bounded_json import JsonBoundError, loads
 
 
 class Isolate(Protocol):
-    """One Wasmtime instance. Used once."""
+    """One Wasmtime instance. Used for one program, or for those of one session, one after the other."""
+
+    reusable: bool
+    """Whether the next program of the session may run in it: nothing trapped in it, and no limit ended anything."""
 
     def warm(self) -> None:
         """Run a neutral program ahead of need, so that the real one finds its pages mapped."""
 
-    def run(self, guest: Guest, program: str, inputs: str) -> Outcome:
-        """Run a program to its end, on the calling thread; `inputs` is JSON."""
+    def run(self, guest: Guest, program: str, inputs: str, position: int = 0) -> Outcome:
+        """Run a program to its end, on the calling thread; `inputs` is JSON.
+
+        `position` counts the programs of a session from 1, each with a guest of its own; 0 is the only program.
+        """
 
     def close(self) -> None:
         """Free what the instance holds; after the reply, because it takes a while."""
@@ -84,6 +90,12 @@ def warming_guest() -> Guest:
     )
     guest.begin()
     return guest
+
+
+def is_reusable(guest: Guest, outcome: Outcome, *, trapped: bool) -> bool:
+    """Whether what a program left behind is sound: it ended by itself, and not at a limit."""
+    ended_by_itself = outcome.ending.status in {Status.SUCCEEDED, Status.PROGRAM_ERROR}
+    return ended_by_itself and not trapped and guest.ending is None
 
 
 def settle(

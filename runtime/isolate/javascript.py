@@ -7,7 +7,7 @@ import wasmtime
 
 from runtime.isolate.channel import Event
 from runtime.isolate.guest import FOREVER_NS, MOST_ERROR_BYTES, Guest
-from runtime.isolate.isolate import WARM_FUEL, Current, Isolate, settle, warming_guest
+from runtime.isolate.isolate import WARM_FUEL, Current, Isolate, is_reusable, settle, warming_guest
 from runtime.isolate.native import CoreFunction, CoreMemory, GuestStopped, define_core, unwatch, watch_epochs
 from runtime.isolate.outcome import Outcome
 
@@ -78,6 +78,7 @@ _U32 = 0xFFFFFFFF
 class _JavaScriptIsolate:
     def __init__(self, engine: wasmtime.Engine, pre: wasmtime.InstancePre, current: Current, *, fuel: bool) -> None:
         self._fuel = fuel
+        self.reusable = False
         self.guest: Guest | None = None
         self._current = current
         self._store = store = wasmtime.Store(engine)
@@ -101,7 +102,7 @@ class _JavaScriptIsolate:
     def warm(self) -> None:
         self._bind(warming_guest())
         assert self.guest is not None
-        self._drive(self.guest, b"0", b"null")
+        self._drive(self.guest, b"0", b"null", 0)
 
     def _bind(self, guest: Guest) -> None:
         self.guest = guest
@@ -111,29 +112,31 @@ class _JavaScriptIsolate:
         if self._fuel:
             self._store.set_fuel(guest.limits.fuel)
 
-    def run(self, guest: Guest, program: str, inputs: str) -> Outcome:
+    def run(self, guest: Guest, program: str, inputs: str, position: int = 0) -> Outcome:
         trapped = overflow = False
         try:
             self._bind(guest)
-            self._drive(guest, program.encode(errors="replace"), inputs.encode(errors="replace"))
+            self._drive(guest, program.encode(errors="replace"), inputs.encode(errors="replace"), position)
         except GuestStopped as stopped:
             trapped, overflow = True, stopped.stack_overflow
         except ValueError:
             trapped = True
         if self._fuel:
             guest.fuel_left = self._store.get_fuel()
-        return settle(
+        outcome = settle(
             guest,
             trapped=trapped,
             stack_overflow=overflow,
             memory_bytes=self.memory.size(),
             memory_exact=True,
         )
+        self.reusable = is_reusable(guest, outcome, trapped=trapped)
+        return outcome
 
-    def _drive(self, guest: Guest, program: bytes, inputs: bytes) -> None:
+    def _drive(self, guest: Guest, program: bytes, inputs: bytes, position: int) -> None:
         limits = guest.limits
         header = _HEADER.pack(
-            guest.seed, limits.call_bytes, limits.log_line_bytes, limits.result_bytes, 0, len(program)
+            guest.seed, limits.call_bytes, limits.log_line_bytes, limits.result_bytes, position, len(program)
         )
         request = b"".join((header, program, _LENGTH.pack(len(inputs)), inputs))
         wait = self._run.call_buffer(self._put(request), len(request), guest.now_ns)

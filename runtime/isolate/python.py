@@ -13,7 +13,7 @@ import wasmtime
 from runtime.isolate.absent import absent_function
 from runtime.isolate.channel import Event
 from runtime.isolate.guest import FOREVER_NS, MOST_ERROR_BYTES, Guest
-from runtime.isolate.isolate import WARM_FUEL, Current, Isolate, checked_answer, settle, warming_guest
+from runtime.isolate.isolate import WARM_FUEL, Current, Isolate, checked_answer, is_reusable, settle, warming_guest
 from runtime.isolate.native import CoreFunction, CoreMemory, GuestStopped, define_values, unwatch, watch_epochs
 from runtime.isolate.outcome import Outcome
 
@@ -57,7 +57,10 @@ class PythonImage:
 class _PythonIsolate:
     def __init__(self, engine: wasmtime.Engine, pre: wasmtime.InstancePre, current: Current, *, fuel: bool) -> None:
         self._fuel = fuel
+        self.reusable = False
         self._guest: Guest | None = None
+        self._began_ns = 0
+        self._stood_ns = 0
         self._current = current
         self._store = store = wasmtime.Store(engine)
         if fuel:
@@ -81,10 +84,11 @@ class _PythonIsolate:
     def warm(self) -> None:
         self._call(warming_guest(), "None", "null")
 
-    def run(self, guest: Guest, program: str, inputs: str) -> Outcome:
+    def run(self, guest: Guest, program: str, inputs: str, position: int = 0) -> Outcome:
         trapped = overflow = False
+        self._set_clock(guest, position)
         try:
-            answer = self._call(guest, program, inputs)
+            answer = self._call(guest, program, inputs, position)
             guest.answer = checked_answer(answer[:1] == "1", answer[1:], guest.limits)
         except GuestStopped as stopped:
             trapped, overflow = True, stopped.stack_overflow
@@ -92,24 +96,45 @@ class _PythonIsolate:
             trapped = True
         if self._fuel:
             guest.fuel_left = self._store.get_fuel()
-        return settle(
+        outcome = settle(
             guest,
             trapped=trapped,
             stack_overflow=overflow,
             memory_bytes=self._memory.size(),
             memory_exact=True,
         )
+        self.reusable = is_reusable(guest, outcome, trapped=trapped)
+        return outcome
 
-    def _call(self, guest: Guest, program: str, inputs: str) -> str:
+    def _set_clock(self, guest: Guest, position: int) -> None:
+        """A session has one clock: it goes on from where it stood when the last program ended, never back."""
+        if position > 1:
+            self._stood_ns = self.now_ns
+        else:
+            self._began_ns = self._stood_ns = guest.start_ns
+
+    @property
+    def now_ns(self) -> int:
+        """What the guest's clock shows."""
+        return max(self.guest.now_ns, self._stood_ns)
+
+    @property
+    def elapsed_ns(self) -> int:
+        """What it shows since the first program began."""
+        return self.now_ns - self._began_ns
+
+    def _call(self, guest: Guest, program: str, inputs: str, position: int = 0) -> str:
         self._guest = guest
         self._current.isolate = self
         limits = guest.limits
+        number = {"number": position} if position else {}
         request = {
             "code": program,
             "inputs": inputs,
             "max_call_bytes": limits.call_bytes,
             "max_log_line_bytes": limits.log_line_bytes,
             "max_result_bytes": limits.result_bytes,
+            **number,
         }
         self._store.set_limits(memory_size=limits.memory_bytes)
         self._store.set_epoch_deadline(1)
@@ -209,9 +234,9 @@ _OWN: dict[tuple[str, str], Callable[..., int | None]] = {
     ("wasi:random/random", "get-random-bytes"): _random_bytes,
     ("wasi:random/random", "get-random-u64"): _random_number,
     ("wasi:random/insecure-seed", "insecure-seed"): lambda here, at: here.answer(at, here.guest.random(16)),
-    ("wasi:clocks/wall-clock", "now"): lambda here, at: here.answer(at, _instant(here.guest.now_ns)),
+    ("wasi:clocks/wall-clock", "now"): lambda here, at: here.answer(at, _instant(here.now_ns)),
     ("wasi:clocks/wall-clock", "resolution"): lambda here, at: here.answer(at, _instant(here.guest.clock_step_ns)),
-    ("wasi:clocks/monotonic-clock", "now"): lambda here: here.guest.now_ns - here.guest.start_ns,
+    ("wasi:clocks/monotonic-clock", "now"): lambda here: here.elapsed_ns,
     ("wasi:clocks/monotonic-clock", "resolution"): lambda here: here.guest.clock_step_ns,
     ("wasi:cli/environment", "get-environment"): lambda here, at: here.answer(at, _NO_LIST),
     ("wasi:cli/environment", "get-arguments"): lambda here, at: here.answer(at, _NO_LIST),
