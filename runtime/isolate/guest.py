@@ -260,8 +260,10 @@ class Guest:
         return False
 
     def _take(self) -> Event:
-        """The next answer. What a program does not take stays here, so the gateway is told when it may send more."""
-        event = self._events.popleft()
+        return self._counted(self._events.popleft())
+
+    def _counted(self, event: Event) -> Event:
+        """An answer that is taken. What no program takes stays here, so the gateway is told when it may send more."""
         if event.refused:
             self._refusals -= 1
             return event

@@ -16,7 +16,9 @@ class ReplayMode(IntEnum):
 class ReplayedCall(NamedTuple):
     """One recorded host call. `digest` is `payload_digest` of its arguments; `payload` is the answer, if `answered`.
 
-    An answer the trace does not deliver is delivered as soon as the replay is over: the gateway does not send it again.
+    An answer that comes with the record is not sent as a result too: if the trace does not deliver it, it is delivered
+    as soon as the replay is over. One that comes `later` is sent as any result is, and the replay waits for it; what
+    does not fit in the program's window is sent so, in the order in which the trace delivers it.
     """
 
     call_id: int
@@ -26,6 +28,7 @@ class ReplayedCall(NamedTuple):
     answered: bool = False
     ok: bool = False
     payload: str = ""
+    later: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

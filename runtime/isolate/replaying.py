@@ -124,6 +124,8 @@ class ReplayingGuest(Guest):
         event: Event | None = None
         if heard.call_id:
             event = self._answer_again(heard.call_id)
+            if self.ending is not None:
+                return None
             if event is None:
                 self._diverge(f"the record has an answer to call id {heard.call_id} here, and there is no such call")
                 return None
@@ -141,11 +143,33 @@ class ReplayingGuest(Guest):
         if call is not None and call.answered:
             del self._made[call_id]
             return _event(call)
+        if call is not None and call.later:
+            del self._made[call_id]
+            self._await_answer(call_id)
+        elif call is not None:
+            return None
+        event = self._queued(call_id)
+        return None if event is None else self._counted(event)
+
+    def _await_answer(self, call_id: int) -> None:
+        """Wait for an answer that did not come with the record, as any guest waits: without a slot."""
+        before = time.monotonic()
+        self._has_slot = False
+        self._slots.release()
+        with self._condition:
+            while self.ending is None and not any(event.call_id == call_id for event in self._events):
+                if not self._condition.wait(self._wall_deadline - time.monotonic()):
+                    break
+        self._blocked += time.monotonic() - before
+        self._has_slot = self._slots.acquire(self._wall_deadline)
+        if not self._has_slot or time.monotonic() >= self._wall_deadline:
+            self._over_time()
+
+    def _queued(self, call_id: int) -> Event | None:
         with self._condition:
             for index, event in enumerate(self._events):
-                if event.refused and event.call_id == call_id:
+                if event.call_id == call_id:
                     del self._events[index]
-                    self._refusals -= 1
                     return event
         return None
 
@@ -191,11 +215,14 @@ class ReplayingGuest(Guest):
         if self._live:
             super()._keep_time()
         elif time.monotonic() >= self._wall_deadline:
-            self.end(Status.LIMIT_WALL, "replay_wall_ms", self._replay_ms * _WALL_FACTOR)
+            self._over_time()
         elif (time.thread_time() - self._cpu_start) * 1e3 >= self._replay_ms:
             self.end(Status.LIMIT_CPU, "replay_cpu_ms", self._replay_ms)
 
     # How a replay ends.
+
+    def _over_time(self) -> None:
+        self.end(Status.LIMIT_WALL, "replay_wall_ms", self._replay_ms * _WALL_FACTOR)
 
     def _expected(self) -> dict[str, Any] | None:
         calls = self._replay.calls

@@ -10,12 +10,14 @@ from runtime.worker.frames import FrameError, Kind, encode
 TRACE_HEAD = struct.Struct("<QQQIB")
 MOST_TRACE_FRAME = TRACE_HEAD.size + traces.TRACE_PART + 32
 """A part of a trace is passed on once it is as long, or one entry longer."""
+MOST_REPLAY = 64 << 20
+"""Bytes of calls and answers that go ahead of a program; a worker holds them all until they are heard."""
 
 _MOST_NS = 2**63 - 1
 _MOST_LINES = 2**31 - 1
 _HEAD = struct.Struct("<BIQQQIII")
 _CALL = struct.Struct("<IBHB32sI")
-_ANSWERED, _OK = 1, 2
+_ANSWERED, _OK, _LATER = 1, 2, 4
 _PART = 1 << 20
 
 
@@ -38,7 +40,7 @@ def decode_trace(payload: bytes) -> Trace:
 
 
 def encode_replay(number: int, replay: Replay) -> bytes:
-    """REPLAY, several frames: first all but the calls, then the calls."""
+    """REPLAY, several frames: first all but the calls, then the calls. Raises ValueError if it is too long."""
     head = _HEAD.pack(
         replay.mode,
         replay.until,
@@ -51,13 +53,16 @@ def encode_replay(number: int, replay: Replay) -> bytes:
     )
     parts = [encode(Kind.REPLAY, number, head + replay.trace)]
     calls: list[bytes] = []
-    size = 0
+    size = total = 0
     for call in replay.calls:
         calls.append(_call(call))
         size += len(calls[-1])
         if size >= _PART:
+            total += size
             parts.append(encode(Kind.REPLAY, number, b"".join(calls)))
             calls, size = [], 0
+        if total > MOST_REPLAY:
+            raise ValueError(f"a replay of more than {MOST_REPLAY} bytes: its answers are to be sent later")
     if calls:
         parts.append(encode(Kind.REPLAY, number, b"".join(calls)))
     return b"".join(parts)
@@ -65,7 +70,7 @@ def encode_replay(number: int, replay: Replay) -> bytes:
 
 def _call(call: ReplayedCall) -> bytes:
     name, payload = call.name.encode(errors="replace"), call.payload.encode(errors="replace")
-    flags = (_ANSWERED if call.answered else 0) | (_OK if call.ok else 0)
+    flags = call.answered * _ANSWERED | call.ok * _OK | call.later * _LATER
     return _CALL.pack(call.call_id, call.kind, len(name), flags, call.digest, len(payload)) + name + payload
 
 
@@ -94,8 +99,8 @@ class ReplayReader:
             name = payload[offset + _CALL.size : name_end].decode()
             offset = name_end + length
             answer = payload[name_end:offset].decode()
-            ok = bool(flags & _OK)
-            self._calls.append(ReplayedCall(call_id, kind, name, digest, bool(flags & _ANSWERED), ok, answer))
+            known = bool(flags & _ANSWERED), bool(flags & _OK), answer, bool(flags & _LATER)
+            self._calls.append(ReplayedCall(call_id, kind, name, digest, *known))
 
     def replay(self) -> Replay:
         """All of it. Raises FrameError if calls are missing."""

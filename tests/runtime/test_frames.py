@@ -23,7 +23,7 @@ from runtime.isolate import (
 from runtime.isolate import trace as traces
 from runtime.worker import frames
 from runtime.worker.frames import Call, Decoder, Frame, FrameError, Kind, Run
-from runtime.worker.replay_frames import ReplayReader, decode_trace, encode_replay, encode_trace
+from runtime.worker.replay_frames import MOST_REPLAY, ReplayReader, decode_trace, encode_replay, encode_trace
 
 texts = st.text(max_size=200)
 counts = st.integers(0, 2**40)
@@ -95,6 +95,7 @@ replayed_calls = st.builds(
     st.booleans(),
     st.booleans(),
     st.one_of(texts, st.just("x" * 600_000)),
+    st.booleans(),
 )
 replays = st.builds(
     Replay,
@@ -117,6 +118,13 @@ def test_replay_round_trip(replay):
     for frame in calls:
         reader.feed(frame.payload)
     assert reader.replay() == replay
+
+
+def test_a_replay_too_long_to_be_held_is_refused():
+    call = ReplayedCall(1, 1, "a.b", bytes(32), answered=True, ok=True, payload="x" * (MOST_REPLAY // 8))
+    assert encode_replay(3, Replay(mode=ReplayMode.RESUME, calls=(call,) * 7))
+    with pytest.raises(ValueError, match="more than 67108864 bytes"):
+        encode_replay(3, Replay(mode=ReplayMode.RESUME, calls=(call,) * 8))
 
 
 def test_a_replay_whose_calls_did_not_all_arrive_is_refused():

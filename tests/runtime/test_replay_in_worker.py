@@ -22,6 +22,7 @@ from runtime.isolate import (
 from runtime.isolate.compiled import compiled_image
 from runtime.isolate.erasure import Types
 from runtime.isolate.shipped import wasm_path
+from runtime.isolate.trace import decode
 from runtime.worker.frames import Call, Run
 from runtime.worker.link import Link
 from runtime.worker.pool import PoolSettings, WorkerPool
@@ -271,6 +272,19 @@ async def test_a_long_record_with_large_answers(pool: WorkerPool) -> None:
 def _large(execution: Execution, call: Call) -> None:
     execution.answers[call.call_id] = json.dumps({"text": "x" * 5_000})
     execution.link.result(execution.number, call.call_id, ok=True, payload=execution.answers[call.call_id])
+
+
+async def test_answers_that_do_not_come_with_the_record_are_waited_for(pool: WorkerPool) -> None:
+    first = Execution(await fresh(pool), program(PYTHON))
+    outcome = await first.outcome()
+    whole = record(first)
+    bare = [call._replace(answered=False, ok=False, payload="", later=True) for call in whole.calls]
+    again = Execution(await fresh(pool), replace(first.run, replay=replace(whole, calls=tuple(bare))))
+    for entry in decode(first.trace):
+        if entry.call_id:
+            again.link.result(1, entry.call_id, ok=True, payload=first.answers[entry.call_id])
+    assert (await again.outcome()).result == outcome.result
+    assert again.trace == first.trace
 
 
 async def test_what_a_program_heard_is_told_in_time(pool: WorkerPool) -> None:

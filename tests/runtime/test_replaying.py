@@ -328,6 +328,47 @@ def test_an_end_from_outside_is_no_divergence(channel: Channel, status: Status) 
     assert guest.checked(outcome) is outcome
 
 
+def test_an_answer_that_comes_later_is_waited_for_and_counted_as_taken(channel: Channel) -> None:
+    calls = [made(number)._replace(later=True) for number in (1, 2)]
+    guest = replaying(channel, record(*calls, heard=(Heard(2, 1), Heard(1, 1))))
+    call(guest, 1)
+    call(guest, 2)
+    big = "x" * (1 << 20)
+    answers: list[Event | None] = []
+
+    def hear() -> None:
+        answers.extend(guest.wait(FOREVER_NS) for _ in range(2))
+
+    waits = threading.Thread(target=hear)
+    waits.start()
+    assert guest._slots.acquire(time.monotonic() + 60)  # given back while it waits
+    guest.deliver(Event(1, ok=True, payload=big))
+    guest._slots.release()
+    guest.deliver(Event(2, ok=True, payload=big))
+    waits.join()
+    assert [each and each.call_id for each in answers] == [2, 1]
+    assert channel.said == [("taken", 1 << 20), ("taken", 2 << 20)]
+    assert guest.now_ns == START + 2 * MS
+
+
+def test_a_replay_that_is_cancelled_waits_for_no_answer(channel: Channel) -> None:
+    guest = replaying(channel, record(made(1)._replace(later=True), heard=(Heard(1, 1),)))
+    call(guest, 1)
+    waits = threading.Thread(target=guest.wait, args=[FOREVER_NS])
+    waits.start()
+    guest.end(Status.CANCELLED)
+    waits.join()
+    assert guest.ending == Ending(Status.CANCELLED)
+
+
+def test_an_answer_that_never_comes_ends_the_replay_at_its_limit(channel: Channel) -> None:
+    guest = replaying(channel, record(made(1)._replace(later=True), heard=(Heard(1, 1),)))
+    call(guest, 1)
+    guest._wall_deadline = time.monotonic()
+    assert guest.wait(FOREVER_NS) is None
+    assert guest.ending == Ending(Status.LIMIT_WALL, "replay_wall_ms", 1_210_000)
+
+
 # Verifying.
 
 
