@@ -1,9 +1,14 @@
 """The bounds of one execution. Every bound is explicit; a request gets what its profile gives, or asks."""
 
 import re
+from collections.abc import Mapping
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from sandboxes.identity import Same
 
 _UNITS = {"": 1, "B": 1, "KB": 1000, "MB": 1000**2, "GB": 1000**3, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 _SIZE = re.compile(r"(\d+)\s*([A-Za-z]*)")
@@ -59,16 +64,16 @@ class Limits(BaseModel):
 LimitSource = Literal["service", "profile", "request"]
 
 
-def narrow(limits: Limits, ceilings: Limits, wanted: dict[str, int]) -> tuple[Limits, dict[str, LimitSource]]:
+def narrow(limits: Limits, ceilings: Limits, wanted: dict[str, int]) -> tuple[Limits, Mapping[str, LimitSource]]:
     """The effective limits of a request and who set each. Raises ValueError naming the limit that goes too far.
 
     A limit is the service's own default where the profile says nothing; a request may ask for any value up to the
     profile's ceiling.
     """
-    said = limits.model_fields_set
-    sources: dict[str, LimitSource] = {name: "profile" if name in said else "service" for name in Limits.model_fields}
+    own = _own_sources(Same(limits))
     if not wanted:
-        return limits, sources
+        return limits, own
+    sources = dict(own)
     for name, value in wanted.items():
         if name not in sources:
             raise ValueError(f'there is no limit "{name}"; the limits are {", ".join(sources)}')
@@ -83,3 +88,10 @@ def narrow(limits: Limits, ceilings: Limits, wanted: dict[str, int]) -> tuple[Li
     except ValidationError as error:
         faults = "; ".join(f"{fault['loc'][0]}: {fault['msg']}, not {fault['input']}" for fault in error.errors())
         raise ValueError(faults) from None
+
+
+@lru_cache(maxsize=256)
+def _own_sources(limits: Same[Limits]) -> Mapping[str, LimitSource]:
+    """Who set each limit of a profile; the same object for the same limits."""
+    said = limits.of.model_fields_set
+    return MappingProxyType({name: "profile" if name in said else "service" for name in Limits.model_fields})

@@ -36,7 +36,7 @@ class Program:
     inputs: str
     profile: Profile
     limits: Limits
-    limit_sources: dict[str, LimitSource]
+    limit_sources: Mapping[str, LimitSource]
     caller: Caller
     idempotency_key: str = ""
     intake: str = ""

@@ -177,18 +177,28 @@ class Executor:
         execution.started = time.monotonic()
         execution.attempts += 1
         execution.state = execution.status = "running"
+        run = RunningExecution(self._finished, execution, link, self._numbers, self._host_calls)
+        program = execution.program
+        run.begin(self._pool.image_index(program.image))
+        # From here on in parallel with the worker, whose frames come in a later turn.
+        self._runs[execution.id] = run
+        self._young[execution.id] = execution.started
+        self._by_tenant[program.caller.tenant] += 1
+        self._tokens[execution.id] = self._mint.for_execution(
+            execution.id, program.caller, program.profile.digest(), program.limits.wall_ms / 1e3
+        )
         execution.missing_walls = missing_walls(link.walls)
         execution.happened("started")
+
+    def _host_calls(self, execution: Execution) -> HostCalls:
+        """For an execution that makes some: most make none."""
         program = execution.program
-        seconds = program.limits.wall_ms / 1e3
-        tokens = self._mint.for_execution(execution.id, program.caller, program.profile.digest(), seconds)
-        self._tokens[execution.id] = tokens
         context = CallContext(
             execution_id=execution.id,
             actor=program.caller.actor,
             environment=program.caller.environment,
-            token=tokens,
-            deadline=execution.started + seconds,
+            token=self._tokens[execution.id],
+            deadline=execution.started + program.limits.wall_ms / 1e3,
             max_response_bytes=program.limits.response_bytes,
             tools=program.profile.tools,
             language="python" if program.language == "python" else "javascript",
@@ -199,12 +209,7 @@ class Executor:
             emit=execution.emit,
             read_only=program.read_only,
         )
-        calls = HostCalls(execution, context, self._tools, self._fetcher, self._budget)
-        run = RunningExecution(self._finished, execution, link, self._numbers, calls)
-        self._runs[execution.id] = run
-        self._young[execution.id] = execution.started
-        self._by_tenant[program.caller.tenant] += 1
-        run.begin(self._pool.image_index(program.image))
+        return HostCalls(execution, context, self._tools, self._fetcher, self._budget)
 
     def _finished(self, execution: Execution, status: str, failure: Failure | None) -> None:
         """Called by a run, once."""

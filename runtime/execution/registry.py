@@ -42,11 +42,11 @@ class Registry:
 
     def note_ended(self, execution: Execution) -> None:
         """Count one as ended, and forget the oldest beyond the bounds."""
-        self._ended[execution.id] = execution.size
-        self._bytes += execution.size
+        self._ended[execution.id] = size = execution.size
+        self._bytes += size
         while self._ended and (len(self._ended) > self._bounds.count or self._bytes > self._bounds.bytes):
-            oldest, size = self._ended.popitem(last=False)
-            self._bytes -= size
+            oldest, freed = self._ended.popitem(last=False)
+            self._bytes -= freed
             forgotten = self._all.pop(oldest)
             if key := _key(forgotten):
                 self._by_key.pop(key, None)

@@ -4,6 +4,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable
+from functools import lru_cache
 
 from runtime.execution.execution import Execution, Failure
 from runtime.execution.failure import limit_failure, lost_failure, program_failure
@@ -11,6 +12,7 @@ from runtime.execution.host_calls import HostCalls
 from runtime.isolate import Ending, GuestLimits, LogLine, Outcome, Status, Trace, Usage
 from runtime.worker.frames import Call, Run
 from runtime.worker.link import Link
+from sandboxes.identity import Same
 from sandboxes.limits import Limits
 
 REPLY_GRACE_S = 0.008
@@ -28,12 +30,20 @@ type Finished = Callable[[Execution, str, Failure | None], None]
 class RunningExecution:
     """One execution in one worker: the Listener of its frames and the keeper of its deadline."""
 
-    def __init__(self, finished: Finished, execution: Execution, link: Link, number: int, calls: HostCalls) -> None:
+    def __init__(
+        self,
+        finished: Finished,
+        execution: Execution,
+        link: Link,
+        number: int,
+        host_calls: Callable[[Execution], HostCalls],
+    ) -> None:
         self._finished = finished
         self._execution = execution
         self.link = link
         self._number = number
-        self._calls = calls
+        self._make_calls = host_calls
+        self._calls: HostCalls | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
         self._cancelled = ""
@@ -50,7 +60,7 @@ class RunningExecution:
             types=program.types,
             seed=secrets.token_bytes(32),
             start_ns=self._execution.created_ns,
-            limits=guest_limits(limits),
+            limits=guest_limits(Same(limits)),
             clock_ms=program.profile.clock_ms,
             program=program.code,
             inputs=program.inputs,
@@ -124,12 +134,15 @@ class RunningExecution:
         task.add_done_callback(self._tasks.discard)
 
     async def _answer(self, call: Call) -> None:
+        if self._calls is None:
+            self._calls = self._make_calls(self._execution)
         ok, payload = await self._calls.perform(call)
         self._calls.window.sent(len(payload))
         self.link.result(self._number, call.call_id, ok=ok, payload=payload)
 
     def on_taken(self, size: int) -> None:  # noqa: D102
-        self._calls.window.taken(size)
+        if self._calls is not None:
+            self._calls.window.taken(size)
 
     def on_trace(self, trace: Trace) -> None:
         """Not recorded yet."""
@@ -173,6 +186,7 @@ class RunningExecution:
         self._finished(self._execution, status, failure)
 
 
-def guest_limits(limits: Limits) -> GuestLimits:
+@lru_cache(maxsize=256)
+def guest_limits(limits: Same[Limits]) -> GuestLimits:
     """The part of the limits that the isolate enforces."""
-    return GuestLimits(**{name: getattr(limits, name) for name in GuestLimits.__dataclass_fields__})
+    return GuestLimits(**{name: getattr(limits.of, name) for name in GuestLimits.__dataclass_fields__})

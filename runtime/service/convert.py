@@ -1,18 +1,20 @@
 """Executions as messages of the API, and the API's enums as the words used inside."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from runtime.execution.caller import Caller
 from runtime.execution.cut import MOST_OMISSIONS, Omission
-from runtime.execution.execution import Execution, Failure, HostCallRecord, ResultCut
+from runtime.execution.execution import Execution, Failure, HostCallRecord, Program, ResultCut
 from runtime.execution.file import File
 from runtime.execution.language import Language
 from runtime.isolate import LogLine
 from runtime.rpc import runtime_pb2 as pb
-from sandboxes.limits import Limits
+from sandboxes.identity import Same
+from sandboxes.limits import Limits, LimitSource
+from sandboxes.profile import Profile
 
 LANGUAGES: dict[int, Language] = {
     pb.LANGUAGE_JAVASCRIPT: "javascript",
@@ -38,10 +40,7 @@ def execution_message(
     """All that is known of an execution now."""
     program = execution.program
     message = pb.Execution()
-    sources = tuple(program.limit_sources.items())
-    message.ParseFromString(
-        _constant_part(program.profile.name, program.profile.digest(), execution.image_digest, program.limits, sources)
-    )
+    message.ParseFromString(_constant_part(program, execution.image_digest))
     message.id = execution.id
     message.status = STATUSES[execution.status]  # type: ignore[assignment]
     message.language = LANGUAGE_NUMBERS[program.language]  # type: ignore[assignment]
@@ -68,16 +67,36 @@ def execution_message(
     return message
 
 
-@lru_cache(maxsize=256)
-def _constant_part(
-    profile: str, profile_digest: str, image_digest: str, limits: Limits, sources: tuple[tuple[str, str], ...]
-) -> bytes:
+def _constant_part(program: Program, image_digest: str) -> bytes:
     """What many executions share, encoded once: building the limits anew cost more than the rest of a reply."""
+    profile = program.profile
+    if program.limits is profile.limits:
+        return _usual_part(Same(profile), image_digest, Same(program.limit_sources))
+    sources = tuple(program.limit_sources.items())
+    return _narrowed_part(profile.name, profile.digest(), image_digest, program.limits, sources)
+
+
+@lru_cache(maxsize=256)
+def _usual_part(profile: Same[Profile], image_digest: str, sources: Same[Mapping[str, LimitSource]]) -> bytes:
+    of = profile.of
+    return _encoded(of.name, of.digest(), image_digest, of.limits, sources.of)
+
+
+@lru_cache(maxsize=256)
+def _narrowed_part(
+    profile: str, profile_digest: str, image_digest: str, limits: Limits, sources: tuple[tuple[str, LimitSource], ...]
+) -> bytes:
+    return _encoded(profile, profile_digest, image_digest, limits, dict(sources))
+
+
+def _encoded(
+    profile: str, profile_digest: str, image_digest: str, limits: Limits, sources: Mapping[str, LimitSource]
+) -> bytes:
     return pb.Execution(
         profile=profile,
         profile_digest=profile_digest,
         image_digest=image_digest,
-        limits={name: pb.EffectiveLimit(value=getattr(limits, name), source=source) for name, source in sources},
+        limits={name: pb.EffectiveLimit(value=getattr(limits, name), source=by) for name, by in sources.items()},
     ).SerializeToString()
 
 

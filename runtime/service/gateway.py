@@ -37,6 +37,7 @@ from runtime.portal.own_calls import OwnCalls
 from runtime.portal.upstreams import Upstreams
 from runtime.rpc import portal_pb2, runtime_pb2
 from runtime.service.auth import Authenticator
+from runtime.service.eager_tasks import begin_grpc_at_once
 from runtime.service.egress_link import EgressLink
 from runtime.service.follower import Follower
 from runtime.service.garbage import Garbage
@@ -153,6 +154,7 @@ def _say(line: Mapping[str, Any]) -> None:
 async def _main() -> None:
     lines = asyncio.StreamReader(limit=64 << 20)
     loop = asyncio.get_running_loop()
+    begin_grpc_at_once(loop)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
     try:
         settings = GatewaySettings.model_validate_json(await lines.readline())

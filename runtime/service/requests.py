@@ -25,8 +25,10 @@ MOST_INPUT_VALUES = 1_000_000
 type Faults = list[tuple[str, str]]
 
 
-def program_of(request: pb.ExecuteRequest, principal: str, profiles: Mapping[str, Profile]) -> Program:
-    """The validated program. Raises ApiError that names every field at fault."""
+def program_of(
+    request: pb.ExecuteRequest, principal: str, profiles: Mapping[str, Profile], session: str = ""
+) -> Program:
+    """The validated program. Raises ApiError that names every field at fault. `session`: as in Program."""
     faults: Faults = []
     caller = _caller(request, principal, faults)
     profile = _profile(request.profile, profiles, faults)
@@ -41,10 +43,10 @@ def program_of(request: pb.ExecuteRequest, principal: str, profiles: Mapping[str
         faults.append(("inline_bytes", f"is {request.inline_bytes}; 0 for all, or at least {LEAST_BYTES}"))
     if faults or profile is None or caller is None:
         raise bad_fields(faults)
-    return _under_profile(request, profile, caller)
+    return _under_profile(request, profile, caller, session)
 
 
-def _under_profile(request: pb.ExecuteRequest, profile: Profile, caller: Caller) -> Program:
+def _under_profile(request: pb.ExecuteRequest, profile: Profile, caller: Caller, session: str) -> Program:
     try:
         limits, sources = narrow(profile.limits, profile.ceilings, dict(request.limits))
     except ValueError as error:
@@ -68,6 +70,7 @@ def _under_profile(request: pb.ExecuteRequest, profile: Profile, caller: Caller)
         idempotency_key=request.idempotency_key,
         intake=taken.note,
         detected=taken.detected,
+        session=session,
         session_id=request.session_id,
         inline_bytes=request.inline_bytes,
         read_only=request.read_only,

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
-from dataclasses import replace
 from itertools import islice
 
 import grpc
@@ -97,7 +96,7 @@ class RuntimeServicer:
             self._executor.cancel(execution, reason)
 
     def _begin(self, request: pb.ExecuteRequest, principal: str, session: str = "") -> tuple[Execution, bool]:
-        program = replace(program_of(request, principal, self.profiles), session=session)
+        program = program_of(request, principal, self.profiles, session)
         if program.idempotency_key:
             earlier = self._executor.registry.by_key(principal, program.idempotency_key)
             if earlier is not None:
