@@ -4,7 +4,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,7 +31,7 @@ _READER_SETTINGS = ("PRAGMA wal_autocheckpoint = 0",)
 
 _REASONS = {
     sqlite3.SQLITE_FULL: "the disk, or what the store may occupy of it, is full; free space",
-    sqlite3.SQLITE_BUSY: f"another process has held the lock on the store's file for more than {LOCK_WAIT_S:g} s",
+    sqlite3.SQLITE_BUSY: "another process has held the lock on the store's file for too long; end it",
     sqlite3.SQLITE_LOCKED: "the store's file is locked; end whatever else uses it",
     sqlite3.SQLITE_READONLY: "the store's file is read-only; check its owner, its mode and how its disk is mounted",
     sqlite3.SQLITE_CANTOPEN: "the store's file cannot be opened; check its directory, owner and mode",
@@ -46,8 +46,8 @@ _REASONS = {
 class SqliteConnection:
     """The writer's own: see Connection."""
 
-    def __init__(self, path: Path) -> None:
-        self._connection = connect(path, (*_WRITER_SETTINGS, *_SETTINGS))
+    def __init__(self, path: Path, lock_wait_s: float) -> None:
+        self._connection = connect(path, (*_WRITER_SETTINGS, *_SETTINGS), lock_wait_s)
 
     def run(self, statement: Statement, values: Sequence[Any]) -> Sequence[Sequence[Any]]:
         """Rows that it gives back."""
@@ -70,12 +70,13 @@ class SqliteDatabase:
 
     begin = "BEGIN IMMEDIATE"
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, lock_wait_s: float = LOCK_WAIT_S) -> None:
         self._path = path
+        self._lock_wait_s = lock_wait_s
         self._claimed: int | None = None
         self.engine: Engine = create_engine(
             "sqlite://",
-            creator=lambda: connect(path, (*_SETTINGS, *_READER_SETTINGS)),
+            creator=lambda: connect(path, (*_SETTINGS, *_READER_SETTINGS), lock_wait_s),
             poolclass=QueuePool,
             pool_size=READERS,
             max_overflow=0,
@@ -96,8 +97,11 @@ class SqliteDatabase:
     def connect(self) -> Connection:
         """The writer's connection. Raises sqlite3.Error, OSError."""
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, _FILE_MODE))
-        return SqliteConnection(self._path)
+        # Only if it is new: closing a file drops every POSIX lock that this process has on it, SQLite's own included,
+        # and another process may then take itself for the last one and remove the write-ahead log.
+        with suppress(FileExistsError):
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, _FILE_MODE))
+        return SqliteConnection(self._path, self._lock_wait_s)
 
     @contextmanager
     def exclusive(self) -> Iterator[Transaction]:
@@ -135,10 +139,10 @@ class SqliteDatabase:
             self._claimed = None
 
 
-def connect(path: Path, settings: Sequence[str]) -> sqlite3.Connection:
+def connect(path: Path, settings: Sequence[str], lock_wait_s: float) -> sqlite3.Connection:
     """A connection in autocommit mode, to be used by any one thread at a time."""
     connection = sqlite3.connect(
-        path, timeout=LOCK_WAIT_S, isolation_level=None, check_same_thread=False, cached_statements=200
+        path, timeout=lock_wait_s, isolation_level=None, check_same_thread=False, cached_statements=200
     )
     try:
         for setting in settings:
