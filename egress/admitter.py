@@ -20,7 +20,7 @@ from .addresses import Allowance, allowance_of, refuse_address
 from .admission import Admission, BodyWanted, screened_first, watching, with_step
 from .credentials import (
     Credentialed,
-    add_credential,
+    add_credentials,
     not_replaced,
     placeholders,
     plainly,
@@ -213,12 +213,12 @@ class Admitter:
         Heads are always searched; bodies, where any rule of the set adds a secret.
         """
         redactor = self._lookout.redactor(self._secrets.known(), admission.needles)
-        searched = any(rule.inject is not None for rule in self._generations.rules(claims).rules)
+        searched = any(rule.injections for rule in self._generations.rules(claims).rules)
         return Returning(redactor, searched=searched, credentialed=admission.credential is not None)
 
     def _lets_go(self, claims: TokenClaims, refusal: Decision) -> bool:
         """Whether mode report lets a refused request go. Never where the closest rule would add a secret."""
-        secret = refusal.rule is not None and refusal.rule.inject is not None
+        secret = refusal.rule is not None and bool(refusal.rule.injections)
         return not secret and self._generations.rules(claims).reports_in(claims.environment)
 
     def _reported(
@@ -232,7 +232,7 @@ class Admitter:
         admission = Admission(
             decision=unruled, headers=headers, query=request.target.query, would_deny=refusal, held=held
         )
-        elsewhere = not_replaced(None, self._placeholders)
+        elsewhere = not_replaced((), self._placeholders)
         refused = refuse_placeholder(elsewhere.head, admission.outgoing(request), None)
         return refused or watching(admission, elsewhere.body, None)
 
@@ -255,14 +255,14 @@ class Admitter:
     def _with_credential(
         self, admission: Admission, outgoing: Outgoing, rule: EgressRule
     ) -> Admission | Denial | Unready:
-        elsewhere = not_replaced(rule.inject, self._placeholders)
+        elsewhere = not_replaced(rule.injections, self._placeholders)
         refused = refuse_placeholder(elsewhere.head, outgoing, rule.name)
         if refused is not None:
             return refused
         admission = watching(admission, elsewhere.body, rule.name)
-        if rule.inject is None:
+        if not rule.injections:
             return admission
-        ready = add_credential(rule.inject, self._secrets, outgoing, rule.name)
+        ready = add_credentials(rule.injections, self._secrets, outgoing, rule.name)
         if not isinstance(ready, Credentialed):
             return ready
         sent = plainly(ready.outgoing)

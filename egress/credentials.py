@@ -1,4 +1,4 @@
-"""Adds to an admitted request what its rule injects, and keeps placeholders from going where they mean nothing."""
+"""Adds to an admitted request all that its rule injects, and keeps placeholders from going where they mean nothing."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -8,6 +8,7 @@ from sandboxes.rule_set import RuleSet
 
 from .client_certificate import ClientCertificate
 from .injection import (
+    Credentials,
     NotInjectableError,
     found_in_body,
     found_in_head,
@@ -37,13 +38,14 @@ class Credentialed:
 
 def placeholders(rule_sets: Iterable[RuleSet]) -> frozenset[str]:
     """Every placeholder that any rule replaces."""
-    injections = (rule.inject for rules in rule_sets for rule in rules.rules)
+    injections = (injection for rules in rule_sets for rule in rules.rules for injection in rule.injections)
     return frozenset(injection.text for injection in injections if isinstance(injection, PlaceholderInjection))
 
 
 def preload(rule_sets: Iterable[RuleSet]) -> None:
     """Begin to load what the rules will need, beside the event loop."""
-    if any(isinstance(rule.inject, SigV4Injection) for rules in rule_sets for rule in rules.rules):
+    injections = (injection for rules in rule_sets for rule in rules.rules for injection in rule.injections)
+    if any(isinstance(injection, SigV4Injection) for injection in injections):
         preload_signer()
 
 
@@ -55,12 +57,11 @@ class Elsewhere:
     body: frozenset[str]
 
 
-def not_replaced(injection: Injection | None, words: frozenset[str]) -> Elsewhere:
-    """Of all placeholders those that a rule with this injection does not replace."""
-    if not isinstance(injection, PlaceholderInjection):
-        return Elsewhere(words, words)
-    others = words - {injection.text}
-    return Elsewhere(others, others if "body" in injection.places else words)
+def not_replaced(injections: Iterable[Injection], words: frozenset[str]) -> Elsewhere:
+    """Of all placeholders those that a rule with these injections does not replace."""
+    own = [injection for injection in injections if isinstance(injection, PlaceholderInjection)]
+    in_body = {injection.text for injection in own if "body" in injection.places}
+    return Elsewhere(words - {injection.text for injection in own}, words - in_body)
 
 
 def refuse_placeholder(words: Iterable[str], outgoing: Outgoing, rule: str | None) -> Denial | None:
@@ -84,32 +85,40 @@ def misplaced(place: str, rule: str | None) -> Denial:
     return Denial(code="placeholder", reason=reason, rule=rule)
 
 
-def add_credential(
-    injection: Injection, secrets: SecretStore, outgoing: Outgoing, rule: str
+def add_credentials(
+    injections: tuple[Injection, ...], secrets: SecretStore, outgoing: Outgoing, rule: str
 ) -> Credentialed | Denial | Unready:
-    """The head with the credential, or with the step that adds it once the body is whole."""
-    secret = secrets.get(injection.secret)
-    if isinstance(secret, Unready):
-        return secret
-    if isinstance(secret, Missing):
-        return Denial(code="secret", reason=secret.reason, rule=rule)
-    held = needs_body(injection, outgoing)
+    """The head with all credentials, or with the step that adds them once the body is whole."""
+    pairs: list[tuple[Injection, Secret]] = []
+    for injection in injections:
+        secret = secrets.get(injection.secret)
+        if isinstance(secret, Unready):
+            return secret
+        if isinstance(secret, Missing):
+            return Denial(code="secret", reason=secret.reason, rule=rule)
+        pairs.append((injection, secret))
+    held = any(needs_body(injection, outgoing) for injection in injections)
     try:
         return Credentialed(
-            outgoing=outgoing if held else inject(injection, secret, outgoing),
-            credential=injection.redacted(),
-            needles=needles(injection, secret),
-            certificate=read_certificate(secret) if isinstance(injection, MutualTlsInjection) else None,
-            step=_step(injection, secret, rule) if held else None,
+            outgoing=outgoing if held else inject(pairs, outgoing),
+            credential=", ".join(injection.redacted() for injection in injections),
+            needles=tuple(needle for injection, secret in pairs for needle in needles(injection, secret)),
+            certificate=_certificate(pairs),
+            step=_step(pairs, rule) if held else None,
         )
     except NotInjectableError as error:
         return Denial(code=error.code, reason=str(error), rule=rule)
 
 
-def _step(injection: Injection, secret: Secret, rule: str) -> Callable[[Outgoing], Outgoing | Denial]:
+def _certificate(pairs: Credentials) -> ClientCertificate | None:
+    found = (read_certificate(secret) for injection, secret in pairs if isinstance(injection, MutualTlsInjection))
+    return next(found, None)
+
+
+def _step(pairs: Credentials, rule: str) -> Callable[[Outgoing], Outgoing | Denial]:
     def add(outgoing: Outgoing) -> Outgoing | Denial:
         try:
-            return inject(injection, secret, outgoing)
+            return inject(pairs, outgoing)
         except NotInjectableError as error:
             return Denial(code=error.code, reason=str(error), rule=rule)
 

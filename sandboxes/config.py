@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import reduce
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -16,7 +17,7 @@ from sandboxes.kept import Kept
 from sandboxes.limits import Size
 from sandboxes.portal import Portal
 from sandboxes.private_service import PrivateServices
-from sandboxes.problem import DocumentError, Problem
+from sandboxes.problem import DocumentError, Problem, key_path
 from sandboxes.profile import Profile
 from sandboxes.secret_name import SecretName
 from sandboxes.secret_source import SecretSource, dangling
@@ -132,10 +133,11 @@ def load_config(path: Path) -> Config:
 def undeclared_secrets(config: Config, profiles: Iterable[Profile]) -> tuple[str, ...]:
     """One line for each egress rule of a profile that injects a secret which the configuration does not declare."""
     return tuple(
-        f'profile "{profile.name}", egress rule "{rule.name}": {_no_secret(rule.inject.secret, config)}'
+        f'profile "{profile.name}", egress rule "{rule.name}": {_no_secret(injection.secret, config)}'
         for profile in profiles
         for rule in profile.egress.rules
-        if rule.inject is not None and rule.inject.secret not in config.secrets
+        for injection in rule.injections
+        if injection.secret not in config.secrets
     )
 
 
@@ -149,7 +151,8 @@ def _undeclared(config: Config, document: Document) -> Iterator[Problem]:
         for place, inject in upstream.injections():
             if inject.secret not in config.secrets:
                 keys = ("upstreams", name, *place, "secret")
-                yield document.problem(".".join(keys), document.mark(*keys), _no_secret(inject.secret, config))
+                path = reduce(key_path, keys, "")
+                yield document.problem(path, document.mark(*keys), _no_secret(inject.secret, config))
     for name in sorted(config.hosts.keys() & config.private_services.keys()):
         keys = ("private_services", name)
         yield document.problem(f'private_services["{name}"]', document.mark(*keys), "declared under hosts too")

@@ -26,13 +26,17 @@ class Document:
         """A problem in this document."""
         return Problem(file=self.name, mark=mark, path=path, message=message)
 
-    def mark(self, *keys: str) -> Mark:
-        """The place of the value under the keys, one mapping inside the other; of the last one that is there."""
+    def mark(self, *keys: str | int) -> Mark:
+        """The place of the value under the keys of mappings and numbers of lists; of the last one that is there."""
         node = self.root
         for key in keys:
-            if not isinstance(node.value, dict) or key not in node.value:
-                break
-            node = node.value[key]
+            match node.value, key:
+                case dict() as held, str() if key in held:
+                    node = held[key]
+                case list() as held, int() if key < len(held):
+                    node = held[key]
+                case _:
+                    break
         return node.mark
 
 

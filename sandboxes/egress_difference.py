@@ -9,6 +9,7 @@ from .canonical_json import canonical_json
 from .egress_rule import EgressRule
 from .environment import ENVIRONMENTS
 from .field_rule import FieldRule
+from .injection import Injection
 from .network import network_covers
 from .rule_cover import covers, meets_places
 from .rule_set import RuleSet
@@ -41,8 +42,8 @@ def newly_allowed(old: RuleSet, new: RuleSet) -> Difference:
     for place, rule in enumerate(new.rules):
         before = new.rules[:place]
         added += [(rule, part) for part in _unknown(rule, lambda part: any(covers(one, part) for one in old.rules))]
-        if rule.inject is not None:
-            credentials += _new_credential(old, rule, before)
+        for injection in rule.injections:
+            credentials += _new_credential(old, rule, injection, before)
         networks += [
             f'rule "{rule.name}" reaches the network {network}'
             for network in rule.networks
@@ -71,10 +72,9 @@ def _unknown(rule: EgressRule, known: Callable[[EgressRule], bool]) -> list[Egre
     return [] if known(rule) else [part for part in _parts(rule) if not known(part)]
 
 
-def _new_credential(old: RuleSet, rule: EgressRule, before: Sequence[EgressRule]) -> list[str]:
-    assert rule.inject is not None
-    parts = _unknown(rule, partial(_first_of, old.rules, before, partial(_adds, rule)))
-    return [f'rule "{rule.name}" adds {rule.inject.redacted()} to {_shown(part)}' for part in parts]
+def _new_credential(old: RuleSet, rule: EgressRule, injection: Injection, before: Sequence[EgressRule]) -> list[str]:
+    parts = _unknown(rule, partial(_first_of, old.rules, before, partial(_adds, injection)))
+    return [f'rule "{rule.name}" adds {injection.redacted()} to {_shown(part)}' for part in parts]
 
 
 def _first_of(
@@ -92,8 +92,8 @@ def _first_of(
     return False
 
 
-def _adds(rule: EgressRule, other: EgressRule) -> bool:
-    return other.inject == rule.inject
+def _adds(injection: Injection, rule: EgressRule) -> bool:
+    return injection in rule.injections
 
 
 def _opens(network: str, rule: EgressRule) -> bool:

@@ -31,7 +31,7 @@ def explain(
         rule = decision.rule if decision.allowed else None
         refused_address = refuse_service(services, rule, request.host, request.port) or refused_address
     reported = not decision.allowed and decision.body_limit is None and rules.reports_in(environment)
-    secret = decision.rule is not None and decision.rule.inject is not None
+    secret = decision.rule is not None and bool(decision.rule.injections)
     leaves = (decision.allowed or (reported and not secret)) and refused_address is None
     lines = [*_verdict(decision, refused_address), *(_reported(secret=secret) if reported else [])]
     each = [_line(rule, request, decision) for rule in rules.rules]
@@ -51,8 +51,8 @@ def _verdict(decision: Decision, refused_address: str | None) -> Iterator[str]:
     rule = decision.rule
     assert rule is not None
     yield f"refused (address): {refused_address}" if refused_address else f'allowed by rule "{rule.name}"'
-    if rule.inject is not None and not refused_address:
-        yield f"  with the credential {rule.inject.redacted()}"
+    for injection in rule.injections if not refused_address else ():
+        yield f"  with the credential {injection.redacted()}"
     if rule.networks:
         yield f"  may reach the networks {', '.join(rule.networks)} beside public addresses"
     elif not refused_address:

@@ -14,6 +14,7 @@ from .field_rule import FieldRule
 from .graphql_operation import GraphqlRule
 from .host_pattern import HostPattern
 from .injection import Injection
+from .injections import Inject, injections_of
 from .json_rpc import JsonRpcRule
 from .mcp_message import McpRule
 from .model import FrozenModel
@@ -78,19 +79,19 @@ class EgressRule(FrozenModel):
     mcp: McpRule | None = Field(None, description="The body is MCP and calls only these tools.")
     graphql: GraphqlRule | None = Field(None, description="The request is GraphQL and runs only such operations.")
     networks: tuple[Network, ...] = Field((), description="Private or special networks this rule may reach, as CIDR.")
-    inject: Injection | None = Field(None, description="The credential added on the way out.")
+    inject: Inject | None = Field(None, description="The credential added on the way out, or a list of several.")
     record_body_bytes: int = Field(
         0, ge=0, le=64 << 10, description="Bytes of each body kept in the event, without secrets; 0 for none."
     )
 
     @model_validator(mode="after")
     def _no_secret_in_clear(self) -> Self:
-        if self.inject is not None and "http" in self.schemes and not self.networks:
+        if self.injections and "http" in self.schemes and not self.networks:
             raise ValueError(
-                f'rule "{self.name}" would send {self.inject.secret} in clear text; write schemes: [https], '
+                f'rule "{self.name}" would send {self.injections[0].secret} in clear text; write schemes: [https], '
                 "or name the private networks it goes to in networks"
             )
-        if self.inject is not None and self.inject.as_ == "mtls" and "http" in self.schemes:
+        if "http" in self.schemes and any(injection.as_ == "mtls" for injection in self.injections):
             raise ValueError(f'rule "{self.name}": a client certificate needs TLS; write schemes: [https]')
         return self
 
@@ -102,6 +103,11 @@ class EgressRule(FrozenModel):
         if said and self.body is not None and (self.body.max_bytes or 0) > MAX_HELD_BODY:
             raise ValueError(f"bodies that have to be read have at most {MAX_HELD_BODY} bytes; write less in max_bytes")
         return self
+
+    @property
+    def injections(self) -> tuple[Injection, ...]:
+        """Every credential it adds."""
+        return injections_of(self.inject)
 
     def reads_body(self) -> bool:
         """Whether the rule can be decided only with the body's bytes."""

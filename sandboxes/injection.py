@@ -13,6 +13,7 @@ _POINTER = re.compile(r"(?:/(?:[^~/]|~[01])*)+")  # RFC 6901 section 3, without 
 _PLACEHOLDER = re.compile(r"[A-Za-z0-9_]+")
 _HOP_BY_HOP = {"connection", "host", "content-length", "transfer-encoding", "upgrade", "te", "trailer", "expect"}
 _MIN_PLACEHOLDER = 12
+_AUTHORIZATION = "header authorization"
 
 
 def _check_header(name: str) -> str:
@@ -67,6 +68,10 @@ class _Injection(FrozenModel):
         """What may be shown of it: `ledger-token -> authorization: Bearer ***`."""
         return f"{self.secret} -> {self._shown()}"
 
+    def takes(self) -> tuple[str, ...]:
+        """The places of a request that are this credential's alone, such as `header authorization`."""
+        raise NotImplementedError
+
     def _shown(self) -> str:
         raise NotImplementedError
 
@@ -75,6 +80,10 @@ class BearerInjection(_Injection):
     """`Authorization: Bearer SECRET` (RFC 6750 section 2.1)."""
 
     as_: Literal["bearer"] = Field("bearer", alias="as")
+
+    def takes(self) -> tuple[str, ...]:
+        """One header."""
+        return (_AUTHORIZATION,)
 
     def _shown(self) -> str:
         return "authorization: Bearer ***"
@@ -88,6 +97,10 @@ class BasicInjection(_Injection):
         None, description="Without it the secret itself is user:password."
     )
 
+    def takes(self) -> tuple[str, ...]:
+        """One header."""
+        return (_AUTHORIZATION,)
+
     def _shown(self) -> str:
         return "authorization: Basic ***"
 
@@ -98,6 +111,10 @@ class HeaderInjection(_Injection):
     as_: Literal["header"] = Field("header", alias="as")
     name: HeaderName = Field(description="The header that carries the secret.")
     prefix: Printable = Field("", description='What stands before the secret, such as "Token ".')
+
+    def takes(self) -> tuple[str, ...]:
+        """The named header."""
+        return (f"header {self.name.lower().replace('_', '-')}",)
 
     def _shown(self) -> str:
         return f"{self.name.lower()}: {self.prefix}***"
@@ -110,6 +127,10 @@ class QueryInjection(_Injection):
     name: Annotated[str, Field(min_length=1, max_length=200)] = Field(
         description="The query parameter that carries the secret."
     )
+
+    def takes(self) -> tuple[str, ...]:
+        """The named parameter."""
+        return (f"query parameter {self.name.lower()}",)
 
     def _shown(self) -> str:
         return f"?{self.name}=***"
@@ -124,6 +145,10 @@ class PathInjection(_Injection):
         "", description='What stands before the secret in its segment, such as "bot".'
     )
 
+    def takes(self) -> tuple[str, ...]:
+        """The path: a second segment would be counted in another path."""
+        return ("path",)
+
     def _shown(self) -> str:
         return f"path segment {self.position}: {self.prefix}***"
 
@@ -135,6 +160,10 @@ class CookieInjection(_Injection):
     name: Annotated[str, Field(max_length=200), AfterValidator(_check_cookie)] = Field(
         description="The cookie that carries the secret."
     )
+
+    def takes(self) -> tuple[str, ...]:
+        """The header that holds all cookies."""
+        return ("header cookie",)
 
     def _shown(self) -> str:
         return f"cookie: {self.name}=***"
@@ -148,6 +177,10 @@ class JsonInjection(_Injection):
         description='Where it goes in the body: a JSON pointer (RFC 6901) such as "/auth/token".'
     )
 
+    def takes(self) -> tuple[str, ...]:
+        """The field and all below it."""
+        return (f"field {self.pointer}",)
+
     def _shown(self) -> str:
         return f"body{self.pointer}: ***"
 
@@ -160,6 +193,10 @@ class PlaceholderInjection(_Injection):
         description="What programs write: at least 12 letters, digits and _."
     )
     places: tuple[Place, ...] = Field(("header",), min_length=1, description="Where in a request it is replaced.")
+
+    def takes(self) -> tuple[str, ...]:
+        """The word, in whatever case."""
+        return (f"placeholder {self.text.lower()}",)
 
     def _shown(self) -> str:
         return f"{self.text} in {', '.join(self.places)}: ***"
@@ -175,6 +212,10 @@ class SigV4Injection(_Injection):
         None, description="Without it the secret is JSON with AccessKeyId, SecretAccessKey and, if any, SessionToken."
     )
 
+    def takes(self) -> tuple[str, ...]:
+        """The headers of a signature."""
+        return (_AUTHORIZATION, "header x-amz-date", "header x-amz-security-token", "header x-amz-content-sha256")
+
     def _shown(self) -> str:
         return f"authorization: AWS4-HMAC-SHA256 {self.region}/{self.service} ***"
 
@@ -183,6 +224,10 @@ class MutualTlsInjection(_Injection):
     """A client certificate on the connection: the secret is PEM, certificate chain and unencrypted key."""
 
     as_: Literal["mtls"] = Field("mtls", alias="as")
+
+    def takes(self) -> tuple[str, ...]:
+        """The connection's one certificate."""
+        return ("client certificate",)
 
     def _shown(self) -> str:
         return "client certificate ***"

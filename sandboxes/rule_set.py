@@ -15,7 +15,7 @@ from .canonical_json import canonical_json
 from .dlp import DlpRule, all_of
 from .egress_rule import DEFAULT_PORTS, EgressRule
 from .environment import Environment
-from .injection import Injection
+from .injections import Inject
 from .model import FrozenModel
 
 Mode = Literal["enforce", "report"]
@@ -72,11 +72,11 @@ class RuleSet(FrozenModel):
 
     def secrets(self) -> frozenset[str]:
         """Names of the secrets that these rules may add."""
-        return frozenset(rule.inject.secret for rule in self.rules if rule.inject)
+        return frozenset(injection.secret for rule in self.rules for injection in rule.injections)
 
 
 def rules_for_base_url(
-    name: str, base_url: str, *, inject: Injection | None = None, networks: tuple[str, ...] = ()
+    name: str, base_url: str, *, inject: Inject | None = None, networks: tuple[str, ...] = ()
 ) -> RuleSet:
     """The rule set of an upstream: every method and path under its base URL, with its credential.
 

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field
 
 from sandboxes.egress_rule import EgressRule
 from sandboxes.injection import Injection
+from sandboxes.injections import Inject, injections_of
 from sandboxes.network import Network
 from sandboxes.rule_set import RuleSet, rules_for_base_url
 
@@ -66,8 +67,9 @@ def _check_variables(env: dict[str, str]) -> dict[str, str]:
 UpstreamName = Annotated[str, AfterValidator(check_upstream_name)]
 BaseUrl = Annotated[str, Field(max_length=2_000), AfterValidator(_check_url)]
 Headers = Annotated[dict[str, str], AfterValidator(_check_headers)]
-# A name of its own: pydantic cannot write the JSON Schema of a union that it meets twice without one.
-type Credential = Injection
+type Credential = Inject
+TOGETHER = " + "  # between security schemes whose secrets a call carries together
+type Keys = tuple[str | int, ...]
 SchemeName = Annotated[str, Field(min_length=1, max_length=200)]
 VariableValue = Annotated[str, Field(max_length=500, pattern=r"^[A-Za-z0-9._~:/-]*$")]
 Variables = Annotated[dict[str, str], AfterValidator(_check_variables)]
@@ -116,11 +118,13 @@ class OpenApiUpstream(_Upstream):
     servers: tuple[BaseUrl, ...] = Field(
         (), max_length=20, description="Further servers that single operations of the document name, as it names them."
     )
-    auth: Credential | None = Field(None, description="The secret the egress proxy adds, and where. Needs base_url.")
+    auth: Credential | None = Field(
+        None, description="The secret the egress proxy adds, and where, or a list of several. Needs base_url."
+    )
     security: dict[SchemeName, Credential] = Field(
         default_factory=dict,
         max_length=20,
-        description="Further secrets by the document's security schemes: for operations that want that scheme.",
+        description='Further secrets by the document\'s security schemes, "a + b" for two that are wanted together.',
     )
     variables: dict[SchemeName, VariableValue] = Field(
         default_factory=dict, max_length=20, description="Values of variables in the document's server URLs."
@@ -142,11 +146,11 @@ class OpenApiUpstream(_Upstream):
         own = {scheme: self.model_copy(update={"auth": inject}) for scheme, inject in self.security.items()}
         return {"": self.rule_set(name), **{scheme: each.rule_set(name) for scheme, each in own.items()}}
 
-    def injections(self) -> Iterator[tuple[tuple[str, ...], Injection]]:
+    def injections(self) -> Iterator[tuple[Keys, Injection]]:
         """Every secret it names, with the keys it stands under."""
-        if self.auth is not None:
-            yield ("auth",), self.auth
-        yield from ((("security", scheme), inject) for scheme, inject in self.security.items())
+        yield from _placed(("auth",), self.auth)
+        for scheme, inject in self.security.items():
+            yield from _placed(("security", scheme), inject)
 
     def rule_set(self, name: str) -> RuleSet:
         """What may leave for this upstream: calls under its base URL and servers, and the document by GET."""
@@ -159,6 +163,12 @@ class OpenApiUpstream(_Upstream):
             document = rules_for_base_url(f"{_rule_name(name)}-document", self.document, networks=self.networks)
             rules += [rule.model_copy(update={"methods": ("GET",)}) for rule in document.rules]
         return RuleSet(rules=tuple(rules))
+
+
+def _placed(keys: Keys, inject: Credential | None) -> Iterator[tuple[Keys, Injection]]:
+    listed = isinstance(inject, tuple)
+    for number, injection in enumerate(injections_of(inject)):
+        yield (*keys, number) if listed else keys, injection
 
 
 def _check_aliases(aliases: dict[str, str]) -> dict[str, str]:
@@ -214,7 +224,7 @@ class McpStdioUpstream(_McpUpstream):
         """The one there is, under the empty name."""
         return {"": self.rule_set(name)}
 
-    def injections(self) -> Iterator[tuple[tuple[str, ...], Injection]]:
+    def injections(self) -> Iterator[tuple[Keys, Injection]]:
         """No secret."""
         yield from ()
 
@@ -223,7 +233,9 @@ class McpHttpUpstream(_McpUpstream):
     """An MCP server spoken to over streamable HTTP, through the egress proxy."""
 
     url: BaseUrl = Field(description="Its endpoint.")
-    auth: Credential | None = Field(None, description="The secret the egress proxy adds, and where.")
+    auth: Credential | None = Field(
+        None, description="The secret the egress proxy adds, and where, or a list of several."
+    )
     headers: Headers = Field(default_factory=dict, description="Sent with every request. Not for credentials.")
     networks: tuple[Network, ...] = Field((), description="Private networks the server may be in, as CIDR.")
 
@@ -235,10 +247,9 @@ class McpHttpUpstream(_McpUpstream):
         """The one there is, under the empty name."""
         return {"": self.rule_set(name)}
 
-    def injections(self) -> Iterator[tuple[tuple[str, ...], Injection]]:
+    def injections(self) -> Iterator[tuple[Keys, Injection]]:
         """Its secret, if it has one."""
-        if self.auth is not None:
-            yield ("auth",), self.auth
+        yield from _placed(("auth",), self.auth)
 
 
 def _kind_of(value: Any) -> str | None:

@@ -1,6 +1,6 @@
 """Which function puts which form of credential on a request, and what of it must not come back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from egress.outgoing import Outgoing
@@ -20,10 +20,11 @@ from sandboxes.injection import (
 )
 
 from . import cookie, header, json_field, path, placeholder, query, sigv4
-from .others import without_credentials
+from .others import canonical_name, without_credentials
 from .value import NotInjectableError
 
-Needles = tuple[tuple[str, bytes], ...]
+type Credentials = Sequence[tuple[Injection, Secret]]
+type Needles = tuple[tuple[str, bytes], ...]
 
 
 def _on_the_connection(_: MutualTlsInjection, __: Secret, request: Outgoing) -> Outgoing:
@@ -41,17 +42,31 @@ _FORMS: dict[type[Injection], Callable[[Any, Secret, Outgoing], Outgoing]] = {
     JsonInjection: json_field.inject,
     SigV4Injection: sigv4.inject,
     MutualTlsInjection: _on_the_connection,
+    PlaceholderInjection: placeholder.inject,
 }
 
 
-def inject(injection: Injection, secret: Secret, request: Outgoing) -> Outgoing:
-    """The request with its credential and without any other. Raises NotInjectableError, which shows no secret.
+def inject(credentials: Credentials, request: Outgoing) -> Outgoing:
+    """The request with these credentials and without any other. Raises NotInjectableError, which shows no secret.
 
     Where `needs_body` says so, `request` must have its whole body.
     """
+    made = _bare(tuple(injection for injection, _ in credentials), request)
+    for injection, secret in sorted(credentials, key=_turn):
+        made = _one(injection, secret, made)
+    return made
+
+
+def _turn(credential: tuple[Injection, Secret]) -> int:
+    """Placeholders first, as they are looked for in what the program wrote; a signature is over all of it."""
+    injection = credential[0]
+    return 0 if isinstance(injection, PlaceholderInjection) else 2 if isinstance(injection, SigV4Injection) else 1
+
+
+def _one(injection: Injection, secret: Secret, request: Outgoing) -> Outgoing:
     code = "secret"
     try:
-        return _inject(injection, secret, request)
+        return _FORMS[type(injection)](injection, secret, request)
     except NotInjectableError as error:
         fault, code = f'secret "{secret.name}" {error}', error.code
     except Exception as error:  # noqa: BLE001 - its frames hold the value, so neither they nor its text go on
@@ -59,10 +74,16 @@ def inject(injection: Injection, secret: Secret, request: Outgoing) -> Outgoing:
     raise NotInjectableError(fault, code)
 
 
-def _inject(injection: Injection, secret: Secret, request: Outgoing) -> Outgoing:
-    if isinstance(injection, PlaceholderInjection):
-        return placeholder.inject(injection, secret, request)
-    return _FORMS[type(injection)](injection, secret, without_credentials(request))
+def _bare(injections: tuple[Injection, ...], request: Outgoing) -> Outgoing:
+    """Without credentials of its own, but for placeholders to replace where nothing else is put."""
+    words = [each.text for each in injections if isinstance(each, PlaceholderInjection)]
+    taken = {place for each in injections for place in each.takes()}
+
+    def stays(name: bytes, value: bytes) -> bool:
+        place = f"header {canonical_name(name).decode('latin-1')}"
+        return place not in taken and placeholder.holds(words, value)
+
+    return without_credentials(request, stays, lambda part: any(word in part for word in words))
 
 
 def needs_body(injection: Injection, request: Outgoing) -> bool:

@@ -92,11 +92,13 @@ def without_parameters(query: str | None, drop: Callable[[str], bool]) -> str | 
 
 def without_credentials(
     request: Outgoing,
-    keep: Callable[[bytes], bool] = lambda _: False,
+    keep: Callable[[bytes, bytes], bool] = lambda *_: False,
     keep_part: Callable[[str], bool] = lambda _: False,
 ) -> Outgoing:
-    """The request without credentials in headers and query, but for values that `keep` and `keep_part` claim."""
-    headers = tuple((name, value) for name, value in request.headers if not is_credential_header(name) or keep(value))
+    """The request without credentials in headers and query, but for what `keep` and `keep_part` claim."""
+    headers = tuple(
+        (name, value) for name, value in request.headers if not is_credential_header(name) or keep(name, value)
+    )
     query = without_parameters(
         request.query, lambda part: parameter_name(part) in CREDENTIAL_PARAMETERS and not keep_part(part)
     )

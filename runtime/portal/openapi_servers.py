@@ -10,7 +10,7 @@ from urllib.parse import urljoin, urlsplit
 from runtime.portal.openapi import OpenApiProblem, OpenApiTools
 from runtime.portal.openapi_operation import HttpBinding
 from runtime.portal.tool import SkippedTool, Tool
-from sandboxes.upstream import OpenApiUpstream
+from sandboxes.upstream import TOGETHER, OpenApiUpstream
 
 
 def place_tools(config: OpenApiUpstream, loaded: OpenApiTools) -> OpenApiTools:
@@ -22,7 +22,7 @@ def place_tools(config: OpenApiUpstream, loaded: OpenApiTools) -> OpenApiTools:
         said = _absolute(config, loaded.servers[0]) if loaded.servers else ""
         hint = f'; the document says "{said[:200]}"' if said.startswith(("http://", "https://")) else ""
         raise OpenApiProblem(f"base_url is missing in the configuration: it decides where requests may go{hint}")
-    if missing := sorted(set(config.security) - set(loaded.schemes)):
+    if missing := sorted({name for key in config.security for name in _schemes(key)} - set(loaded.schemes)):
         known = ", ".join(loaded.schemes) or "none"
         raise OpenApiProblem(f'security names "{missing[0]}", which the document does not declare; it has {known}')
     own = {_origin(_absolute(config, server)) for server in loaded.servers}
@@ -49,9 +49,15 @@ def base_of(config: OpenApiUpstream, tool: Tool) -> str:
 
 
 def scheme_of(config: OpenApiUpstream, tool: Tool) -> str:
-    """The security scheme whose secret a call carries; empty for the upstream's `auth`, or none."""
+    """The key of `security` whose secrets a call carries; empty for the upstream's `auth`, or none."""
     binding: HttpBinding = tool.binding
-    return next((each[0] for each in binding.security if len(each) == 1 and each[0] in config.security), "")
+    keys = {_schemes(key): key for key in config.security}
+    return next((keys[frozenset(each)] for each in binding.security if frozenset(each) in keys), "")
+
+
+def _schemes(key: str) -> frozenset[str]:
+    """The security schemes that a key of `security` is for: one, or several that belong together."""
+    return frozenset(key.split(TOGETHER))
 
 
 def _reason(config: OpenApiUpstream, tool: Tool, overridden: bool) -> str:  # noqa: FBT001 - a fact of the document
@@ -61,7 +67,8 @@ def _reason(config: OpenApiUpstream, tool: Tool, overridden: bool) -> str:  # no
         return f"it is served by {(binding.server or '')[:200]}; list that under servers to have it"
     several = [each for each in binding.security if len(each) > 1 and all(name in config.security for name in each)]
     if several and not scheme_of(config, tool) and len(several) == len(binding.security):
-        return f"it wants {' and '.join(several[0])} at once; a request carries one secret"
+        key = TOGETHER.join(several[0])
+        return f'it wants {" and ".join(several[0])} at once; list their secrets under security["{key}"]'
     return ""
 
 

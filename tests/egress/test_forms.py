@@ -296,7 +296,7 @@ def test_the_signatures_that_aws_publishes(query: str, monkeypatch: pytest.Monke
         body=b"",
     )
     secret = Secret("s", b"wJalrXUtnFEMI/K7MDENG/" + b"bPxRfiCYEXAMPLEKEY")
-    signed = dict(inject(form, secret, request).headers)
+    signed = dict(inject([(form, secret)], request).headers)
     assert signed[b"authorization"].decode().rpartition("Signature=")[2] == PUBLISHED[query]
 
 

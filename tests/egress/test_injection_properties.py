@@ -43,7 +43,7 @@ def test_a_json_field_is_set_and_nothing_else_changes(
     text = json.dumps(document, ensure_ascii=spaced, indent=2 if spaced else None)
     form = INJECTIONS.validate_python({"secret": "s", "as": "json", "pointer": pointer})
     try:
-        body = inject(form, Secret("s", value.encode("utf-8", "surrogatepass")), outgoing(body=text.encode())).body
+        body = inject([(form, Secret("s", value.encode("utf-8", "surrogatepass")))], outgoing(body=text.encode())).body
     except (NotInjectableError, UnicodeEncodeError):
         return
     assert json.loads(body) == expected(document, names, value)
@@ -85,7 +85,7 @@ def test_no_value_adds_a_line_or_a_field(value: bytes, kind: str) -> None:
     if kind != "placeholder":
         asked = outgoing(path="/p", query="a=1", headers=())
     try:
-        made = inject(form, Secret("s", value), asked)
+        made = inject([(form, Secret("s", value))], asked)
     except NotInjectableError:
         return
     assert not any(byte in text for byte in b"\r\n\0" for pair in made.headers for text in pair)

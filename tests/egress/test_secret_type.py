@@ -14,7 +14,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from egress.admission import Admission
-from egress.credentials import Credentialed, add_credential
+from egress.credentials import Credentialed, add_credentials
 from egress.injection import NotInjectableError, inject
 from egress.outgoing import Outgoing
 from egress.request import Denial
@@ -84,7 +84,7 @@ def test_a_secret_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form["as"])
 def test_a_request_with_its_credential_does_not_print_it(form: dict) -> None:
     store = SecretStore({"s": SecretSource(env="S")}, {"S": VALUE})
-    ready = add_credential(injection(**form), store, outgoing(), "r")
+    ready = add_credentials((injection(**form),), store, outgoing(), "r")
     assert isinstance(ready, Credentialed)
     done = ready.outgoing if ready.step is None else ready.step(ready.outgoing)
     assert isinstance(done, Outgoing)
@@ -111,7 +111,7 @@ def test_no_frame_of_a_refusal_holds_the_value(form: dict, value: str) -> None:
 def refusal(form: dict, secret: Secret) -> NotInjectableError:
     """The error; this frame, which is part of its traceback, has the secret in its type only."""
     try:
-        inject(injection(**form), secret, outgoing(body=b'{"w": "LOCKGATE_WORD"}'))
+        inject([(injection(**form), secret)], outgoing(body=b'{"w": "LOCKGATE_WORD"}'))
     except NotInjectableError as error:
         return error
     raise AssertionError("not refused")
@@ -136,7 +136,7 @@ def test_answers_of_token_endpoints_and_fetched_values_are_not_printed() -> None
 def test_every_form_of_a_credential_has_its_needles(form: dict) -> None:
     """Whatever of the request changed by the credential, a needle is in it; signatures and hashes aside."""
     store = SecretStore({"s": SecretSource(env="S")}, {"S": VALUE})
-    ready = add_credential(injection(**form), store, outgoing(), "r")
+    ready = add_credentials((injection(**form),), store, outgoing(), "r")
     assert isinstance(ready, Credentialed)
     assert VALUE.encode() in {needle for _, needle in ready.needles}
     done = ready.outgoing if ready.step is None else ready.step(ready.outgoing)

@@ -13,6 +13,7 @@ from sandboxes.approval_rule import ApprovalRule
 from sandboxes.call_facts import READS, CallFacts
 from sandboxes.config import Config, Listen, load_config
 from sandboxes.injection import Injection
+from sandboxes.injections import Inject
 from sandboxes.limits import Limits
 from sandboxes.profile_file import ProfileError, load_profiles, parse_profile
 from sandboxes.risk import MANY_ITEMS, risk_of
@@ -95,7 +96,7 @@ def secrets_page() -> str:
 
 
 def test_the_examples_of_secrets_load(secrets_page: str, tmp_path: Path) -> None:
-    config, rules, injection = (block.split("```")[0] for block in secrets_page.split("```yaml\n")[1:])
+    config, rules, several, injection = (block.split("```")[0] for block in secrets_page.split("```yaml\n")[1:])
     path = tmp_path / "lockgate.yaml"
     path.write_text(config, encoding="utf-8")
     declared = load_config(path).secrets
@@ -103,6 +104,7 @@ def test_the_examples_of_secrets_load(secrets_page: str, tmp_path: Path) -> None
     profile = parse_profile(f"{head}{rules}".encode(), "p.yaml")
     assert profile.egress.secrets() <= set(declared)
     assert TypeAdapter(Injection).validate_python(yaml.safe_load(injection)["inject"]).as_ == "placeholder"
+    assert len(TypeAdapter(Inject).validate_python(yaml.safe_load(several)["inject"])) == 2
 
 
 def test_the_tables_of_secrets_are_those_of_the_models(secrets_page: str) -> None:

@@ -83,13 +83,30 @@ def test_an_operation_carries_the_secret_of_its_scheme(name: str, scheme: str) -
     placed = place_tools(settings, load_openapi("api", as_json(SECURED), "api"))
     assert scheme_of(settings, next(tool for tool in placed.tools if tool.name == name)) == scheme
     reasons = {one.original: one.reason for one in placed.skipped}
-    assert reasons == {"GET /both": "it wants user and key at once; a request carries one secret"}
+    said = 'it wants user and key at once; list their secrets under security["user + key"]'
+    assert reasons == {"GET /both": said}
+
+
+@pytest.mark.parametrize("key", ["user + key", "key + user"])
+def test_an_operation_carries_the_secrets_of_two_schemes_that_are_listed_together(key: str) -> None:
+    settings = config("api.json", security={**BY_SCHEME, key: list(BY_SCHEME.values())})
+    placed = place_tools(settings, load_openapi("api", as_json(SECURED), "api"))
+    both = next(tool for tool in placed.tools if tool.binding.path == "/both")
+    (rule,) = settings.rule_sets("api")[scheme_of(settings, both)].rules
+    assert [injection.secret for injection in rule.injections] == ["admin", "key"]
+    assert placed.skipped == ()
+
+
+def test_a_scheme_of_two_that_the_document_lacks_is_named() -> None:
+    settings = config("api.json", security={"user + nobody": list(BY_SCHEME.values())})
+    with pytest.raises(OpenApiProblem, match='security names "nobody"'):
+        place_tools(settings, load_openapi("api", as_json(SECURED), "api"))
 
 
 def test_each_scheme_has_a_rule_set_of_its_own() -> None:
     settings = config("api.json", security=BY_SCHEME, auth={"secret": "usual", "as": "bearer"})
     sets = settings.rule_sets("api")
-    carried = {name: [rule.inject.secret for rule in rules.rules if rule.inject] for name, rules in sets.items()}
+    carried = {name: [each.secret for rule in rules.rules for each in rule.injections] for name, rules in sets.items()}
     assert carried == {"": ["usual"], "user": ["admin"], "key": ["key"]}
     assert len({rules.digest() for rules in sets.values()}) == 3
 

@@ -60,7 +60,7 @@ def test_what_is_newly_allowed_is_always_named(sets: tuple[RuleSet, RuleSet], as
         if not after.allowed or after.rule is None:
             continue
         was = before.rule if before.allowed else None
-        if after.rule.inject is not None and (was is None or was.inject != after.rule.inject):
+        if set(after.rule.injections) - set(was.injections if was else ()):
             assert difference.credentials
         reached = was.networks if was else ()
         if not all(any(network_covers(wide, network) for wide in reached) for network in after.rule.networks):

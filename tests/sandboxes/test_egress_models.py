@@ -74,10 +74,10 @@ def test_what_a_guess_would_widen_must_be_written(missing: str) -> None:
             "write schemes: [https]",
             id="secret in clear",
         ),
-        pytest.param({"inject": {"secret": "s", "as": "header"}}, "inject.header.name", id="header without name"),
-        pytest.param({"inject": {"secret": "s", "as": "query"}}, "inject.query.name", id="query without"),
+        pytest.param({"inject": {"secret": "s", "as": "header"}}, "inject.one.header.name", id="header without name"),
+        pytest.param({"inject": {"secret": "s", "as": "query"}}, "inject.one.query.name", id="query without"),
         pytest.param(
-            {"inject": {"secret": "s", "as": "bearer", "name": "X"}}, "inject.bearer.name", id="bearer with name"
+            {"inject": {"secret": "s", "as": "bearer", "name": "X"}}, "inject.one.bearer.name", id="bearer with name"
         ),
         pytest.param(
             {"inject": {"secret": "s", "as": "header", "name": "Host"}}, "belongs to the connection", id="Host"
