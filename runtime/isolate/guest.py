@@ -225,9 +225,9 @@ class Guest:
         if trace.add(0 if event is None else event.call_id, self.now_ns):
             self._pass_trace(trace)
 
-    def _pass_trace(self, trace: TraceWriter) -> None:
+    def _pass_trace(self, trace: TraceWriter, due_ns: int = 0) -> None:
         complete, data = trace.complete, trace.take()
-        self._channel.trace(Trace(self.cpu_ns(), *self.clocks_ns(), self.log_count, complete, data))
+        self._channel.trace(Trace(self.cpu_ns(), *self.clocks_ns(), self.log_count, complete, data, due_ns))
 
     def _block(self, before: float, timeout_ns: int) -> Event | None:
         self._has_slot = False
@@ -239,7 +239,8 @@ class Guest:
             now = time.monotonic()
             self._blocked += now - before
             before = now
-            self._pass_trace(self._trace or TraceWriter(self.start_ns, self.clock_step_ns))
+            due_ns = min(self.now_ns + timeout_ns, FOREVER_NS - 1) if timeout_ns < FOREVER_NS else 0
+            self._pass_trace(self._trace or TraceWriter(self.start_ns, self.clock_step_ns), due_ns)
             self._channel.blocked()
         self._blocked += time.monotonic() - before
         if self.ending is None and time.monotonic() >= self._wall_deadline:

@@ -7,7 +7,7 @@ from runtime.isolate import Replay, ReplayedCall, ReplayMode, Trace
 from runtime.isolate import trace as traces
 from runtime.worker.frames import FrameError, Kind, encode
 
-TRACE_HEAD = struct.Struct("<QQQIB")
+TRACE_HEAD = struct.Struct("<QQQIBQ")
 MOST_TRACE_FRAME = TRACE_HEAD.size + traces.TRACE_PART + 32
 """A part of a trace is passed on once it is as long, or one entry longer."""
 MOST_REPLAY = 64 << 20
@@ -23,20 +23,20 @@ _PART = 1 << 20
 
 def encode_trace(number: int, trace: Trace) -> bytes:
     """TRACE: what had been used, whether the trace is complete, and its next part."""
-    return encode(Kind.TRACE, number, TRACE_HEAD.pack(*trace[:5]) + trace.data)
+    return encode(Kind.TRACE, number, TRACE_HEAD.pack(*trace[:5], trace.due_ns) + trace.data)
 
 
 def decode_trace(payload: bytes) -> Trace:
     """The inverse of encode_trace. Raises FrameError for anything else."""
     try:
-        cpu_ns, active_ns, wall_ns, log_lines, complete = TRACE_HEAD.unpack_from(payload)
+        cpu_ns, active_ns, wall_ns, log_lines, complete, due_ns = TRACE_HEAD.unpack_from(payload)
         data = payload[TRACE_HEAD.size :]
         traces.decode(data)
     except (struct.error, ValueError) as error:
         raise FrameError(f"a TRACE frame that is no trace: {error}") from error
-    if max(cpu_ns, active_ns, wall_ns) > _MOST_NS or log_lines > _MOST_LINES or complete > 1:
+    if max(cpu_ns, active_ns, wall_ns, due_ns) > _MOST_NS or log_lines > _MOST_LINES or complete > 1:
         raise FrameError("a TRACE frame out of range")
-    return Trace(cpu_ns, active_ns, wall_ns, log_lines, bool(complete), data)
+    return Trace(cpu_ns, active_ns, wall_ns, log_lines, bool(complete), data, due_ns)
 
 
 def encode_replay(number: int, replay: Replay) -> bytes:

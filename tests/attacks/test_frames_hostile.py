@@ -47,8 +47,8 @@ def log(number: int = 1, level: int = 2, time_ns: int = 3, text: bytes = b"x", *
     return frames.encode(Kind.LOG, 1, frames.LINE_HEAD.pack(number, level, time_ns, size) + text)
 
 
-def trace(data: bytes, *, cpu_ns: int = 0, log_lines: int = 0, complete: int = 1) -> bytes:
-    return frames.encode(Kind.TRACE, 1, TRACE_HEAD.pack(cpu_ns, 0, 0, log_lines, complete) + data)
+def trace(data: bytes, *, cpu_ns: int = 0, log_lines: int = 0, complete: int = 1, due_ns: int = 0) -> bytes:
+    return frames.encode(Kind.TRACE, 1, TRACE_HEAD.pack(cpu_ns, 0, 0, log_lines, complete, due_ns) + data)
 
 
 MALFORMED = {
@@ -76,6 +76,7 @@ MALFORMED = {
     "a trace of a call beyond every id": trace(b"\x80\x80\x80\x80\x10\x00"),
     "a trace of endless time": trace(b"", cpu_ns=2**63),
     "a trace of more lines than there can be": trace(b"", log_lines=2**31),
+    "a trace that wakes after all time": trace(b"", due_ns=2**63),
     "a trace neither whole nor cut": trace(b"", complete=2),
     "a program that goes live without a replay": frames.encode(Kind.LIVE, 1),
     "the end of a replay not asked for": done(head(STATUS, "stopped")),

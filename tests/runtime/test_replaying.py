@@ -561,7 +561,20 @@ def test_a_guest_told_to_pause_says_so_when_it_waits(channel: Channel) -> None:
     waits.join()
     *_, trace, blocked = channel.said
     assert isinstance(trace, Trace)
-    assert blocked == "blocked"
+    assert (trace.due_ns, blocked) == (0, "blocked")
+
+
+def test_a_guest_that_pauses_says_when_it_wakes_by_itself(channel: Channel) -> None:
+    guest = plain(channel)
+    guest.pause()
+    waits = threading.Thread(target=guest.wait, args=[3_000 * MS])
+    waits.start()
+    assert channel.is_blocked.wait(60)
+    guest.end(Status.CANCELLED)
+    waits.join()
+    trace, blocked = channel.said
+    assert isinstance(trace, Trace)
+    assert (trace.due_ns, blocked) == (START + 3_000 * MS, "blocked")
 
 
 def test_a_guest_that_waits_already_is_told_to_pause_and_says_so_once(channel: Channel) -> None:
