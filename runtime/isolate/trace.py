@@ -29,8 +29,8 @@ class Trace(NamedTuple):
     """The part of a trace since the one before, and what the execution had used when it was passed on.
 
     Times in nanoseconds, from the start of the execution. `log_lines` is how many it had written. When the trace was
-    not `complete`, it has grown beyond MOST_TRACE and what follows is not recorded. `due_ns`, told ahead of BLOCKED only,
-    is when the program wakes by itself, on its own clock, which is UTC; 0 if never.
+    not `complete`, it has grown beyond MOST_TRACE and what follows is not recorded. `due_ns`, told ahead of BLOCKED
+    only, is when the program wakes by itself, on its own clock, which is UTC; 0 if never.
     """
 
     cpu_ns: int
