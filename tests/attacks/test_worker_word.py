@@ -66,7 +66,7 @@ class Run:
             max_response_bytes=limits.response_bytes,
         )
         calls = HostCalls(self.execution, context, tools or NoTools(), NoTools())
-        RunningExecution(self._finished, self.execution, worker.link, NUMBER, calls).begin(0)
+        RunningExecution(self._finished, self.execution, worker.link, NUMBER, lambda _: calls).begin(0)
 
     def _finished(self, execution: Execution, status: str, failure: Failure | None) -> None:
         execution.status, execution.failure = status, failure
