@@ -78,7 +78,7 @@ _U32 = 0xFFFFFFFF
 class _JavaScriptIsolate:
     def __init__(self, engine: wasmtime.Engine, pre: wasmtime.InstancePre, current: Current, *, fuel: bool) -> None:
         self._fuel = fuel
-        self.reusable = False
+        self.reusable = True
         self.guest: Guest | None = None
         self._current = current
         self._store = store = wasmtime.Store(engine)
@@ -113,7 +113,7 @@ class _JavaScriptIsolate:
             self._store.set_fuel(guest.limits.fuel)
 
     def run(self, guest: Guest, program: str, inputs: str, position: int = 0) -> Outcome:
-        trapped = overflow = False
+        trapped = overflow = self.reusable = False
         try:
             self._bind(guest)
             self._drive(guest, program.encode(errors="replace"), inputs.encode(errors="replace"), position)

@@ -24,6 +24,8 @@ class Status(StrEnum):
     """Replayed, it did something else than the record says."""
     STOPPED = "stopped"
     """Replayed as far as was asked for, or as the record goes."""
+    SESSION_LOST = "session_lost"
+    """It did not run: the isolate its session's earlier programs ran in is not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +54,13 @@ class Usage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """The end of one execution: `result` is JSON when it succeeded, `error` is JSON when the program failed."""
+    """The end of one execution: `result` is JSON when it succeeded, `error` is JSON when the program failed.
+
+    `kept` tells how many programs of its session the isolate has run that was kept; 0 if none was.
+    """
 
     ending: Ending
     result: str = ""
     error: str = ""
     usage: Usage
+    kept: int = 0

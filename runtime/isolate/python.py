@@ -57,7 +57,7 @@ class PythonImage:
 class _PythonIsolate:
     def __init__(self, engine: wasmtime.Engine, pre: wasmtime.InstancePre, current: Current, *, fuel: bool) -> None:
         self._fuel = fuel
-        self.reusable = False
+        self.reusable = True
         self._guest: Guest | None = None
         self._began_ns = 0
         self._stood_ns = 0
@@ -85,7 +85,7 @@ class _PythonIsolate:
         self._call(warming_guest(), "None", "null")
 
     def run(self, guest: Guest, program: str, inputs: str, position: int = 0) -> Outcome:
-        trapped = overflow = False
+        trapped = overflow = self.reusable = False
         self._set_clock(guest, position)
         try:
             answer = self._call(guest, program, inputs, position)

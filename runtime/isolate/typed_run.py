@@ -18,27 +18,37 @@ _PARSE_STACK = re.compile(r"\s*at program\.js:\d+:\d+\s*")
 
 
 def run_typed(  # noqa: PLR0913 - what a run consists of
-    guest: Guest, program: str, inputs: str, types: Types, *, take: Callable[[], Isolate], eraser: TypeEraser
+    guest: Guest,
+    program: str,
+    inputs: str,
+    types: Types,
+    position: int = 0,
+    *,
+    take: Callable[[], Isolate],
+    eraser: TypeEraser,
 ) -> Outcome:
     """Run a JavaScript or TypeScript program to its end, on the calling thread, between `begin` and `finish`.
 
-    `take` gives fresh isolates: one, or two if the program had to be run again. The caller closes them.
+    `take` gives fresh isolates, or the one of the program's session, where it has a `position`: one, or two if the
+    program had to be run again. The caller closes them.
     """
+
+    def run(code: str) -> Outcome:
+        return take().run(guest, code, inputs, position)
+
     if types is Types.ERASE:
-        return _run_erased(guest, program, inputs, eraser.erase(program, guest.tick), take)
-    plain = take().run(guest, program, inputs)
+        return _run_erased(guest, program, eraser.erase(program, guest.tick), run)
+    plain = run(program)
     if types is Types.KEEP or not _did_not_parse(plain):
         return plain
     erased = eraser.erase(program, guest.tick)
     if not erased.unsupported if isinstance(erased, Problem) else not erased.changed:
         # It was meant as JavaScript: QuickJS has said what is wrong with it.
         return plain
-    return _run_erased(guest, program, inputs, erased, take)
+    return _run_erased(guest, program, erased, run)
 
 
-def _run_erased(
-    guest: Guest, program: str, inputs: str, erased: Erased | Problem, take: Callable[[], Isolate]
-) -> Outcome:
+def _run_erased(guest: Guest, program: str, erased: Erased | Problem, run: Callable[[str], Outcome]) -> Outcome:
     # Nothing of the first attempt happened: no call, no line, no time.
     guest.answer = None
     if guest.ending is not None:
@@ -46,7 +56,7 @@ def _run_erased(
     if isinstance(erased, Problem):
         guest.answer = (False, erased.error_json())
         return settle(guest, trapped=False)
-    return _in_source(take().run(guest, erased.code, inputs), program)
+    return _in_source(run(erased.code), program)
 
 
 def _did_not_parse(outcome: Outcome) -> bool:

@@ -20,7 +20,8 @@ MOST_CALL_NAME = 512
 CALL_HEAD = struct.Struct("<IBHI")
 LINE_HEAD = struct.Struct("<IBqI")
 
-_RUN = struct.Struct("<BB32sqH11qI")
+_RUN = struct.Struct("<BB32sqHQI11qI")
+_SESSION = struct.Struct("<Q")
 _RESULT = struct.Struct("<IB")
 _LENGTH = struct.Struct("<I")
 _MOST_HEAD = 2_048
@@ -39,6 +40,7 @@ class Kind(IntEnum):
     PING = 4
     REPLAY = 5
     PAUSE = 6
+    END_SESSION = 7
     HELLO = 16
     LOG = 17
     CALL = 18
@@ -67,6 +69,10 @@ class Run:
     """Everything a worker needs for one execution. `image` indexes the worker's images; `inputs` is JSON.
 
     `clock_ms` is the step in which the program's clock moves. `replay` goes ahead of it, in frames of its own.
+
+    A program of a `session` (an id that the gateway gives, 0: none) has a `position` in it, from 1, and needs the
+    isolate in which the ones before it ran. Such a session is made again, in another isolate, by running its programs
+    from the first, each with a replay to verify.
     """
 
     image: int
@@ -78,6 +84,8 @@ class Run:
     types: Types = Types.KEEP
     clock_ms: int = CLOCK_MS
     replay: Replay | None = None
+    session: int = 0
+    position: int = 0
 
 
 class Call(NamedTuple):
@@ -146,13 +154,14 @@ def encode_run(number: int, run: Run) -> bytes:
     limits = run.limits
     program = run.program.encode(errors="replace")
     numbers = [getattr(limits, name) for name in _LIMIT_NAMES]
-    head = _RUN.pack(run.image, run.types, run.seed, run.start_ns, run.clock_ms, *numbers, len(program))
+    session = (run.session, run.position)
+    head = _RUN.pack(run.image, run.types, run.seed, run.start_ns, run.clock_ms, *session, *numbers, len(program))
     return encode(Kind.RUN, number, head + program + run.inputs.encode(errors="replace"))
 
 
 def decode_run(payload: bytes) -> Run:
     """The inverse of encode_run."""
-    image, types, seed, start_ns, clock_ms, *numbers, length = _RUN.unpack_from(payload)
+    image, types, seed, start_ns, clock_ms, session, position, *numbers, length = _RUN.unpack_from(payload)
     text = payload[_RUN.size :]
     return Run(
         image=image,
@@ -163,7 +172,19 @@ def decode_run(payload: bytes) -> Run:
         program=text[:length].decode(),
         inputs=text[length:].decode(),
         clock_ms=clock_ms,
+        session=session,
+        position=position,
     )
+
+
+def encode_end_session(session: int) -> bytes:
+    """END_SESSION: the isolate of a session is not needed any more."""
+    return encode(Kind.END_SESSION, 0, _SESSION.pack(session))
+
+
+def decode_end_session(payload: bytes) -> int:
+    """The inverse of encode_end_session."""
+    return int(_SESSION.unpack(payload)[0])
 
 
 def encode_result(number: int, call_id: int, *, ok: bool, payload: str) -> bytes:
@@ -256,6 +277,7 @@ def encode_done(number: int, outcome: Outcome) -> bytes:
             usage.host_calls,
             usage.log_lines,
             usage.fuel,
+            outcome.kept,
         ]
     ).encode()
     body = (outcome.result or outcome.error).encode(errors="replace")
@@ -275,11 +297,11 @@ def decode_done(payload: bytes) -> Outcome:
 
 
 def _outcome(head: list[Any], body: str) -> Outcome:
-    status, limit, value, cpu, active, wall, startup, memory, exact, calls, lines, fuel = head
+    status, limit, value, cpu, active, wall, startup, memory, exact, calls, lines, fuel, kept = head
     if type(limit) is not str or type(exact) is not bool:
         raise TypeError("an outcome of the wrong types")
     if not all(
-        type(n) is int and 0 <= n < 2**63 for n in (value, cpu, active, wall, startup, memory, calls, lines, fuel)
+        type(n) is int and 0 <= n < 2**63 for n in (value, cpu, active, wall, startup, memory, calls, lines, fuel, kept)
     ):
         raise ValueError("an outcome out of range")
     ending = Ending(Status(status), limit[:64], value)
@@ -295,5 +317,5 @@ def _outcome(head: list[Any], body: str) -> Outcome:
         fuel=fuel,
     )
     if ending.status is Status.SUCCEEDED:
-        return Outcome(ending=ending, result=body, usage=usage)
-    return Outcome(ending=ending, error=body, usage=usage)
+        return Outcome(ending=ending, result=body, usage=usage, kept=kept)
+    return Outcome(ending=ending, error=body, usage=usage, kept=kept)

@@ -63,6 +63,9 @@ class Link(asyncio.Protocol):
         self._limits: dict[int, GuestLimits] = {}
         self._may_go_live: dict[int, bool] = {}
         self._traced: dict[int, int] = {}
+        self._positions: dict[int, tuple[int, int]] = {}
+        self.sessions: set[int] = set()
+        """Those whose isolates it keeps, as far as it has told."""
         self._transport: asyncio.Transport | None = None
         self._reason = ""
         self._closing = False
@@ -83,6 +86,8 @@ class Link(asyncio.Protocol):
         self._limits[number] = run.limits
         self.served += 1
         data = frames.encode_run(number, run)
+        if run.session:
+            self._positions[number] = (run.session, run.position)
         if run.replay is not None:
             self._may_go_live[number] = run.replay.mode is ReplayMode.RESUME
             self._traced[number] = len(run.replay.trace) if self._may_go_live[number] else 0
@@ -103,6 +108,12 @@ class Link(asyncio.Protocol):
         """Ask to be told whenever a program waits and has nothing to hear."""
         if number in self._listeners:
             self._write(frames.encode(Kind.PAUSE, number))
+
+    def end_session(self, session: int) -> None:
+        """A session's isolate is not needed any more."""
+        if session in self.sessions:
+            self.sessions.discard(session)
+            self._write(frames.encode_end_session(session))
 
     def kill(self, reason: str) -> None:
         """End the process now; every execution in it is lost."""
@@ -174,6 +185,7 @@ class Link(asyncio.Protocol):
             outcome = frames.decode_done(frame.payload)
             if outcome.ending.status in _ENDS_OF_REPLAYS and frame.number not in self._may_go_live:
                 raise FrameError("a DONE frame of a replay that was not asked for")
+            self._note_session(frame.number, outcome)
             self._forget(frame.number)
             listener.on_done(outcome)
             if self._closing and not self._listeners:
@@ -186,6 +198,17 @@ class Link(asyncio.Protocol):
             listener.on_taken(frames.decode_taken(frame.payload))
         else:
             self._tell_of_record(listener, frame)
+
+    def _note_session(self, number: int, outcome: Outcome) -> None:
+        session, position = self._positions.pop(number, (0, 0))
+        if outcome.kept not in {0, position, max(0, position - 1)}:
+            raise FrameError("a DONE frame of a session that has not got so far")
+        if outcome.ending.status is Status.SESSION_LOST and position <= 1:
+            raise FrameError("a DONE frame of a session that did not have to be there")
+        if outcome.kept:
+            self.sessions.add(session)
+        else:
+            self.sessions.discard(session)
 
     def _tell_of_record(self, listener: Listener, frame: Frame) -> None:
         if frame.kind == Kind.TRACE:

@@ -8,20 +8,22 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, NoReturn
 
 from runtime.isolate import Event, Guest, LogLine, Outcome, RunSlots, Status, Trace
 from runtime.isolate.engine import THREAD_STACK_BYTES, Ticker
 from runtime.isolate.erasure import Types
-from runtime.isolate.isolate import Isolate, settle, warming_guest
+from runtime.isolate.isolate import settle, warming_guest
 from runtime.isolate.replaying import ReplayingGuest
 from runtime.isolate.trace import TRACE_PART
 from runtime.isolate.typed_run import run_typed
 from runtime.isolate.typescript import TypeEraser
 from runtime.worker import frames
 from runtime.worker.frames import Call, Decoder, Kind, Run
+from runtime.worker.kept_isolates import KeptIsolates
 from runtime.worker.lockdown import Walls
+from runtime.worker.place import Place, SessionPlace
 from runtime.worker.replay_frames import ReplayReader, encode_trace
 from runtime.worker.spares import Spares
 
@@ -59,6 +61,7 @@ class Worker:
         self._jobs: deque[_Job] = deque()
         self._guests: dict[int, Guest] = {}
         self._replays: dict[int, ReplayReader] = {}
+        self._kept = KeptIsolates()
         self._readers = 0
         self._begun = 0
         self._missing = threading.Event()
@@ -146,6 +149,8 @@ class Worker:
             self.send(frames.encode(Kind.PONG, frame.number))
         elif frame.kind == Kind.REPLAY:
             self._read_replay(frame)
+        elif frame.kind == Kind.END_SESSION:
+            self._kept.end(frames.decode_end_session(frame.payload))
         elif (guest := self._guests.get(frame.number)) is None:
             return
         elif frame.kind == Kind.RESULT:
@@ -181,21 +186,16 @@ class Worker:
     def _execute(self, job: "_Job") -> None:
         run, guest = job.run, job.guest
         spares = self._spares[run.image]
-        taken: list[Isolate] = []
-
-        def take() -> Isolate:
-            taken.append(spares.take())
-            return taken[-1]
-
+        place = SessionPlace(spares, self._kept, run) if run.session else Place(spares)
         with self._tickers[run.image]:
             if not guest.begin():
-                self._done(job, settle(guest, trapped=True))
+                self._done(job, place.kept(settle(guest, trapped=True)))
+                place.leave()
                 return
-            outcome = guest.checked(self._run(guest, run, take))
+            outcome = guest.checked(self._run(guest, run, place))
             guest.finish()
-        self._done(job, outcome)
-        for isolate in taken:
-            isolate.close()
+        self._done(job, place.kept(outcome))
+        place.leave()
         if spares.costly:
             self._missing.set()
         else:
@@ -204,10 +204,13 @@ class Worker:
         if run.types is not Types.KEEP:
             self._eraser.prepare()
 
-    def _run(self, guest: Guest, run: Run, take: Callable[[], Isolate]) -> Outcome:
+    def _run(self, guest: Guest, run: Run, place: Place) -> Outcome:
+        if place.lost:
+            guest.end(Status.SESSION_LOST)
+            return settle(guest, trapped=True)
         if run.types is Types.KEEP:
-            return take().run(guest, run.program, run.inputs)
-        return run_typed(guest, run.program, run.inputs, run.types, take=take, eraser=self._eraser)
+            return place.take().run(guest, run.program, run.inputs, run.position)
+        return run_typed(guest, run.program, run.inputs, run.types, run.position, take=place.take, eraser=self._eraser)
 
     def _done(self, job: "_Job", outcome: Outcome) -> None:
         del self._guests[job.number]

@@ -34,7 +34,7 @@ def done(text: object) -> bytes:
 
 
 HONEST = json.loads(DONE[HEADER.size + 4 :][: struct.unpack_from("<I", DONE, HEADER.size)[0]])
-STATUS, LIMIT, CPU, WALL, CALLS = 0, 1, 3, 5, 9
+STATUS, LIMIT, CPU, WALL, CALLS, KEPT = 0, 1, 3, 5, 9, 12
 
 
 def head(index: int, value: object) -> list[object]:
@@ -80,6 +80,9 @@ MALFORMED = {
     "a trace neither whole nor cut": trace(b"", complete=2),
     "a program that goes live without a replay": frames.encode(Kind.LIVE, 1),
     "the end of a replay not asked for": done(head(STATUS, "stopped")),
+    "a session lost that there was none of": done(head(STATUS, "session_lost")),
+    "an isolate kept of no session": done(head(KEPT, 1)),
+    "an isolate kept a negative number of times": done(head(KEPT, -1)),
     "an end without a head": frames.encode(Kind.DONE, 1, b""),
     "an end with a head beyond it": frames.encode(Kind.DONE, 1, struct.pack("<I", 2**32 - 1)),
     "an end with a head of many values": done(b"[" + b"[]," * 10_000 + b"1]"),

@@ -46,12 +46,20 @@ def test_frames_survive_any_splitting_of_the_stream(sent, data):
     assert received == sent
 
 
-@given(limits, texts, texts, st.binary(min_size=32, max_size=32), st.integers(0, 2**62))
-def test_run_round_trip(guest_limits, program, inputs, seed, start_ns):
-    run = Run(image=1, seed=seed, start_ns=start_ns, limits=guest_limits, program=program, inputs=inputs)
+@given(limits, texts, texts, st.binary(min_size=32, max_size=32), st.integers(0, 2**62), counts, st.integers(0, 9))
+def test_run_round_trip(guest_limits, program, inputs, seed, start_ns, session, position):
+    of = {"session": session, "position": position}
+    run = Run(image=1, seed=seed, start_ns=start_ns, limits=guest_limits, program=program, inputs=inputs, **of)
     frame = only(frames.encode_run(7, run))
     assert (frame.kind, frame.number) == (Kind.RUN, 7)
     assert frames.decode_run(frame.payload) == run
+
+
+@given(st.integers(0, 2**64 - 1))
+def test_end_session_round_trip(session):
+    frame = only(frames.encode_end_session(session))
+    assert frame.kind == Kind.END_SESSION
+    assert frames.decode_end_session(frame.payload) == session
 
 
 @given(st.integers(0, 2**32 - 1), st.booleans(), texts)
@@ -151,7 +159,7 @@ usages = st.builds(
 def test_done_round_trip(status, limit, value, text, usage):
     ending = Ending(status, limit, value)
     field = "result" if status is Status.SUCCEEDED else "error"
-    outcome = Outcome(ending=ending, usage=usage, **{field: text})
+    outcome = Outcome(ending=ending, usage=usage, kept=value % 9, **{field: text})
     assert frames.decode_done(only(frames.encode_done(1, outcome)).payload) == outcome
 
 

@@ -12,9 +12,9 @@ _module = ModuleType("__main__")
 
 def begin(number: int, names: dict[str, Any]) -> tuple[str, ModuleType]:
     """What the session's program of a number calls its file, and its module, which the first finds with `names`."""
-    if number == 1:
+    if "inputs" not in _module.__dict__:
         _module.__dict__.update(names)
-    else:
+    if number > 1:
         _drop_leftovers()
     return session_file(number), _module
 
