@@ -45,6 +45,14 @@ FLOORS: Final[Mapping[str, tuple[Floor, ...]]] = {
         Floor("many_index_s", "under", 3),
         Floor("many_query_p50_ms", "under", 10),
         Floor("many_query_p95_ms", "under", 10),
+        Floor("github_tuned_recall_ratio", "at least", 0.95),
+        Floor("github_tuned_rank_ratio", "at least", 0.85),
+        Floor("github_held_out_recall_ratio", "at least", 0.9),
+        Floor("github_held_out_rank_ratio", "at least", 0.8),
+        Floor("mixed_tuned_recall_ratio", "at least", 0.93),
+        Floor("mixed_tuned_rank_ratio", "at least", 0.85),
+        Floor("mixed_held_out_recall_ratio", "at least", 0.95),
+        Floor("mixed_held_out_rank_ratio", "at least", 0.85),
     ),
     "tokens": tuple(
         floor

@@ -6,7 +6,6 @@ search is timed the first time its words are asked for.
 
 import gc
 import itertools
-import json
 import tempfile
 import time
 from dataclasses import replace
@@ -14,7 +13,6 @@ from pathlib import Path
 
 import psutil
 
-from bench.machine import ROOT
 from bench.result import Chart, Round
 from bench.run import counted, finish, options, parse
 from runtime.portal.catalog import Catalog
@@ -24,6 +22,7 @@ from runtime.portal.openapi_document import parse_openapi
 from runtime.portal.search import SearchIndex
 from runtime.portal.tool import Tool
 from tests.fixtures.fetch_documents import document
+from tests.portal.retrieval import held_out, mixed_catalog, read, scored, tuned
 
 
 def loading(file: Path) -> tuple[tuple[Tool, ...], dict[str, float]]:
@@ -64,6 +63,17 @@ def searching(tools: tuple[Tool, ...], queries: list[str], label: str) -> Round:
     return measured
 
 
+def finding(tools: tuple[Tool, ...]) -> dict[str, float]:
+    """Recall among the first five and mean reciprocal rank, of queries tuned on and of those that were not."""
+    catalogs = (Catalog().with_upstream("github", tools), "github."), (mixed_catalog(), "")
+    figures: dict[str, float] = {}
+    for name, sets in (("tuned", tuned()), ("held_out", held_out())):
+        for (catalog, prefix), label, cases in zip(catalogs, ("github", "mixed"), sets, strict=True):
+            score = scored(catalog, cases, prefix)
+            figures |= {f"{label}_{name}_recall_ratio": score.recall, f"{label}_{name}_rank_ratio": score.rank}
+    return figures
+
+
 CHARTS = [
     Chart(
         kind="distribution",
@@ -82,12 +92,12 @@ CHARTS = [
 
 def main() -> None:
     arguments = parse(options(__doc__, rounds=5, n=10_000, n_means="tools of the larger catalog"))
-    graded = json.loads((ROOT / "tests" / "portal" / "data" / "github_queries.json").read_text())
-    queries = [case["query"] for case in graded]
+    queries = [case["query"] for case in read("github_queries")]
     tools, loaded = loading(document("github"))
     loaded |= loading_again(document("github"))
     copies = (replace(tool, name=f"{tool.name}{n}") for n in range(arguments.n // len(tools) + 1) for tool in tools)
     many = tuple(itertools.islice(copies, arguments.n))
+    loaded |= finding(tools)
     rounds = []
     for _ in counted("search", arguments.rounds):
         rounds.append(Round(figures=dict(loaded)))

@@ -10,6 +10,7 @@ from typing import Final
 from runtime.portal.catalog import Catalog
 from runtime.portal.identifier import split_words
 from runtime.portal.schema import properties_of
+from runtime.portal.search_intent import Intent, intent_of, intent_of_tool
 from runtime.portal.synonyms import STOP_WORDS, SYNONYMS
 from runtime.portal.tool import Tool
 
@@ -25,6 +26,11 @@ _CANDIDATES: Final = 200
 _SYNONYM: Final = 0.4
 _COVERED: Final = 9.0
 _FOCUSED: Final = 14.0
+_KIND: Final = 1.5
+_REMOVAL: Final = 3.0
+_MANY: Final = 1.0
+_DEPRECATED: Final = 1.0
+_NONE: Final[frozenset[str]] = frozenset()
 _REMEMBERED: Final = 2_000
 _PREPARED: Final = 150
 
@@ -56,6 +62,10 @@ class SearchIndex:
         self._upstreams = [_essence(split_words(tool.upstream)) for tool in self._tools]
         self._names = [_essence(split_words(tool.name)) for tool in self._tools]
         self._summaries = [_essence(split_words(tool.summary)) for tool in self._tools]
+        self._intents = [
+            intent_of_tool(split_words(tool.name), split_words(tool.summary), read_only=tool.read_only)
+            for tool in self._tools
+        ]
         self._known: dict[str, dict[int, float]] = {}
         self._database = _build(self._tools)
         self._freed = weakref.finalize(self, self._database.close)
@@ -107,7 +117,9 @@ class SearchIndex:
             for row, score in self._scores(term).items():
                 scores[row] = scores.get(row, 0.0) + score
         likely = sorted(scores, key=lambda row: (-scores[row], row))
-        head = sorted(likely[:_CANDIDATES], key=lambda row: (-scores[row] - self._bonus(row, terms), row))
+        wants, wanted = intent_of(_words(query)), frozenset(map(_stem, terms))
+        worth = {row: scores[row] + self._bonus(row, wanted) + self._meant(row, wants) for row in likely[:_CANDIDATES]}
+        head = sorted(worth, key=lambda row: (-worth[row], row))
         return list(dict.fromkeys([*exact, *head, *likely[_CANDIDATES:]]))
 
     def _scores(self, term: str) -> dict[int, float]:
@@ -130,13 +142,21 @@ class SearchIndex:
     def _bm25(self, match: str) -> dict[int, float]:
         return {row - 1: -score for row, score in self._database.execute(_SELECT, (match,))}
 
-    def _bonus(self, row: int, terms: list[str]) -> float:
+    def _bonus(self, row: int, wanted: frozenset[str]) -> float:
         """For a name or summary that has the words of the query and few others.
 
         "Create a pull request" is better than "Create a reaction for a pull request review comment".
         """
         upstream = self._upstreams[row]
-        return max(_fit(terms, self._names[row], upstream), _fit(terms, self._summaries[row], upstream))
+        return max(_fit(wanted, self._names[row], upstream), _fit(wanted, self._summaries[row], upstream))
+
+    def _meant(self, row: int, wants: Intent) -> float:
+        """For a tool that does the kind of thing that is wanted, and is not on its way out."""
+        does = self._intents[row]
+        kind = _KIND if does.writes in {wants.writes, None} else 0.0
+        kind -= _REMOVAL if {does.removes, wants.removes} == {True, False} else 0.0
+        kind += _MANY if not wants.writes and does.many == wants.many else 0.0
+        return kind - (_DEPRECATED if self._tools[row].deprecated else 0.0)
 
     def _matches(self, term: str) -> bool:
         return self._database.execute(_EXISTS, (_one(term),)).fetchone() is not None
@@ -171,10 +191,14 @@ def _row(tool: Tool) -> tuple[str, ...]:
 
 
 def _terms(query: str) -> list[str]:
-    words = [word for part in query[:MAX_QUERY].split() for word in split_words(part)] or []
+    words = _words(query)
     foreign = [part.lower() for part in query[:MAX_QUERY].split() if not part.isascii()]
     kept = [word for word in (*words, *foreign) if word not in STOP_WORDS]
     return list(dict.fromkeys(kept or words))[:MAX_TERMS]
+
+
+def _words(query: str) -> list[str]:
+    return [word for part in query[:MAX_QUERY].split() for word in split_words(part)]
 
 
 def _names_in(query: str) -> list[str]:
@@ -183,18 +207,18 @@ def _names_in(query: str) -> list[str]:
     return [word.removeprefix("codemode.") for word in words if len(word) > 2]  # noqa: PLR2004
 
 
-def _fit(terms: list[str], words: frozenset[str], upstream: frozenset[str]) -> float:
-    """How well words cover the terms, with the upstream's name to help, and how little else they say."""
-    wanted = {_stem(term) for term in terms}
-    hits = [_closeness(word, words | upstream) for word in wanted]
-    used = {word for word in words if word in wanted or SYNONYMS.get(word, frozenset()) & wanted}
-    return _COVERED * sum(hits) / len(wanted) + _FOCUSED * len(used) / max(1, len(words))
+def _fit(wanted: frozenset[str], words: frozenset[str], upstream: frozenset[str]) -> float:
+    """How well words cover what is wanted, with the upstream's name to help, and how little else they say."""
+    near = words | upstream
+    hits = sum(_closeness(word, near) for word in wanted)
+    used = sum(word in wanted or not wanted.isdisjoint(SYNONYMS.get(word, _NONE)) for word in words)
+    return _COVERED * hits / len(wanted) + _FOCUSED * used / max(1, len(words))
 
 
 def _closeness(word: str, words: frozenset[str]) -> float:
     if word in words:
         return 1.0
-    return _SYNONYM if SYNONYMS.get(word, frozenset()) & words else 0.0
+    return 0.0 if words.isdisjoint(SYNONYMS.get(word, _NONE)) else _SYNONYM
 
 
 def _essence(words: Iterable[str]) -> frozenset[str]:

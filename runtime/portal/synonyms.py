@@ -5,7 +5,7 @@ from typing import Final
 # A group's words find each other, at less weight than the word itself.
 GROUPS: Final = (
     ("create", "add", "new", "make", "open", "insert", "post"),
-    ("delete", "remove", "erase", "destroy", "drop"),
+    ("delete", "remove", "erase", "destroy", "drop", "discard", "trash", "forget"),
     ("update", "edit", "change", "modify", "set", "patch", "rename", "close", "reopen", "write"),
     ("list", "all", "enumerate", "show", "browse"),
     ("get", "fetch", "read", "retrieve", "show", "view", "find", "lookup", "download"),
@@ -60,6 +60,13 @@ GROUPS: Final = (
     ("weather", "forecast"),
     ("inbox", "mailbox"),
     ("paid", "payment", "pay"),
+    ("limit", "quota", "remaining", "left"),
+    ("register", "registration", "enroll", "signup"),
+    ("contributor", "contributed", "contribution", "author"),
+    ("visitor", "traffic", "view"),
+    ("enable", "activate"),
+    ("disable", "deactivate", "off"),
+    ("remember", "memory", "store", "save"),
 )
 
 SYNONYMS: Final[dict[str, frozenset[str]]] = {
