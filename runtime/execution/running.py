@@ -15,7 +15,7 @@ from runtime.worker.link import Link
 from sandboxes.identity import Same
 from sandboxes.limits import Limits
 
-REPLY_GRACE_S = 0.008
+REPLY_GRACE_S = 0.006
 KILL_GRACE_S = 0.25
 """How long after the deadline the gateway answers by itself, and how much later a silent worker is killed."""
 
