@@ -27,6 +27,7 @@ BENCHMARKS = (
     "revocation",
     "search",
     "tokens",
+    "store",
     "soak",
 )
 

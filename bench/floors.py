@@ -93,6 +93,12 @@ FLOORS: Final[Mapping[str, tuple[Floor, ...]]] = {
         for relay in ("tunnel", "stream")
         for ending in ("revoked", "expired")
     ),
+    "store": (
+        Floor("sqlite_call_p50_ms", "at most", 2.0),
+        Floor("unsynced_first_write_p50_ms", "at most", 0.7),
+        Floor("sqlite_paused_kb", "under", 20),
+        Floor("postgres_paused_kb", "under", 20),
+    ),
     "soak": (
         Floor("pss_growth_percent", "under", 5),
         Floor("descriptors_leaked_count", "at most", 0),

@@ -35,16 +35,20 @@ class NoPostgresError(RuntimeError):
 
 @dataclass(slots=True)
 class PostgresServer:
-    """Started and stopped as often as a test likes; what was committed stays."""
+    """Started and stopped as often as a test likes; what was committed stays.
+
+    Nothing is synced unless told so: no test cuts the machine's power.
+    """
 
     bin: Path
     directory: Path
     environment: Mapping[str, str]
     port: int
+    synced: bool = False
     password: str = field(default_factory=lambda: secrets.token_urlsafe(16), repr=False)
 
     def initialise(self) -> None:
-        """A cluster in the directory. Not synced: no test cuts the machine's power."""
+        """A cluster in the directory."""
         secret = self.directory / "password"
         secret.write_text(self.password)
         data = self.directory / "data"
@@ -54,13 +58,30 @@ class PostgresServer:
     def start(self) -> None:
         """Listening when it returns."""
         options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.directory}"
-        options += " -c fsync=off -c full_page_writes=off"  # as initialise says
+        if not self.synced:
+            options += " -c fsync=off -c full_page_writes=off"
         log = str(self.directory / "log")
         self._run("pg_ctl", "-D", str(self.directory / "data"), "-w", "-l", log, "-o", options, "start")
 
     def stop(self, mode: str = "fast") -> None:
         """`mode` "immediate" is a crash: without a checkpoint."""
         self._run("pg_ctl", "-D", str(self.directory / "data"), "-w", "-m", mode, "stop")
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[None]:
+        """It ends, and its directory is emptied, with this: also if this process is killed."""
+        stop = f'"{self.bin / "pg_ctl"}" -D data -m immediate stop; rm -rf data'
+        with subprocess.Popen(
+            ["/bin/sh", "-c", f"cat; {stop}"],
+            env=dict(self.environment),
+            cwd=self.directory,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            **_identity(),
+        ):
+            yield
 
     def login(self, database: str, **changed: Any) -> Login:
         fields: dict[str, Any] = {"host": "127.0.0.1", "port": self.port, "tls": False}
@@ -81,10 +102,6 @@ class PostgresServer:
         return PostgresDatabase(self.login(name))
 
     def _run(self, program: str, *arguments: str) -> None:
-        identity: dict[str, Any] = {}
-        if os.geteuid() == 0:
-            nobody = pwd.getpwnam("nobody")
-            identity = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
         output = self.directory / "output"
         with output.open("ab") as file:  # a pipe would stay open as long as the server
             ran = subprocess.run(
@@ -96,7 +113,7 @@ class PostgresServer:
                 stderr=subprocess.STDOUT,
                 timeout=_START_S,
                 check=False,
-                **identity,
+                **_identity(),
             )
         if ran.returncode:
             said = output.read_text()[-2_000:]
@@ -104,7 +121,7 @@ class PostgresServer:
 
 
 @contextlib.contextmanager
-def running_postgres() -> Iterator[PostgresServer]:
+def running_postgres(*, synced: bool = False) -> Iterator[PostgresServer]:
     """A server with an empty cluster, ended and removed afterwards. Raises NoPostgresError."""
     programs, environment = _installed()
     with tempfile.TemporaryDirectory(prefix="lockgate-postgres-") as name:
@@ -112,14 +129,19 @@ def running_postgres() -> Iterator[PostgresServer]:
         if os.geteuid() == 0:
             nobody = pwd.getpwnam("nobody")
             os.chown(directory, nobody.pw_uid, nobody.pw_gid)
-        server = PostgresServer(programs, directory, environment, _free_port())
+        server = PostgresServer(programs, directory, environment, _free_port(), synced)
         server.initialise()
-        server.start()
-        try:
+        with server.watched():
+            server.start()
             yield server
-        finally:
-            with contextlib.suppress(RuntimeError):  # a test has stopped it
-                server.stop("immediate")
+
+
+def _identity() -> dict[str, Any]:
+    """Whom it runs as."""
+    if os.geteuid():
+        return {}
+    nobody = pwd.getpwnam("nobody")
+    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
 
 
 def _installed() -> tuple[Path, Mapping[str, str]]:
