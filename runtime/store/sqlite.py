@@ -51,7 +51,8 @@ class SqliteConnection:
 
     def run(self, statement: Statement, values: Sequence[Any]) -> Sequence[Sequence[Any]]:
         """Rows that it gives back."""
-        return self._connection.execute(statement.question, values).fetchall()
+        cursor = self._connection.execute(statement.question, values)
+        return ((1,),) * cursor.rowcount if statement.counted else cursor.fetchall()
 
     def command(self, text: str) -> None:
         """A statement without parameters."""

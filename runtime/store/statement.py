@@ -11,16 +11,23 @@ from typing import Self
 
 from sqlalchemy import Table
 
+_WHETHER = " RETURNING 1"
 _NAME = re.compile(r":([a-z_][a-z_0-9]*)")
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """`text` has `:name` for each parameter, each once; `question` has `?` instead; `names` are they, in order."""
+    """`text` has `:name` for each parameter, each once; `question` has `?` instead; `names` are they, in order.
+
+    One that only says whether there was such a row ends in RETURNING 1. SQLite counts rows anyway, so `question` is
+    without it, and `counted`: with it, each statement would let go of the interpreter's lock twice, and a busy event
+    loop gives that back late.
+    """
 
     text: str
     question: str
     names: tuple[str, ...]
+    counted: bool
 
     @classmethod
     def of(cls, text: str) -> Self:
@@ -28,7 +35,8 @@ class Statement:
         names = tuple(_NAME.findall(text))
         if len(set(names)) != len(names):
             raise ValueError(f"a parameter is named twice: {text}")
-        return cls(text, _NAME.sub("?", text), names)
+        question = _NAME.sub("?", text)
+        return cls(text, question.removesuffix(_WHETHER), names, question.endswith(_WHETHER))
 
 
 def insertion(table: Table) -> Statement:

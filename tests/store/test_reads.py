@@ -1,5 +1,6 @@
 """What is read back: lists, pages and filters, and every kind of row, on every store."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -223,10 +224,9 @@ async def test_what_is_written_soon_comes_before_what_is_written_next(store: Sql
 async def test_what_is_written_soon_is_written_without_a_further_word(store: SqlStore) -> None:
     row = execution()
     store.write_soon(PutExecution(row))
-    for _ in range(200):
-        if await store.execution(row.id) is not None:
-            return
-    pytest.fail("it was never written")
+    async with asyncio.timeout(10):
+        while await store.execution(row.id) is None:
+            await asyncio.sleep(0.01)
 
 
 HARD_TEXTS = [
