@@ -131,6 +131,12 @@ class OpenApiUpstream(_Upstream):
     )
     headers: Headers = Field(default_factory=dict, description="Sent with every call. Not for credentials.")
     networks: tuple[Network, ...] = Field((), description="Private networks the API may be in, as CIDR.")
+    idempotency_header: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z][A-Za-z0-9-]{0,99}$",
+        description="The header by which the API knows a request it has had before. With it a call that may have been "
+        "made when the service died is made again; without, its outcome is unknown.",
+    )
     refresh_s: int = Field(3_600, ge=10, le=30 * 86_400, description="A document at a URL is read again after this.")
     retries: int = Field(2, ge=0, le=10, description="Further requests after an answer of 429, or of 503 to a read.")
     retry_budget_ms: int = Field(10_000, ge=0, le=600_000, description="What all waits of one call may take together.")

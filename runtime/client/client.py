@@ -95,6 +95,15 @@ class Client:
         )
         return await self._runtime.GetResult(request, metadata=self._metadata)
 
+    async def execution(self, execution_id: str) -> runtime_pb2.Execution:
+        """One by its id, running, paused or ended. Raises grpc.aio.AioRpcError."""
+        request = runtime_pb2.GetExecutionRequest(execution_id=execution_id)
+        return (await self._runtime.GetExecution(request, metadata=self._metadata)).execution
+
+    async def replay(self, request: runtime_pb2.ReplayRequest) -> runtime_pb2.ReplayResponse:
+        """An ended execution run once more from its record. Raises grpc.aio.AioRpcError."""
+        return await self._runtime.Replay(request, metadata=self._metadata)
+
     async def search(  # noqa: PLR0913 - the fields of the request
         self,
         query: str,

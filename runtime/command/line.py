@@ -9,7 +9,7 @@ from importlib.metadata import version
 
 import grpc
 
-from runtime.command import approvals, catalog, doctor, egress, mcp, profiles, run, serve, store, tools
+from runtime.command import approvals, catalog, doctor, egress, mcp, profiles, replay, run, serve, store, tools
 from runtime.command.exits import Exit
 from runtime.service.child import ChildFailedError
 from sandboxes.problem import DocumentError
@@ -30,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="lockgate", description="Runs agent-written programs where they can do no harm.")
     top.add_argument("--version", action="version", version=f"lockgate {version('lockgate')}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (serve, mcp, run):
+    for command in (serve, mcp, run, replay):
         command.add_parser(commands)
     catalog.add_parsers(commands)
     tools.add_parser(commands)

@@ -5,7 +5,7 @@ import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from runtime.execution.byte_budget import ByteBudget, Hold
 from runtime.execution.caller import Caller
@@ -19,7 +19,12 @@ from sandboxes.limits import Limits, LimitSource
 from sandboxes.profile import Profile
 from sandboxes.walls import Wall
 
-State = Literal["queued", "running", "ended"]
+if TYPE_CHECKING:
+    from runtime.execution.journal import Journal
+
+State = Literal["queued", "running", "paused", "ended"]
+PAUSED: Final = "paused"
+"""The status of one that waits for somebody's decision, in the store and nowhere else."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -146,7 +151,7 @@ class CallEnded:
     call: HostCallRecord
 
 
-type Happening = LogLine | CallStarted | CallEnded | File | Literal["started"]
+type Happening = LogLine | CallStarted | CallEnded | File | Literal["started", "paused", "resumed"]
 
 
 def new_execution_id() -> str:
@@ -168,6 +173,8 @@ class Execution:
     ended_ns: int = 0
     created: float = field(default_factory=time.monotonic)
     started: float = 0.0
+    ends: float = 0.0
+    """When its time is over at the latest, monotonic seconds; known once it runs."""
     result: str = ""
     failure: Failure | None = None
     usage: Usage | None = None
@@ -179,7 +186,15 @@ class Execution:
     happenings: list[Happening] = field(default_factory=list)
     watchers: int = 0
     hold: Hold = field(default_factory=lambda: Hold(ByteBudget()))
+    seed: bytes = field(default_factory=lambda: secrets.token_bytes(32))
     attempts: int = 0
+    losses: int = 0
+    """Workers that died under it since it last got any further."""
+    outcome_unknown: bool = False
+    """Whether a call of it was under way when the gateway died, and nobody knows whether it was made."""
+    journal: "Journal | None" = None
+    halted: asyncio.Event = field(default_factory=asyncio.Event)
+    """It has ended, or it is paused."""
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 

@@ -1,31 +1,51 @@
 """Runs executions: admits, queues, hands to workers, ends and remembers them."""
 
 import asyncio
+import logging
 import time
 from collections import Counter
+from collections.abc import Coroutine
 from dataclasses import dataclass
 
 from runtime.execution.byte_budget import MOST_HELD, ByteBudget, Hold
-from runtime.execution.execution import Execution, Failure, Program
+from runtime.execution.call_gate import CallGate
+from runtime.execution.execution import PAUSED, Execution, Failure, Program
 from runtime.execution.fair_queue import FairQueue
 from runtime.execution.host_calls import Fetcher, HostCalls, Tools
 from runtime.execution.hostcall import CallContext
+from runtime.execution.journal import Journal
+from runtime.execution.pause import Pause
 from runtime.execution.registry import Registry
+from runtime.execution.replay import replay_of
+from runtime.execution.restored import restored
 from runtime.execution.result_cut import cut_result
 from runtime.execution.results import MemoryResults, Results
 from runtime.execution.running import AGAIN, RunningExecution
 from runtime.execution.tokens import ExecutionTokens, TokenMint
+from runtime.execution.verification import Recorded, Verification, Verified
 from runtime.isolate import Status
 from runtime.isolate.erasure import Types
+from runtime.store.errors import StoreError, StoreUnavailableError
+from runtime.store.store import Store
 from runtime.worker.link import Link
 from runtime.worker.pool import WorkerPool
 from sandboxes.walls import missing_walls
 
+log = logging.getLogger(__name__)
+
 _YOUNG_S = 0.05
 _LOOK_AGAIN_S = 0.01
 _CALM = 4
+_FOR_A_WORKER_S = 20.0
 # So that a tenant whose programs wait for long leaves places for others.
 _MOST_SHARE = 0.75
+
+
+class ImageRetiredError(RuntimeError):
+    """The image an execution ran on is no longer here."""
+
+    def __init__(self, digest: str) -> None:
+        super().__init__(f"the image {digest} it ran on is no longer here")
 
 
 class QueueFullError(RuntimeError):
@@ -62,7 +82,13 @@ class Executor:
         bounds: Bounds | None = None,
         registry: Registry | None = None,
         results: Results | None = None,
+        store: Store | None = None,
+        gate: CallGate | None = None,
     ) -> None:
+        self._store = store
+        self._gate = gate
+        self._pauses: dict[str, Pause] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
         self.results = results or MemoryResults()
         self.registry = registry or Registry()
         self._pool = pool
@@ -79,16 +105,40 @@ class Executor:
         self._queue = FairQueue()
         self._numbers = 0
         self._looking = False
-        self._resting = False
+        self._resting = self._closing = False
         pool.on_available = self._start_next
 
     def submit(self, program: Program) -> Execution:
-        """Start, or queue, an execution. Raises QueueFullError."""
+        """Start, or queue, an execution. Raises QueueFullError, and StoreUnavailableError."""
+        execution = self._admitted(program)
+        self.registry.add(execution)
+        self._enqueue(execution)
+        return execution
+
+    async def accept(self, program: Program) -> Execution:
+        """As `submit`, with a durable row before it starts: its idempotency key never runs twice."""
+        execution = self._admitted(program)
+        self.registry.add(execution)
+        if (journal := execution.journal) is not None:
+            try:
+                await journal.write()
+            except StoreError as error:
+                failure = Failure(name="StoreError", message=f"{error}; nothing was started")
+                self._conclude(execution, Status.CANCELLED, failure)
+                self.registry.forget(execution)
+                raise
+        if execution.state == "queued":
+            self._enqueue(execution)
+        return execution
+
+    def _admitted(self, program: Program) -> Execution:
         bounds = self._bounds
         if len(self._queue) >= bounds.queued:
             raise QueueFullError(f"{len(self._runs)} executions run and {len(self._queue)} wait, which is the most")
         if self._queue.waiting(program.caller.tenant) >= bounds.queued_per_tenant:
             raise QueueFullError(f"{bounds.queued_per_tenant} executions of {program.caller.owner} wait already")
+        if self._store is not None and not self._store.state.ok:
+            raise StoreUnavailableError(self._store.state.reason)
         hold = Hold(self._budget)
         if not hold.take(len(program.code) + len(program.inputs)):
             raise QueueFullError(
@@ -100,10 +150,13 @@ class Executor:
             parser_digest="" if program.types is Types.KEEP else self._pool.parser_digest,
             hold=hold,
         )
-        self.registry.add(execution)
+        if self._store is not None:
+            execution.journal = Journal(self._store, execution)
+        return execution
+
+    def _enqueue(self, execution: Execution) -> None:
         self._queue.push(execution)
         self._start_next()
-        return execution
 
     def cancel(self, execution: Execution, reason: str) -> None:
         """End an execution that has not ended; `execution.ended` is set soon after, at the latest by the kill."""
@@ -112,9 +165,146 @@ class Executor:
             self._end(execution, Status.CANCELLED, Failure(name="Cancelled", message=reason))
         elif (run := self._runs.get(execution.id)) is not None:
             run.cancel(reason)
+        elif (pause := self._pauses.get(execution.id)) is not None:
+            pause.cancelled = reason
+        elif execution.state == "paused":
+            execution.state = "running"
+            self._end(execution, Status.CANCELLED, Failure(name="Cancelled", message=reason))
+
+    # Pausing and going on.
+
+    def _pause(self, execution: Execution) -> None:
+        """Nothing of it is held but rows in the store, and what clients that follow it have."""
+        pause = self._pauses[execution.id] = Pause(execution)
+        self._spawn(self._paused(pause))
+
+    async def _paused(self, pause: Pause) -> None:
+        execution = pause.execution
+        try:
+            await pause.record()
+        except StoreError as error:
+            log.error("%s cannot be paused: %s", execution.id, error)
+            self._end(execution, "lost", Failure(name="StoreError", message=str(error)))
+            return
+        finally:
+            del self._pauses[execution.id]
+        if not execution.watchers:
+            self.registry.forget(execution)
+        if pause.cancelled:
+            self.cancel(execution, pause.cancelled)
+        elif pause.decided:
+            self._go_on(execution)
+
+    def decided(self, execution_id: str, number: int) -> None:
+        """Somebody decided about a call: it is asked about again, and a paused execution goes on."""
+        if (run := self._runs.get(execution_id)) is not None:
+            run.decided(number)
+        elif (pause := self._pauses.get(execution_id)) is not None:
+            pause.decided = True
+        else:
+            self._spawn(self.resume(execution_id))
+
+    async def resume(self, execution_id: str) -> None:
+        """Let an execution go on that waits in the store. Nothing happens to one that runs, or has ended."""
+        try:
+            execution = await self.take(execution_id)
+        except StoreError as error:
+            log.error("%s does not go on: %s", execution_id, error)
+            return
+        if execution is not None and execution.state == "paused":
+            self._go_on(execution)
+
+    async def find(self, execution_id: str) -> Execution | None:
+        """An execution that this gateway knows, or the store has, to be looked at. Raises StoreUnavailableError."""
+        if (known := self.registry.of(execution_id)) is not None or self._store is None:
+            return known
+        row = await self._store.execution(execution_id)
+        try:
+            return None if row is None else await restored(self._store, row)
+        except ValueError as error:
+            log.error("%s cannot be had from the store: %s", execution_id, error)
+            return None
+
+    async def by_key(self, principal: str, key: str) -> Execution | None:
+        """The execution an idempotency key stands for, here or in the store. Raises StoreUnavailableError."""
+        if (known := self.registry.by_key(principal, key)) is not None or self._store is None:
+            return known
+        row = await self._store.execution_by_key(principal, key)
+        found = None if row is None else await self.take(row.id)
+        return self.registry.by_key(principal, key) or found
+
+    async def take(self, execution_id: str) -> Execution | None:
+        """As `find`; one that has not ended is this gateway's from now on."""
+        found = await self.find(execution_id)
+        known = self.registry.of(execution_id)
+        if known is None and found is not None and found.state != "ended":
+            self.registry.add(found)
+        return known or found
+
+    async def recover(self) -> int:
+        """Let all that ran when the last gateway died go on; how many they are. Raises StoreUnavailableError."""
+        if self._store is None:
+            return 0
+        count, after = 0, ""
+        while heads := await self._store.unfinished(after):
+            for head in heads:
+                if head.state == "running" and (execution := await self.take(head.id)) is not None:
+                    self._go_on(execution)
+                    count += 1
+            after = heads[-1].id
+        return count
+
+    async def verify(self, execution_id: str, *, until: int = 0, code: str | None = None) -> Verified | None:
+        """Run an ended execution again from its record; None if there is none.
+
+        Raises StoreUnavailableError; ImageRetiredError; TimeoutError or RuntimeError when the worker does not do it.
+        """
+        row = None if self._store is None else await self._store.execution(execution_id)
+        if row is None or self._store is None:
+            return None
+        execution = await restored(self._store, row)
+        program = execution.program
+        if execution.image_digest != self._digests.get(program.image):
+            raise ImageRetiredError(execution.image_digest)
+        assert execution.journal is not None
+        calls = [execution.journal.calls[number] for number in sorted(execution.journal.calls)]
+        recorded = Recorded(execution=execution, calls=calls, trace=bytes(execution.journal.trace))
+        link = await self._some_link(program)
+        self._numbers += 1
+        try:
+            verification = Verification(recorded, until=until, code=code)
+            return await verification.run(link, self._numbers, self._pool.image_index(program.image))
+        finally:
+            self._pool.release(link, program.profile.isolation)
+
+    async def _some_link(self, program: Program) -> Link:
+        async with asyncio.timeout(_FOR_A_WORKER_S):
+            while True:
+                if (link := self._pool.acquire(program.profile.isolation, program.caller.tenant)) is not None:
+                    return link
+                await asyncio.sleep(_LOOK_AGAIN_S)
+
+    def _go_on(self, execution: Execution) -> None:
+        if execution.image_digest != self._digests.get(execution.program.image):
+            message = f"the image {execution.image_digest} it began on is no longer here, so it cannot go on"
+            execution.state = "running"
+            self._end(execution, "image_retired", Failure(name="ImageRetired", message=message))
+            return
+        if execution.state == "paused":
+            execution.happened("resumed")
+        execution.state = execution.status = "queued"
+        execution.halted.clear()
+        execution.hold = Hold(self._budget)
+        execution.hold.add(execution.size)
+        self._enqueue(execution)
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _start_next(self) -> None:
-        while self._queue:
+        while self._queue and not self._closing:
             has_room = not self._resting and self._has_room()
             found = self._queue.pop(self._place if has_room else self._place_newcomer)
             if found is None:
@@ -179,16 +369,18 @@ class Executor:
         execution.state = execution.status = "running"
         run = RunningExecution(self._finished, execution, link, self._numbers, self._host_calls)
         program = execution.program
-        run.begin(self._pool.image_index(program.image))
+        run.begin(self._pool.image_index(program.image), replay_of(execution))
         # From here on in parallel with the worker, whose frames come in a later turn.
         self._runs[execution.id] = run
         self._young[execution.id] = execution.started
         self._by_tenant[program.caller.tenant] += 1
         self._tokens[execution.id] = self._mint.for_execution(
-            execution.id, program.caller, program.profile.digest(), program.limits.wall_ms / 1e3
+            execution.id, program.caller, program.profile.digest(), execution.ends - execution.started
         )
         execution.missing_walls = missing_walls(link.walls)
         execution.happened("started")
+        if execution.journal is not None and execution.journal.kept:
+            execution.journal.changed()
 
     def _host_calls(self, execution: Execution) -> HostCalls:
         """For an execution that makes some: most make none."""
@@ -198,7 +390,7 @@ class Executor:
             actor=program.caller.actor,
             environment=program.caller.environment,
             token=self._tokens[execution.id],
-            deadline=execution.started + program.limits.wall_ms / 1e3,
+            deadline=execution.ends,
             max_response_bytes=program.limits.response_bytes,
             tools=program.profile.tools,
             language="python" if program.language == "python" else "javascript",
@@ -209,12 +401,14 @@ class Executor:
             emit=execution.emit,
             read_only=program.read_only,
         )
-        return HostCalls(execution, context, self._tools, self._fetcher, self._budget)
+        return HostCalls(execution, context, self._tools, self._fetcher, self._budget, self._gate)
 
     def _finished(self, execution: Execution, status: str, failure: Failure | None) -> None:
         """Called by a run, once."""
         run = self._runs.pop(execution.id)
-        self._mint.revoke(execution.id, self._tokens.pop(execution.id))
+        tokens = self._tokens.pop(execution.id)
+        if status not in {AGAIN, PAUSED}:
+            self._mint.revoke(execution.id, tokens)
         self._young.pop(execution.id, None)
         tenant = execution.program.caller.tenant
         self._by_tenant[tenant] -= 1
@@ -223,26 +417,63 @@ class Executor:
         if status == AGAIN:
             execution.state = execution.status = "queued"
             self._queue.push(execution)
+        elif status == PAUSED:
+            self._pause(execution)
         else:
             self._end(execution, status, failure)
         self._pool.release(run.link, execution.program.profile.isolation)
         self._start_next()
 
     def _end(self, execution: Execution, status: str, failure: Failure | None) -> None:
+        """The execution is over. What the store knows of is told to nobody before the store has its end."""
+        if execution.journal is None or not execution.journal.kept:
+            self._conclude(execution, status, failure)
+        else:
+            execution.state = "running"
+            self._spawn(self._end_durably(execution, execution.journal, status, failure))
+
+    async def _end_durably(self, execution: Execution, journal: Journal, status: str, failure: Failure | None) -> None:
+        self._fill_end(execution, status, failure)
+        journal.changed()
+        try:
+            await journal.write_surely()
+        except StoreError as error:
+            log.error("the end of %s cannot be kept: %s", execution.id, error)
+        self._tell_end(execution)
+
+    def _conclude(self, execution: Execution, status: str, failure: Failure | None) -> None:
+        self._fill_end(execution, status, failure)
+        self._tell_end(execution)
+
+    def _fill_end(self, execution: Execution, status: str, failure: Failure | None) -> None:
         execution.failure = failure
         if status == Status.SUCCEEDED:
             cut_result(execution, self.results)
         execution.ended_ns = time.time_ns()
-        execution.status, execution.state = status, "ended"
+        execution.status = status
+
+    def _tell_end(self, execution: Execution) -> None:
+        execution.state = "ended"
         execution.hold.release()
         self.registry.note_ended(execution)
+        execution.journal = None
+        execution.halted.set()
         execution.ended.set()
         execution.changed.set()
 
     async def close(self) -> None:
-        """Cancel everything that runs and wait until it has ended."""
+        """End what no store knows of; the rest is left to the next gateway. Waits until that is so."""
+        self._closing = True
         running = self.registry.running()
+        kept = [each for each in running if each.journal is not None and each.journal.kept]
         for execution in running:
-            self.cancel(execution, "the service is shutting down")
+            if execution not in kept:
+                self.cancel(execution, "the service is shutting down")
+        for execution in kept:
+            if (run := self._runs.get(execution.id)) is not None:
+                await run.freeze()
+            if execution.journal is not None:
+                await execution.journal.close()
         for execution in running:
-            await execution.ended.wait()
+            if execution not in kept:
+                await execution.ended.wait()

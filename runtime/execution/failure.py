@@ -21,6 +21,8 @@ _ENDINGS: dict[Status, str] = {
     Status.LIMIT_RESULT: "its result is larger than it may be; return less, or only the part that is needed",
     Status.LIMIT_HOST_CALLS: "it made no end of host calls after it had made all it may",
     Status.CANCELLED: "it was cancelled",
+    Status.DIVERGED: "going on, it did something else than its record says",
+    Status.STOPPED: "its record ends here",
     Status.TRAPPED: "the isolate stopped for a reason the host does not know; the program may be sent again",
 }
 
@@ -72,6 +74,12 @@ def program_failure(execution: Execution, error: str) -> tuple[str, Failure]:
     if call.get("code") == "limit" and details.get("limit") == "host_calls":
         return "limit_host_calls", replace(failure, limit="host_calls", limit_value=execution.program.limits.host_calls)
     return Status.PROGRAM_ERROR, failure
+
+
+def error_texts(error: str) -> tuple[str, str]:
+    """Name and message of a guest's error object."""
+    parsed = _parsed(error)
+    return parsed.name, parsed.message
 
 
 def _failed_call(call: dict[str, Any]) -> FailedCall | None:

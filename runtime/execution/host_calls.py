@@ -1,6 +1,7 @@
 """Performs the host calls of executions: bounds them, routes them, records them."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import re
@@ -9,11 +10,14 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from runtime.execution.byte_budget import ByteBudget, Hold, current_hold
+from runtime.execution.call_gate import CallGate, GatedCall, OpenGate, Refused, Suspended
+from runtime.execution.call_record import JournalledCall, idempotency_key
 from runtime.execution.execution import CallEnded, CallStarted, Execution, HostCallRecord
-from runtime.execution.hostcall import CallContext, HostCallError
+from runtime.execution.hostcall import CallContext, HostCallError, current_call_key
 from runtime.execution.literal_request import Preview
 from runtime.execution.window import Window
 from runtime.isolate.guest import fits
+from runtime.store.errors import StoreError, StoreQuotaError
 from runtime.worker.frames import MOST_PAYLOAD, Call
 from sandboxes.bounded_json import JsonBoundError, loads
 
@@ -45,6 +49,9 @@ class Tools(Protocol):
     def read_only(self, name: str, session: str = "") -> bool:
         """Whether a tool only reads; false for one that is unknown. `session`: as in CallContext."""
 
+    def repeatable(self, name: str, session: str = "") -> bool:
+        """Whether a tool may be called twice with the same key, and has its effect once."""
+
     async def call(self, name: str, arguments: dict[str, Any], context: CallContext) -> Answer:
         """Call a tool. Raises HostCallError."""
 
@@ -65,18 +72,20 @@ class Fetcher(Protocol):
 class HostCalls:
     """The host calls of one execution."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - its collaborators
         self,
         execution: Execution,
         context: CallContext,
         tools: Tools,
         fetcher: Fetcher,
         budget: ByteBudget | None = None,
+        gate: CallGate | None = None,
     ) -> None:
         self._execution = execution
         self._context = context
         self._tools = tools
         self._fetcher = fetcher
+        self._gate = gate or OpenGate()
         limits = execution.program.limits
         self._turns = asyncio.Semaphore(limits.parallel_host_calls)
         self._budget = budget or ByteBudget()
@@ -84,8 +93,11 @@ class HostCalls:
         self._waiting = 0
         self._most_waiting = max(LEAST_WAITING_BYTES, 2 * limits.call_bytes)
 
-    async def perform(self, call: Call) -> tuple[bool, str]:
-        """Make one call: whether it went well, and JSON for the program. Never raises but for cancellation."""
+    async def perform(self, call: Call) -> tuple[bool, str] | None:
+        """Make one call: whether it went well, and JSON for the program; None if it waits for a decision.
+
+        Never raises but for cancellation. The journal has the call by the time this first waits.
+        """
         limits = self._execution.program.limits
         if len(self._execution.calls) >= limits.host_calls:
             # The worker has counted already. One that lies shall not fill the record.
@@ -93,11 +105,21 @@ class HostCalls:
         record = self._record(call)
         self._execution.calls.append(record)
         self._execution.happened(CallStarted(record))
+        entry = JournalledCall(call=call, record=record)
+        if (journal := self._execution.journal) is not None:
+            journal.called(entry)
+        return await self.make(entry)
+
+    async def make(self, entry: JournalledCall) -> tuple[bool, str] | None:
+        """As `perform`, for a call that is in the journal and has no answer."""
+        record = entry.record
         try:
-            ok, payload = await self._bounded(call, record)
+            ok, payload = await self._bounded(entry)
         except asyncio.CancelledError:
             record.ended = time.monotonic()
             raise
+        except _MustWait:
+            return None
         except HostCallError as error:
             ok, payload = False, _failed(record, error)
             if error.code == "timeout":
@@ -105,7 +127,27 @@ class HostCalls:
         except Exception:
             log.exception("host call %d of %s failed", record.number, self._execution.id)
             ok, payload = False, _failed(record, HostCallError("internal", "the gateway failed to make this call"))
+        return await self.answer(entry, ok=ok, payload=payload)
+
+    def repeatable(self, entry: JournalledCall) -> bool:
+        """Whether a call that may have been made can be made once more, to one effect."""
+        return entry.call.kind == TOOL and self._tools.repeatable(entry.call.name, self._context.session)
+
+    def key(self, entry: JournalledCall) -> str:
+        """What its upstream knows a call by, if it honours such keys."""
+        return idempotency_key(self._execution.id, entry.record.number)
+
+    async def answer(self, entry: JournalledCall, *, ok: bool, payload: str) -> tuple[bool, str]:
+        """A call's answer, in the journal before the program sees it."""
+        record, journal = entry.record, self._execution.journal
         record.ended = time.monotonic()
+        if journal is not None:
+            try:
+                await journal.answered(entry, ok=ok, payload=payload)
+            except StoreError as error:
+                ok, payload = False, _failed(record, _not_kept(error))
+                with contextlib.suppress(StoreError):
+                    await journal.answered(entry, ok=ok, payload=payload)
         self._execution.happened(CallEnded(record))
         return ok, payload
 
@@ -126,19 +168,21 @@ class HostCalls:
             read_only=kind == "tool" and self._tools.read_only(call.name, self._context.session),
         )
 
-    async def _bounded(self, call: Call, record: HostCallRecord) -> tuple[bool, str]:
+    async def _bounded(self, entry: JournalledCall) -> tuple[bool, str]:
+        call, record = entry.call, entry.record
         limits = self._execution.program.limits
         if len(call.payload) > limits.call_bytes:
             raise _over("call_bytes", limits.call_bytes, "bytes in one host call")
-        answer = await self._in_turn(call, record)
+        answer = await self._in_turn(entry)
         record.http_status, record.bytes_in = answer.http_status, answer.bytes_in or len(answer.payload)
         record.egress, record.credential, record.outcome = answer.egress, answer.credential, "ok"
         if not fits(answer.payload, min(_MOST_TIMES_LARGER * limits.response_bytes, _MOST_ANSWER)):
             raise _over("response_bytes", limits.response_bytes, "bytes in one answer")
         return True, answer.payload
 
-    async def _in_turn(self, call: Call, record: HostCallRecord) -> Answer:
+    async def _in_turn(self, entry: JournalledCall) -> Answer:
         """Wait among the execution's other calls, bounded in bytes; arguments are parsed when the turn has come."""
+        call, record = entry.call, entry.record
         if self._waiting + len(call.payload) > self._most_waiting:
             raise _over("call_bytes", self._most_waiting, "bytes of host calls waiting at once; await earlier ones")
         if call.kind == FETCH:
@@ -147,12 +191,13 @@ class HostCalls:
         hold.take_for_call(len(call.payload), sent=False)
         self._waiting += len(call.payload)
         reset = current_hold.set(hold)
+        current_call_key.set(self.key(entry))
         try:
             async with self._turns:
                 left = self._context.deadline - time.monotonic()
                 async with asyncio.timeout(max(0.0, left)):
                     await self.window.wait_open()
-                    arguments = _parse(call)
+                    arguments = await self._admitted(entry, _parse(call))
                     record.began = True
                     return await self._route(call, arguments)
         except TimeoutError:
@@ -162,9 +207,37 @@ class HostCalls:
             hold.release()
             self._waiting -= len(call.payload)
 
-    async def _route(self, call: Call, arguments: dict[str, Any]) -> Answer:
+    async def _admitted(self, entry: JournalledCall, arguments: dict[str, Any]) -> dict[str, Any]:
+        """The arguments to call with, once the call may leave and the journal says that it does."""
+        call, record, journal = entry.call, entry.record, self._execution.journal
         if self._context.read_only:
             self._check_reads(call)
+        gated = GatedCall(
+            execution=self._execution,
+            record=record,
+            kind=call.kind,
+            name=call.name,
+            arguments=arguments,
+            context=self._context,
+        )
+        try:
+            verdict = await self._gate.check(gated)
+            match verdict:
+                case Refused():
+                    raise HostCallError("denied", verdict.reason, details={**verdict.details, "sent": False})
+                case Suspended():
+                    if journal is None:
+                        raise HostCallError("denied", "this call needs a decision, and there is no store to wait in")
+                    journal.suspended(entry)
+                    raise _MustWait
+            if journal is not None:
+                await journal.intended(entry, *verdict.changes)
+        except StoreError as error:
+            message = f"this call cannot be recorded, so it is not made: {error}; nothing was sent"
+            raise HostCallError("unavailable", message, retryable=True, details={"sent": False}) from None
+        return arguments if verdict.arguments is None else verdict.arguments
+
+    async def _route(self, call: Call, arguments: dict[str, Any]) -> Answer:
         if call.kind == FETCH:
             rules = self._execution.program.profile.egress.digest()
             return await self._fetcher.fetch(arguments, self._context, rules)
@@ -179,6 +252,17 @@ class HostCalls:
         what = "fetch" if call.kind == FETCH else f"{call.name[:_MOST_TARGET]} is not known to only read; it"
         message = f"{what} is refused: this execution may only call tools that read"
         raise HostCallError("denied", message, details={"rule": "read_only", "sent": False})
+
+
+def _not_kept(error: StoreError) -> HostCallError:
+    message = f"the call was made, and its answer cannot be kept: {error}"
+    if isinstance(error, StoreQuotaError):
+        return HostCallError("limit", message, details={"limit": error.quota, "value": error.value})
+    return HostCallError("internal", message)
+
+
+class _MustWait(Exception):  # noqa: N818 - not a failure
+    """The call waits for somebody's decision."""
 
 
 # JSON and base64 make an answer longer than the body that response_bytes bounds.

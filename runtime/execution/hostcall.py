@@ -1,6 +1,7 @@
 """What a program's call to the outside is, and how it fails."""
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ Code = Literal[
     "timeout",
     "limit",
     "cancelled",
+    "outcome_unknown",
     "internal",
 ]
 
@@ -63,6 +65,9 @@ class HostCallError(Exception):
         }
         return fields if self.retry_after is None else {**fields, "retry_after": self.retry_after}
 
+
+current_call_key: ContextVar[str] = ContextVar("current_call_key", default="")
+"""What an upstream knows the host call by that is being made, however often it is sent; empty for none."""
 
 type Emit = Callable[[str, str, bytes, str], None]
 

@@ -8,7 +8,7 @@ from sandboxes.kept import KeptExecutions
 
 
 class Registry:
-    """Executions by id, newest last; the oldest ended are forgotten when the bounds are reached."""
+    """Executions by id; the oldest ended are forgotten when the bounds are reached."""
 
     def __init__(self, bounds: KeptExecutions | None = None) -> None:
         self._all: OrderedDict[str, Execution] = OrderedDict()
@@ -28,17 +28,29 @@ class Registry:
         execution = self._all.get(execution_id)
         return execution if execution is not None and execution.program.caller.principal == principal else None
 
+    def of(self, execution_id: str) -> Execution | None:
+        """One by id, whoever's it is."""
+        return self._all.get(execution_id)
+
+    def forget(self, execution: Execution) -> None:
+        """No longer know one."""
+        self._all.pop(execution.id, None)
+        self._bytes -= self._ended.pop(execution.id, 0)
+        if (key := _key(execution)) and self._by_key.get(key) is execution:
+            del self._by_key[key]
+
     def by_key(self, principal: str, key: str) -> Execution | None:
         """The execution an idempotency key stands for."""
         return self._by_key.get((principal, key))
 
     def newest_first(self, principal: str) -> Iterator[Execution]:
         """All of one principal's."""
-        return (e for e in reversed(self._all.values()) if e.program.caller.principal == principal)
+        newest = sorted(self._all.values(), key=lambda execution: execution.id, reverse=True)
+        return (execution for execution in newest if execution.program.caller.principal == principal)
 
     def running(self) -> list[Execution]:
         """All that have not ended."""
-        return [execution for execution in self._all.values() if execution.id not in self._ended]
+        return [each for each in self._all.values() if each.id not in self._ended and each.state != "paused"]
 
     def note_ended(self, execution: Execution) -> None:
         """Count one as ended, and forget the oldest beyond the bounds."""

@@ -1,15 +1,16 @@
 """One execution in one worker: the listener of its frames, the keeper of its deadline."""
 
 import asyncio
-import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import lru_cache
 
-from runtime.execution.execution import Execution, Failure
+from runtime.execution.call_record import JournalledCall
+from runtime.execution.execution import PAUSED, Execution, Failure
 from runtime.execution.failure import limit_failure, lost_failure, program_failure
 from runtime.execution.host_calls import HostCalls
-from runtime.isolate import Ending, GuestLimits, LogLine, Outcome, Status, Trace, Usage
+from runtime.execution.lost_call import made_again, may_be_made, unknown_outcome
+from runtime.isolate import Ending, GuestLimits, LogLine, Outcome, Replay, Status, Trace, Usage
 from runtime.worker.frames import Call, Run
 from runtime.worker.link import Link
 from sandboxes.identity import Same
@@ -20,9 +21,13 @@ KILL_GRACE_S = 0.25
 """How long after the deadline the gateway answers by itself, and how much later a silent worker is killed."""
 
 AGAIN = "again"
-"""Finished only here: its worker died before anything was seen of it, so it may run once more."""
+"""Finished only here: its worker died, and it goes on in another from what is recorded of it."""
 
-_MOST_ATTEMPTS = 2
+_MOST_LOSSES = 6
+"""Workers that may die under an execution without its getting any further in between."""
+_FREEZE_S = 2.0
+_REPLAY_S = 20.0
+"""What going through the record again may take."""
 
 type Finished = Callable[[Execution, str, Failure | None], None]
 
@@ -48,31 +53,62 @@ class RunningExecution:
         self._loop = asyncio.get_running_loop()
         self._cancelled = ""
         self._over = False
-        self._log_bytes = 0
+        self._journal = execution.journal
+        self._waits = self._blocked = self._lost = False
+        self._used_ns = 0
+        self._log_bytes = sum(len(line.text.encode()) for line in execution.logs)
         self._timer: asyncio.TimerHandle | None = None
 
-    def begin(self, image: int) -> None:
-        """Hand the program to the worker and start the clock."""
+    def begin(self, image: int, replay: Replay | None = None) -> None:
+        """Hand the program to the worker and start the clock, which stands still during a replay."""
         program = self._execution.program
-        limits = program.limits
         run = Run(
             image=image,
             types=program.types,
-            seed=secrets.token_bytes(32),
+            seed=self._execution.seed,
             start_ns=self._execution.created_ns,
-            limits=guest_limits(Same(limits)),
+            limits=guest_limits(Same(program.limits)),
             clock_ms=program.profile.clock_ms,
             program=program.code,
             inputs=program.inputs,
+            replay=replay,
         )
-        left = min(limits.wall_ms / 1e3, program.caller.expires_at - time.time())
-        self._timer = self._loop.call_later(max(0.0, left) + REPLY_GRACE_S, self._deadline)
+        self._used_ns = 0 if replay is None else replay.wall_ns
+        self._set_timer(_REPLAY_S if replay is not None else 0)
         self.link.run(self._number, run, self)
+
+    def _set_timer(self, more: float = 0) -> None:
+        program = self._execution.program
+        left = (program.limits.wall_ms / 1e3) - self._used_ns / 1e9 + more
+        left = min(left, program.caller.expires_at - time.time())
+        if self._timer is not None:
+            self._timer.cancel()
+        left = max(0.0, left)
+        self._execution.ends = time.monotonic() + left
+        self._timer = self._loop.call_later(left + REPLY_GRACE_S, self._deadline)
+
+    def decided(self, number: int) -> None:
+        """A call that waits for a decision is asked about again."""
+        entry = self._journal.calls.get(number) if self._journal is not None else None
+        if entry is not None and entry.state == "suspended" and not self._over:
+            self._begin_call(self._again(entry))
+
+    async def freeze(self) -> None:
+        """Let the calls under way end, for a while, and nothing begin: another gateway goes on from there."""
+        self._over = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_FREEZE_S)
 
     def cancel(self, reason: str) -> None:
         """Ask the worker to end it; if it does not, it is killed."""
         if not self._cancelled:
             self._cancelled = reason
+            if self._lost:
+                ending = Ending(Status.CANCELLED)
+                self._finish(ending.status, limit_failure(self._execution, ending, cancelled=reason))
+                return
             self.link.cancel(self._number)
             self._loop.call_later(KILL_GRACE_S, self._kill)
 
@@ -115,6 +151,8 @@ class RunningExecution:
         limits = self._execution.program.limits
         logs = self._execution.logs
         for line in lines[: max(0, limits.log_lines - len(logs))]:
+            if logs and line.number <= logs[-1].number:
+                continue
             kept = line._replace(text=line.text[: limits.log_line_bytes])
             self._log_bytes += len(kept.text.encode())
             if self._log_bytes > limits.log_bytes:
@@ -122,6 +160,8 @@ class RunningExecution:
             self._execution.hold.add(len(kept.text))
             logs.append(kept)
             self._execution.happened(kept)
+        if self._journal is not None:
+            self._journal.wrote()
 
     def on_call(self, call: Call) -> None:  # noqa: D102
         if self._over:
@@ -129,29 +169,83 @@ class RunningExecution:
         if len(self._tasks) > self._execution.program.limits.host_calls:
             self.link.kill("the worker passed on more host calls than the program may make")
             return
-        task = self._loop.create_task(self._answer(call))
+        self._execution.losses = 0
+        self._begin_call(self._answer(call))
+
+    def _begin_call(self, call: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(call)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._call_over)
+
+    def _call_over(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._go_on_elsewhere()
+        self._pause_if_still()
 
     async def _answer(self, call: Call) -> None:
+        self._tell(call.call_id, await self._made_calls().perform(call))
+
+    def _made_calls(self) -> HostCalls:
         if self._calls is None:
             self._calls = self._make_calls(self._execution)
-        ok, payload = await self._calls.perform(call)
-        self._calls.window.sent(len(payload))
-        self.link.result(self._number, call.call_id, ok=ok, payload=payload)
+        return self._calls
+
+    async def _again(self, entry: JournalledCall) -> None:
+        self._tell(entry.call.call_id, await self._made_calls().make(entry))
+
+    async def _refuse(self, entry: JournalledCall, payload: str) -> None:
+        self._tell(entry.call.call_id, await self._made_calls().answer(entry, ok=False, payload=payload))
+
+    def _tell(self, call_id: int, answer: tuple[bool, str] | None) -> None:
+        """The program's answer; if somebody has to decide first, the worker says when nothing else moves."""
+        if self._over:
+            return
+        if answer is None:
+            self._waits = True
+            self.link.pause(self._number)
+            return
+        ok, payload = answer
+        self._blocked = False
+        self._made_calls().window.sent(len(payload))
+        self.link.result(self._number, call_id, ok=ok, payload=payload)
+
+    def on_trace(self, trace: Trace) -> None:  # noqa: D102
+        if self._over or self._journal is None:
+            return
+        self._journal.heard(trace)
+
+    def on_live(self) -> None:
+        """The replay is over: what was under way when the record ends is made, or answered, now."""
+        if self._over:
+            return
+        self._set_timer()
+        if self._journal is None or all(entry.answered for entry in self._journal.calls.values()):
+            return
+        calls = self._made_calls()
+        for entry in list(self._journal.calls.values()):
+            if entry.answered:
+                continue
+            if may_be_made(entry, repeatable=calls.repeatable(entry)):
+                self._begin_call(self._again(made_again(entry)))
+            else:
+                self._execution.outcome_unknown = True
+                self._begin_call(self._refuse(entry, unknown_outcome(entry, calls.key(entry))))
+
+    def on_blocked(self) -> None:
+        """The program waits, and there is no answer it could take."""
+        self._blocked = True
+        self._pause_if_still()
+
+    def _pause_if_still(self) -> None:
+        """Let the isolate go when all that its program waits for are decisions."""
+        if self._blocked and self._waits and not self._tasks and not self._over:
+            self._finish(PAUSED, None)
+            self.link.cancel(self._number)
+            self._loop.call_later(KILL_GRACE_S, self._kill)
 
     def on_taken(self, size: int) -> None:  # noqa: D102
         if self._calls is not None:
             self._calls.window.taken(size)
-
-    def on_trace(self, trace: Trace) -> None:
-        """Not recorded yet."""
-
-    def on_live(self) -> None:
-        """Nothing is replayed yet."""
-
-    def on_blocked(self) -> None:
-        """Nothing is paused yet."""
 
     def on_done(self, outcome: Outcome) -> None:  # noqa: D102
         ending = outcome.ending
@@ -169,11 +263,18 @@ class RunningExecution:
 
     def on_lost(self, reason: str) -> None:  # noqa: D102
         execution = self._execution
-        unseen = not (execution.logs or execution.calls) and execution.attempts < _MOST_ATTEMPTS
-        if unseen and not self._cancelled and not self._over:
-            self._finish(AGAIN, None)
-        else:
+        execution.losses += 1
+        replayable = self._journal is not None and self._journal.complete and execution.losses < _MOST_LOSSES
+        if self._cancelled or self._over or not replayable:
             self._finish("lost", lost_failure(execution, reason))
+        else:
+            self._lost = True
+            self._go_on_elsewhere()
+
+    def _go_on_elsewhere(self) -> None:
+        """Once the calls under way have been answered: what was sent is not sent again."""
+        if self._lost and not self._tasks:
+            self._finish(AGAIN, None)
 
     def _finish(self, status: str, failure: Failure | None) -> None:
         if self._over:

@@ -43,10 +43,22 @@ class ToolCaller:
         """Whether a tool only reads; false for one that is unknown."""
         if name.startswith(CATALOG):
             return True
-        offer = self._offers.find(session)
-        catalog = offer.catalog if offer is not None and offer.holds(name) else self._upstreams.catalog
-        tool = catalog.find(name) or catalog.find(name.removesuffix(_RESPONSE))
+        tool, _ = self._known(name, session)
         return tool is not None and tool.read_only
+
+    def repeatable(self, name: str, session: str = "") -> bool:
+        """Whether a call made twice, known by the same key, has its effect once."""
+        if name.startswith(CATALOG):
+            return True
+        tool, offer = self._known(name, session)
+        upstream = None if tool is None else offer or self._upstreams.find(tool.upstream)
+        return tool is not None and upstream is not None and upstream.repeatable(tool)
+
+    def _known(self, name: str, session: str) -> tuple[Tool | None, Offer | None]:
+        offer = self._offers.find(session)
+        holder = offer if offer is not None and offer.holds(name) else None
+        catalog = self._upstreams.catalog if holder is None else holder.catalog
+        return catalog.find(name) or catalog.find(name.removesuffix(_RESPONSE)), holder
 
     async def call(self, name: str, arguments: dict[str, Any], context: CallContext) -> Answer:
         """Call a tool by its full name. Raises HostCallError."""

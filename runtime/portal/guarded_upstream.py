@@ -56,6 +56,10 @@ class GuardedUpstream:
         reason = f"{self.breaker.failures} calls in a row failed, the last: {self.breaker.reason}; {again}"
         return replace(state, phase=standing, reason=reason, since=self._tripped_at, failures=self.breaker.failures)
 
+    def repeatable(self, tool: Tool) -> bool:
+        """As the upstream does."""
+        return self._inner.repeatable(tool)
+
     def preview(self, tool: Tool, arguments: Any, context: CallContext) -> Preview:
         """As the upstream does."""
         return self._inner.preview(tool, arguments, context)

@@ -104,6 +104,10 @@ class McpService:
             ) from None
         return ToolReply(value=read_result(tool, result))
 
+    def repeatable(self, tool: Tool) -> bool:
+        """Only what reads: there is no key a call is known by."""
+        return tool.read_only
+
     def preview(self, tool: Tool, arguments: Any, context: CallContext) -> Preview:
         """The tools/call that `call` would send. Raises HostCallError."""
         checked = checked_arguments(tool, arguments, context.language)

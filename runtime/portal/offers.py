@@ -127,6 +127,10 @@ class Offer:
             raise _told(answer, name)
         return ToolReply(value=_parsed(answer, name, context), bytes_in=len(answer.encode()))
 
+    def repeatable(self, tool: Tool) -> bool:
+        """Only what reads: there is no key a call is known by."""
+        return tool.read_only
+
     def preview(self, tool: Tool, arguments: Any, context: CallContext) -> Preview:
         """The call that the client would be sent. Raises HostCallError."""
         checked = checked_arguments(tool, arguments, context.language)

@@ -5,11 +5,12 @@ import hashlib
 import logging
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from runtime.execution.hostcall import CallContext, HostCallError
+from runtime.execution.hostcall import CallContext, HostCallError, current_call_key
 from runtime.execution.literal_request import Preview
 from runtime.portal.arguments import checked_arguments
 from runtime.portal.document_cache import DocumentCache
@@ -79,12 +80,23 @@ class OpenApiService:
         )
         api = Api(
             base_url=base_of(self._config, tool),
-            headers=self._config.headers,
+            headers=self._headers(tool),
             send=self._send,
             retry=RetryPolicy(retries=self._config.retries, budget_s=self._config.retry_budget_ms / 1_000),
             language=context.language,
         )
         return await call_openapi(tool, arguments, api, bounds)
+
+    def repeatable(self, tool: Tool) -> bool:
+        """Whether a call made twice with the same key has its effect once."""
+        return tool.read_only or self._config.idempotency_header is not None
+
+    def _headers(self, tool: Tool) -> Mapping[str, str]:
+        """With every call, and with one that may change something the key it is known by."""
+        name, key = self._config.idempotency_header, current_call_key.get()
+        return (
+            self._config.headers if name is None or not key or tool.read_only else {**self._config.headers, name: key}
+        )
 
     def preview(self, tool: Tool, arguments: Any, context: CallContext) -> Preview:
         """The request that `call` would begin with. Raises HostCallError."""

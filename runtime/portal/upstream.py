@@ -35,6 +35,10 @@ class Upstream(Protocol):
         """Call a tool of this upstream. Raises HostCallError."""
         ...
 
+    def repeatable(self, tool: Tool) -> bool:
+        """Whether a call made twice, known by the same key, has its effect once."""
+        ...
+
     def preview(self, tool: Tool, arguments: Any, context: CallContext) -> Preview:
         """What `call` would send. Raises HostCallError for arguments that it would not send."""
         ...

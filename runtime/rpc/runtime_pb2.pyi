@@ -120,9 +120,15 @@ class _StatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Status.ValueTy
     STATUS_TRAPPED: _Status.ValueType  # 14
     """Ended: the isolate trapped for no reason the host knows of."""
     STATUS_LOST: _Status.ValueType  # 15
-    """Ended: its worker process died. What it had done by then is in `host_calls`."""
+    """Ended: its worker process died, and so did those it went on in. What it had done by then is in `host_calls`."""
     STATUS_LIMIT_FUEL: _Status.ValueType  # 16
     """Ended: it used the fuel its profile counts."""
+    STATUS_PAUSED: _Status.ValueType  # 17
+    """Waiting for somebody's decision about a host call: nothing of it runs, and it goes on by itself when that is made."""
+    STATUS_IMAGE_RETIRED: _Status.ValueType  # 18
+    """Ended: it was to go on, and the image it began on is no longer there."""
+    STATUS_DIVERGED: _Status.ValueType  # 19
+    """Ended: it was to go on, and its program did something else than its record says."""
 
 class Status(_Status, metaclass=_StatusEnumTypeWrapper):
     """How an execution stands. Terminal states are final."""
@@ -158,9 +164,15 @@ STATUS_CANCELLED: Status.ValueType  # 13
 STATUS_TRAPPED: Status.ValueType  # 14
 """Ended: the isolate trapped for no reason the host knows of."""
 STATUS_LOST: Status.ValueType  # 15
-"""Ended: its worker process died. What it had done by then is in `host_calls`."""
+"""Ended: its worker process died, and so did those it went on in. What it had done by then is in `host_calls`."""
 STATUS_LIMIT_FUEL: Status.ValueType  # 16
 """Ended: it used the fuel its profile counts."""
+STATUS_PAUSED: Status.ValueType  # 17
+"""Waiting for somebody's decision about a host call: nothing of it runs, and it goes on by itself when that is made."""
+STATUS_IMAGE_RETIRED: Status.ValueType  # 18
+"""Ended: it was to go on, and the image it began on is no longer there."""
+STATUS_DIVERGED: Status.ValueType  # 19
+"""Ended: it was to go on, and its program did something else than its record says."""
 Global___Status: _TypeAlias = Status  # noqa: Y015
 
 class _OnFailure:
@@ -552,7 +564,9 @@ class CallFailure(_message.Message):
     RETRY_AFTER_S_FIELD_NUMBER: _builtins.int
     DETAILS_JSON_FIELD_NUMBER: _builtins.int
     code: _builtins.str
-    """not_found, invalid_argument, denied, upstream_error, unavailable, timeout, limit, cancelled or internal."""
+    """not_found, invalid_argument, denied, upstream_error, unavailable, timeout, limit, cancelled, outcome_unknown or
+    internal.
+    """
     tool: _builtins.str
     """The tool's full name; empty for a fetch."""
     http_status: _builtins.int
@@ -734,6 +748,8 @@ class Execution(_message.Message):
     PENDING_APPROVALS_FIELD_NUMBER: _builtins.int
     ROLLBACK_FIELD_NUMBER: _builtins.int
     PLAN_FIELD_NUMBER: _builtins.int
+    OUTCOME_UNKNOWN_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Its id."""
     status: Global___Status.ValueType
@@ -752,6 +768,12 @@ class Execution(_message.Message):
     """What was made of the text that was sent before it ran, such as "taken out of its Markdown fence"; empty if nothing was."""
     parser_digest: _builtins.str
     """Digest of the parser that took its types off, or would have if it had any, "sha256:..."; empty where none may."""
+    outcome_unknown: _builtins.bool
+    """Whether a host call was under way when the service died, so that nobody knows whether it had its effect. The program
+    was told by an error with the code outcome_unknown.
+    """
+    attempts: _builtins.int
+    """How many workers it ran in: more than one if one died, the service was restarted, or it was paused."""
     @_builtins.property
     def error(self) -> Global___ExecutionError:
         """Why it did not succeed; absent if it did, or has not ended."""
@@ -839,10 +861,12 @@ class Execution(_message.Message):
         pending_approvals: _abc.Iterable[Global___PendingApproval] | None = ...,
         rollback: _abc.Iterable[Global___RollbackStep] | None = ...,
         plan: _abc.Iterable[Global___PlannedCall] | None = ...,
+        outcome_unknown: _builtins.bool = ...,
+        attempts: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "created_at", b"created_at", "ended_at", b"ended_at", "error", b"error", "result_cut", b"result_cut", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "created_at", b"created_at", "ended_at", b"ended_at", "error", b"error", "files", b"files", "host_calls", b"host_calls", "id", b"id", "image_digest", b"image_digest", "intake", b"intake", "language", b"language", "limits", b"limits", "logs", b"logs", "missing_walls", b"missing_walls", "parser_digest", b"parser_digest", "pending_approvals", b"pending_approvals", "plan", b"plan", "profile", b"profile", "profile_digest", b"profile_digest", "result_cut", b"result_cut", "result_json", b"result_json", "rollback", b"rollback", "status", b"status", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "context", b"context", "created_at", b"created_at", "ended_at", b"ended_at", "error", b"error", "files", b"files", "host_calls", b"host_calls", "id", b"id", "image_digest", b"image_digest", "intake", b"intake", "language", b"language", "limits", b"limits", "logs", b"logs", "missing_walls", b"missing_walls", "outcome_unknown", b"outcome_unknown", "parser_digest", b"parser_digest", "pending_approvals", b"pending_approvals", "plan", b"plan", "profile", b"profile", "profile_digest", b"profile_digest", "result_cut", b"result_cut", "result_json", b"result_json", "rollback", b"rollback", "status", b"status", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1122,6 +1146,8 @@ class ExecuteEvent(_message.Message):
     FINISHED_FIELD_NUMBER: _builtins.int
     FILE_FIELD_NUMBER: _builtins.int
     CALL_PROGRESS_FIELD_NUMBER: _builtins.int
+    PAUSED_FIELD_NUMBER: _builtins.int
+    RESUMED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def accepted(self) -> Global___Accepted:
         """It was accepted: the first event."""
@@ -1154,6 +1180,14 @@ class ExecuteEvent(_message.Message):
     def call_progress(self) -> Global___CallProgress:
         """An upstream tells how far it is with a host call: at most four times a second for each call, 500 in all."""
 
+    @_builtins.property
+    def paused(self) -> Global___Paused:
+        """It waits for somebody's decision. The stream may be left, or kept to see it go on."""
+
+    @_builtins.property
+    def resumed(self) -> Global___Resumed:
+        """It goes on."""
+
     def __init__(
         self,
         *,
@@ -1165,12 +1199,14 @@ class ExecuteEvent(_message.Message):
         finished: Global___Execution | None = ...,
         file: Global___File | None = ...,
         call_progress: Global___CallProgress | None = ...,
+        paused: Global___Paused | None = ...,
+        resumed: Global___Resumed | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "call_ended", b"call_ended", "call_progress", b"call_progress", "call_started", b"call_started", "event", b"event", "file", b"file", "finished", b"finished", "log", b"log", "started", b"started"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "call_ended", b"call_ended", "call_progress", b"call_progress", "call_started", b"call_started", "event", b"event", "file", b"file", "finished", b"finished", "log", b"log", "paused", b"paused", "resumed", b"resumed", "started", b"started"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "call_ended", b"call_ended", "call_progress", b"call_progress", "call_started", b"call_started", "event", b"event", "file", b"file", "finished", b"finished", "log", b"log", "started", b"started"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "call_ended", b"call_ended", "call_progress", b"call_progress", "call_started", b"call_started", "event", b"event", "file", b"file", "finished", b"finished", "log", b"log", "paused", b"paused", "resumed", b"resumed", "started", b"started"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["accepted", "started", "log", "call_started", "call_ended", "finished", "file", "call_progress"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["accepted", "started", "log", "call_started", "call_ended", "finished", "file", "call_progress", "paused", "resumed"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -1261,6 +1297,40 @@ class Started(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Started: _TypeAlias = Started  # noqa: Y015
+
+@_typing.final
+class Paused(_message.Message):
+    """An execution waits for somebody's decision about a host call."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Paused: _TypeAlias = Paused  # noqa: Y015
+
+@_typing.final
+class Resumed(_message.Message):
+    """A decision was made, and the execution goes on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Resumed: _TypeAlias = Resumed  # noqa: Y015
 
 @_typing.final
 class GetExecutionRequest(_message.Message):
@@ -1505,6 +1575,112 @@ class CancelResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CancelResponse: _TypeAlias = CancelResponse  # noqa: Y015
+
+@_typing.final
+class ReplayRequest(_message.Message):
+    """Which execution to run again from its record."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXECUTION_ID_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    execution_id: _builtins.str
+    """Its id. It made a host call, or had an idempotency key: of others there is no record."""
+    until: _builtins.int
+    """Stop before the host call of this number; 0 goes to the end."""
+    code: _builtins.str
+    """Another program, to see where it would do otherwise; empty for the recorded one."""
+    def __init__(
+        self,
+        *,
+        execution_id: _builtins.str = ...,
+        until: _builtins.int = ...,
+        code: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "execution_id", b"execution_id", "until", b"until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayRequest: _TypeAlias = ReplayRequest  # noqa: Y015
+
+@_typing.final
+class ReplayResponse(_message.Message):
+    """How a replay went."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERIFIED_FIELD_NUMBER: _builtins.int
+    CALLS_FIELD_NUMBER: _builtins.int
+    STOPPED_FIELD_NUMBER: _builtins.int
+    DIFFERENCES_FIELD_NUMBER: _builtins.int
+    LOGS_FIELD_NUMBER: _builtins.int
+    verified: _builtins.bool
+    """Whether nothing differed, as far as it went."""
+    calls: _builtins.int
+    """Host calls made as recorded."""
+    stopped: _builtins.bool
+    """Whether it stopped before the program's end: where it was to stop, where the record ends, or at a difference."""
+    @_builtins.property
+    def differences(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReplayDifference]:
+        """What differed, first things first."""
+
+    @_builtins.property
+    def logs(self) -> _containers.RepeatedCompositeFieldContainer[Global___LogLine]:
+        """What the program wrote, this time."""
+
+    def __init__(
+        self,
+        *,
+        verified: _builtins.bool = ...,
+        calls: _builtins.int = ...,
+        stopped: _builtins.bool = ...,
+        differences: _abc.Iterable[Global___ReplayDifference] | None = ...,
+        logs: _abc.Iterable[Global___LogLine] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls", b"calls", "differences", b"differences", "logs", b"logs", "stopped", b"stopped", "verified", b"verified"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayResponse: _TypeAlias = ReplayResponse  # noqa: Y015
+
+@_typing.final
+class ReplayDifference(_message.Message):
+    """Something that was otherwise in a replay."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WHAT_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    EXPECTED_FIELD_NUMBER: _builtins.int
+    FOUND_FIELD_NUMBER: _builtins.int
+    what: _builtins.str
+    """"call", "log", "result", "error" or "status"."""
+    at: _builtins.int
+    """The number of the host call or log line; 0 for the others."""
+    expected: _builtins.str
+    """What the record says, cut after 2,000 characters. Empty: there it has nothing more."""
+    found: _builtins.str
+    """What happened this time, cut after 2,000 characters. Empty: nothing."""
+    def __init__(
+        self,
+        *,
+        what: _builtins.str = ...,
+        at: _builtins.int = ...,
+        expected: _builtins.str = ...,
+        found: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "expected", b"expected", "found", b"found", "what", b"what"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayDifference: _TypeAlias = ReplayDifference  # noqa: Y015
 
 @_typing.final
 class ListProfilesRequest(_message.Message):

@@ -70,6 +70,11 @@ class RuntimeStub:
                 request_serializer=lockgate_dot_v1_dot_runtime__pb2.CancelRequest.SerializeToString,
                 response_deserializer=lockgate_dot_v1_dot_runtime__pb2.CancelResponse.FromString,
                 _registered_method=True)
+        self.Replay = channel.unary_unary(
+                '/lockgate.v1.Runtime/Replay',
+                request_serializer=lockgate_dot_v1_dot_runtime__pb2.ReplayRequest.SerializeToString,
+                response_deserializer=lockgate_dot_v1_dot_runtime__pb2.ReplayResponse.FromString,
+                _registered_method=True)
         self.ListProfiles = channel.unary_unary(
                 '/lockgate.v1.Runtime/ListProfiles',
                 request_serializer=lockgate_dot_v1_dot_runtime__pb2.ListProfilesRequest.SerializeToString,
@@ -92,8 +97,9 @@ class RuntimeServicer:
     """
 
     def Execute(self, request, context):
-        """Run one program and return when it has ended. A deadline shorter than the program's wall limit, or a client that
-        goes away, cancels the execution; with an idempotency key it detaches instead and can be attached to again.
+        """Run one program and return when it has ended, or is paused. A client that goes away, or whose deadline is over,
+        cancels an execution that has made no host call; any other goes on and can be attached to again: by its id, or, if it
+        was given an idempotency key, by sending the same request.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -138,6 +144,13 @@ class RuntimeServicer:
 
     def Cancel(self, request, context):
         """End a running execution. Returns when it has ended; an ended one is returned as it is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Replay(self, request, context):
+        """Run an ended execution once more from its record, without touching anything outside, and tell what differed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -201,6 +214,11 @@ def add_RuntimeServicer_to_server(servicer, server):
                     servicer.Cancel,
                     request_deserializer=lockgate_dot_v1_dot_runtime__pb2.CancelRequest.FromString,
                     response_serializer=lockgate_dot_v1_dot_runtime__pb2.CancelResponse.SerializeToString,
+            ),
+            'Replay': grpc.unary_unary_rpc_method_handler(
+                    servicer.Replay,
+                    request_deserializer=lockgate_dot_v1_dot_runtime__pb2.ReplayRequest.FromString,
+                    response_serializer=lockgate_dot_v1_dot_runtime__pb2.ReplayResponse.SerializeToString,
             ),
             'ListProfiles': grpc.unary_unary_rpc_method_handler(
                     servicer.ListProfiles,
@@ -408,6 +426,33 @@ class Runtime:
             '/lockgate.v1.Runtime/Cancel',
             lockgate_dot_v1_dot_runtime__pb2.CancelRequest.SerializeToString,
             lockgate_dot_v1_dot_runtime__pb2.CancelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Replay(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lockgate.v1.Runtime/Replay',
+            lockgate_dot_v1_dot_runtime__pb2.ReplayRequest.SerializeToString,
+            lockgate_dot_v1_dot_runtime__pb2.ReplayResponse.FromString,
             options,
             channel_credentials,
             insecure,

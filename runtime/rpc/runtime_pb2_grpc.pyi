@@ -39,8 +39,9 @@ class RuntimeStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RuntimeAsyncStub: ...
     Execute: _grpc.UnaryUnaryMultiCallable[_runtime_pb2.ExecuteRequest, _runtime_pb2.ExecuteResponse]
-    """Run one program and return when it has ended. A deadline shorter than the program's wall limit, or a client that
-    goes away, cancels the execution; with an idempotency key it detaches instead and can be attached to again.
+    """Run one program and return when it has ended, or is paused. A client that goes away, or whose deadline is over,
+    cancels an execution that has made no host call; any other goes on and can be attached to again: by its id, or, if it
+    was given an idempotency key, by sending the same request.
     """
     ExecuteStream: _grpc.UnaryStreamMultiCallable[_runtime_pb2.ExecuteRequest, _runtime_pb2.ExecuteEvent]
     """Run one program and tell what happens as it happens. The last event is `finished`."""
@@ -57,6 +58,8 @@ class RuntimeStub:
     """Running and recently ended executions, newest first."""
     Cancel: _grpc.UnaryUnaryMultiCallable[_runtime_pb2.CancelRequest, _runtime_pb2.CancelResponse]
     """End a running execution. Returns when it has ended; an ended one is returned as it is."""
+    Replay: _grpc.UnaryUnaryMultiCallable[_runtime_pb2.ReplayRequest, _runtime_pb2.ReplayResponse]
+    """Run an ended execution once more from its record, without touching anything outside, and tell what differed."""
     ListProfiles: _grpc.UnaryUnaryMultiCallable[_runtime_pb2.ListProfilesRequest, _runtime_pb2.ListProfilesResponse]
     """The profiles this service has loaded."""
     GetProfile: _grpc.UnaryUnaryMultiCallable[_runtime_pb2.GetProfileRequest, _runtime_pb2.GetProfileResponse]
@@ -70,8 +73,9 @@ class RuntimeAsyncStub(RuntimeStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Execute: _aio.UnaryUnaryMultiCallable[_runtime_pb2.ExecuteRequest, _runtime_pb2.ExecuteResponse]  # type: ignore[assignment]
-    """Run one program and return when it has ended. A deadline shorter than the program's wall limit, or a client that
-    goes away, cancels the execution; with an idempotency key it detaches instead and can be attached to again.
+    """Run one program and return when it has ended, or is paused. A client that goes away, or whose deadline is over,
+    cancels an execution that has made no host call; any other goes on and can be attached to again: by its id, or, if it
+    was given an idempotency key, by sending the same request.
     """
     ExecuteStream: _aio.UnaryStreamMultiCallable[_runtime_pb2.ExecuteRequest, _runtime_pb2.ExecuteEvent]  # type: ignore[assignment]
     """Run one program and tell what happens as it happens. The last event is `finished`."""
@@ -88,6 +92,8 @@ class RuntimeAsyncStub(RuntimeStub):
     """Running and recently ended executions, newest first."""
     Cancel: _aio.UnaryUnaryMultiCallable[_runtime_pb2.CancelRequest, _runtime_pb2.CancelResponse]  # type: ignore[assignment]
     """End a running execution. Returns when it has ended; an ended one is returned as it is."""
+    Replay: _aio.UnaryUnaryMultiCallable[_runtime_pb2.ReplayRequest, _runtime_pb2.ReplayResponse]  # type: ignore[assignment]
+    """Run an ended execution once more from its record, without touching anything outside, and tell what differed."""
     ListProfiles: _aio.UnaryUnaryMultiCallable[_runtime_pb2.ListProfilesRequest, _runtime_pb2.ListProfilesResponse]  # type: ignore[assignment]
     """The profiles this service has loaded."""
     GetProfile: _aio.UnaryUnaryMultiCallable[_runtime_pb2.GetProfileRequest, _runtime_pb2.GetProfileResponse]  # type: ignore[assignment]
@@ -104,8 +110,9 @@ class RuntimeServicer(metaclass=_abc_1.ABCMeta):
         request: _runtime_pb2.ExecuteRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_runtime_pb2.ExecuteResponse, _abc.Awaitable[_runtime_pb2.ExecuteResponse]]:
-        """Run one program and return when it has ended. A deadline shorter than the program's wall limit, or a client that
-        goes away, cancels the execution; with an idempotency key it detaches instead and can be attached to again.
+        """Run one program and return when it has ended, or is paused. A client that goes away, or whose deadline is over,
+        cancels an execution that has made no host call; any other goes on and can be attached to again: by its id, or, if it
+        was given an idempotency key, by sending the same request.
         """
 
     @_abc_1.abstractmethod
@@ -158,6 +165,14 @@ class RuntimeServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_runtime_pb2.CancelResponse, _abc.Awaitable[_runtime_pb2.CancelResponse]]:
         """End a running execution. Returns when it has ended; an ended one is returned as it is."""
+
+    @_abc_1.abstractmethod
+    def Replay(
+        self,
+        request: _runtime_pb2.ReplayRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_runtime_pb2.ReplayResponse, _abc.Awaitable[_runtime_pb2.ReplayResponse]]:
+        """Run an ended execution once more from its record, without touching anything outside, and tell what differed."""
 
     @_abc_1.abstractmethod
     def ListProfiles(

@@ -47,6 +47,8 @@ def execution_message(
     message.result_json = execution.result
     message.intake = program.intake
     message.parser_digest = execution.parser_digest
+    message.outcome_unknown = execution.outcome_unknown
+    message.attempts = execution.attempts
     if execution.failure is not None:
         message.error.CopyFrom(error_message(execution.failure))
     if logs:

@@ -8,7 +8,10 @@ from google.protobuf import any_pb2, duration_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
+from runtime.store.errors import StoreError, StoreQuotaError
+
 DOMAIN = "lockgate"
+_STORE_RETRY_S = 1.0
 
 
 class ApiError(Exception):
@@ -61,3 +64,11 @@ def bad_fields(fields: Sequence[tuple[str, str]]) -> ApiError:
     """INVALID_ARGUMENT that names every field at fault."""
     message = "; ".join(f"{field}: {text}" for field, text in fields)
     return ApiError(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST", message, fields=fields)
+
+
+def store_failed(error: StoreError) -> ApiError:
+    """The store does not take, or does not give, what an execution needs; nothing was started."""
+    if isinstance(error, StoreQuotaError):
+        metadata = {"limit": error.quota, "value": str(error.value)}
+        return ApiError(grpc.StatusCode.RESOURCE_EXHAUSTED, "STORE_FULL", str(error), metadata=metadata)
+    return ApiError(grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE", str(error), retry_after_s=_STORE_RETRY_S)

@@ -47,12 +47,15 @@ from runtime.service.mcp_face import serve_mcp
 from runtime.service.needed_images import needed_images
 from runtime.service.portal_servicer import PortalServicer
 from runtime.service.readiness import Readiness
+from runtime.service.recovery import recovery
 from runtime.service.revoker import Revoker
 from runtime.service.runtime_servicer import RuntimeServicer
 from runtime.service.session import Sessions
 from runtime.service.settings import GatewaySettings
 from runtime.service.standard_services import standard_services
 from runtime.service.upstream_messages import upstream_messages
+from runtime.store.sql_store import SqlStore
+from runtime.store.sqlite import SqliteDatabase
 from runtime.worker.pool import PoolSettings, WorkerPool
 from sandboxes.image_file import load_images
 from sandboxes.state import open_state
@@ -87,7 +90,9 @@ async def serve(settings: GatewaySettings, lines: asyncio.StreamReader) -> None:
         eraser = await compiled_image(TYPE_ERASER, wasm_path(TYPE_ERASER), state.images)
         pool = WorkerPool(images, eraser, PoolSettings(workers=settings.workers, slots=settings.slots))
         stack.push_async_callback(pool.close)
-        await pool.start()
+        store = SqlStore(SqliteDatabase(state.store_file))
+        await asyncio.gather(pool.start(), store.open())
+        stack.push_async_callback(store.close)
         finder = Finder(upstreams, config.portal)
         kept, offers = config.kept, Offers()
         results = MemoryResults(kept.results)
@@ -101,6 +106,7 @@ async def serve(settings: GatewaySettings, lines: asyncio.StreamReader) -> None:
             bounds=Bounds(held_bytes=config.held_bytes),
             registry=Registry(kept.executions),
             results=results,
+            store=store,
         )
         readiness = Readiness(
             judge(found_versions(), config.accept_vulnerable_versions),
@@ -126,6 +132,7 @@ async def serve(settings: GatewaySettings, lines: asyncio.StreamReader) -> None:
         async for line in lines:
             if follower.obey(line):
                 await stack.enter_async_context(upstreams)
+                await stack.enter_async_context(recovery(executor, upstreams, state.path))
 
 
 async def _listeners(
@@ -171,6 +178,7 @@ def main() -> None:
     # The SDK logs what it cannot read, with whatever an upstream put into it, and as often as the upstream likes.
     for name in ("mcp", "client"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     ctypes.CDLL(None).prctl(1, signal.SIGTERM, 0, 0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.umask(0o077)

@@ -18,12 +18,14 @@ from runtime.service.convert import (
     file_message,
     log_message,
 )
-from runtime.service.errors import ApiError, bad_fields
+from runtime.service.errors import ApiError, bad_fields, store_failed
 from runtime.service.handlers import ServicerContext
 from runtime.service.kept_result import kept_result
 from runtime.service.readiness import Readiness
+from runtime.service.replayed import MOST_CODE, replayed
 from runtime.service.requests import MOST_REASON, program_of
 from runtime.service.session import EventStream, Sessions
+from runtime.store.errors import StoreError
 from sandboxes.canonical_json import canonical_json
 from sandboxes.profile import Profile
 
@@ -50,9 +52,9 @@ class RuntimeServicer:
     async def Execute(  # noqa: N802, D102 - named and described in the proto
         self, request: pb.ExecuteRequest, principal: str, _: ServicerContext
     ) -> pb.ExecuteResponse:
-        execution, _attached = self._begin(request, principal)
+        execution, _attached = await self._begin(request, principal)
         try:
-            await execution.ended.wait()
+            await execution.halted.wait()
         except asyncio.CancelledError:
             self._client_left(execution)
             raise
@@ -61,7 +63,7 @@ class RuntimeServicer:
     async def ExecuteStream(  # noqa: N802, D102
         self, request: pb.ExecuteRequest, principal: str, _: ServicerContext
     ) -> AsyncIterator[pb.ExecuteEvent]:
-        execution, attached = self._begin(request, principal)
+        execution, attached = await self._begin(request, principal)
         async for event in self._followed(execution, attached=attached):
             yield event
 
@@ -85,9 +87,9 @@ class RuntimeServicer:
             async for event in session.events():
                 yield event
 
-    def begin_in(self, session: str, request: pb.ExecuteRequest, principal: str) -> tuple[str, EventStream]:
+    async def begin_in(self, session: str, request: pb.ExecuteRequest, principal: str) -> tuple[str, EventStream]:
         """Begin a program of a session: its execution's id and its events. Raises ApiError."""
-        execution, attached = self._begin(request, principal, session)
+        execution, attached = await self._begin(request, principal, session)
         return execution.id, self._followed(execution, attached=attached)
 
     def cancel_in(self, execution_id: str, principal: str, reason: str) -> None:
@@ -95,32 +97,40 @@ class RuntimeServicer:
         if (execution := self._executor.registry.get(execution_id, principal)) is not None:
             self._executor.cancel(execution, reason)
 
-    def _begin(self, request: pb.ExecuteRequest, principal: str, session: str = "") -> tuple[Execution, bool]:
+    async def _begin(self, request: pb.ExecuteRequest, principal: str, session: str = "") -> tuple[Execution, bool]:
         program = program_of(request, principal, self.profiles, session)
-        if program.idempotency_key:
-            earlier = self._executor.registry.by_key(principal, program.idempotency_key)
-            if earlier is not None:
+        try:
+            if program.idempotency_key and (earlier := await self._executor.by_key(principal, program.idempotency_key)):
                 _check_same(earlier.program, program)
                 return earlier, True
-        self._readiness.check(program.profile)
-        try:
+            self._readiness.check(program.profile)
+            if program.idempotency_key:
+                return await self._executor.accept(program), False
             return self._executor.submit(program), False
         except QueueFullError as error:
             message = f"{error}; nothing was started, try again later"
             raise ApiError(grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL", message, retry_after_s=_RETRY_S) from None
+        except StoreError as error:
+            raise store_failed(error) from None
 
     def _client_left(self, execution: Execution) -> None:
-        if not execution.program.idempotency_key and execution.state != "ended":
+        program, journal = execution.program, execution.journal
+        # What a session's programs call is gone with its stream.
+        accepted = journal is not None and journal.kept and not program.session
+        if not (accepted or program.idempotency_key) and execution.state != "ended":
             self._executor.cancel(execution, "the client went away, or its deadline passed")
 
     async def GetExecution(  # noqa: N802, D102
         self, request: pb.GetExecutionRequest, principal: str, _: ServicerContext
     ) -> pb.GetExecutionResponse:
-        return pb.GetExecutionResponse(execution=execution_message(self._find(request.execution_id, principal)))
+        return pb.GetExecutionResponse(execution=execution_message(await self._find(request.execution_id, principal)))
 
-    def _find(self, execution_id: str, principal: str) -> Execution:
-        execution = self._executor.registry.get(execution_id, principal)
-        if execution is None:
+    async def _find(self, execution_id: str, principal: str) -> Execution:
+        try:
+            execution = await self._executor.find(execution_id)
+        except StoreError as error:
+            raise store_failed(error) from None
+        if execution is None or execution.program.caller.principal != principal:
             message = f'there is no execution "{execution_id[:100]}", or it ended long ago and is forgotten'
             raise ApiError(grpc.StatusCode.NOT_FOUND, "NO_SUCH_EXECUTION", message)
         return execution
@@ -159,10 +169,22 @@ class RuntimeServicer:
     ) -> pb.CancelResponse:
         if len(request.reason) > MOST_REASON:
             raise bad_fields([("reason", f"has {len(request.reason)} characters; at most {MOST_REASON}")])
-        execution = self._find(request.execution_id, principal)
+        await self._find(request.execution_id, principal)
+        execution = await self._executor.take(request.execution_id)
+        assert execution is not None
         self._executor.cancel(execution, f"cancelled: {request.reason}" if request.reason else "cancelled")
         await execution.ended.wait()
         return pb.CancelResponse(execution=execution_message(execution))
+
+    async def Replay(  # noqa: N802, D102
+        self, request: pb.ReplayRequest, principal: str, _: ServicerContext
+    ) -> pb.ReplayResponse:
+        await self._find(request.execution_id, principal)
+        if request.until < 0:
+            raise bad_fields([("until", f"is {request.until}; 0, or the number of a host call")])
+        if len(request.code) > MOST_CODE:
+            raise bad_fields([("code", f"has {len(request.code)} characters; at most {MOST_CODE}")])
+        return await replayed(self._executor, request)
 
     async def ListProfiles(  # noqa: N802, D102
         self, _request: pb.ListProfilesRequest, _principal: str, _: ServicerContext
@@ -215,6 +237,10 @@ def _event(happening: Happening, execution: Execution) -> pb.ExecuteEvent:
             return pb.ExecuteEvent(call_ended=call_message(call, execution))
         case File():
             return pb.ExecuteEvent(file=file_message(happening))
+        case "paused":
+            return pb.ExecuteEvent(paused=pb.Paused())
+        case "resumed":
+            return pb.ExecuteEvent(resumed=pb.Resumed())
         case "started":
             queued = int((execution.started - execution.created) * 1e6)
             return pb.ExecuteEvent(started=pb.Started(queued_us=queued))

@@ -45,7 +45,7 @@ type EventStream = AsyncGenerator[pb.ExecuteEvent]
 class Runner(Protocol):
     """Who runs a session's programs."""
 
-    def begin_in(self, session: str, request: pb.ExecuteRequest, principal: str) -> tuple[str, EventStream]:
+    async def begin_in(self, session: str, request: pb.ExecuteRequest, principal: str) -> tuple[str, EventStream]:
         """Begin one: its execution's id and its events. Raises ApiError."""
         ...
 
@@ -240,7 +240,7 @@ class Session:
             raise bad_fields([("execute.id", f'"{message.id}" is the id of a program that runs; choose another')])
         try:
             self._check_room()
-            execution_id, events = self._runner.begin_in(self.offer.id, message.request, self.principal)
+            execution_id, events = await self._runner.begin_in(self.offer.id, message.request, self.principal)
         except ApiError as error:
             await self._refuse(message.id, error)
             return

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 type ExecutionState = Literal["running", "paused", "ended"]
-type CallState = Literal["intent", "suspended", "done"]
+type CallState = Literal["called", "intent", "suspended", "done"]
 type ApprovalState = Literal["open", "approved", "denied", "expired", "void", "used"]
 type SessionState = Literal["open", "closed"]
 type DeliveryState = Literal["waiting", "delivered", "given up"]

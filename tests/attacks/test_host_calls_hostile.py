@@ -35,6 +35,9 @@ class Recorder:
     def read_only(self, name: str, session: str = "") -> bool:
         return not self.writes
 
+    def repeatable(self, name: str, session: str = "") -> bool:
+        return not self.writes
+
     async def call(self, name: str, arguments: dict[str, Any], context: CallContext) -> Answer:
         return await self._take(arguments)
 

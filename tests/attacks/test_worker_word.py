@@ -13,7 +13,7 @@ from runtime.execution.caller import Caller
 from runtime.execution.execution import Execution, Failure, Program
 from runtime.execution.host_calls import Answer, HostCalls
 from runtime.execution.hostcall import CallContext
-from runtime.execution.running import AGAIN, RunningExecution
+from runtime.execution.running import RunningExecution
 from runtime.execution.window import WINDOW
 from runtime.isolate import Ending, LogLine, Outcome, Status, Usage
 from runtime.service.convert import execution_message
@@ -37,6 +37,9 @@ class NoTools:
         self.calls = 0
 
     def read_only(self, name: str, session: str = "") -> bool:
+        return False
+
+    def repeatable(self, name: str, session: str = "") -> bool:
         return False
 
     async def call(self, name: str, arguments: dict[str, Any], context: CallContext) -> Answer:
@@ -114,7 +117,7 @@ async def test_every_end_a_worker_can_claim_makes_a_reply(status: Status):
 async def test_a_worker_that_ends_a_replay_nobody_asked_for_is_ended(status: Status):
     async with fake_worker() as worker:
         ended = await Run(worker).end(outcome(status))
-        assert ended.status == AGAIN
+        assert ended.status == "lost"
         assert worker.process.kills == 1
 
 

@@ -61,16 +61,16 @@ async def test_queued_programs_and_inputs_are_refused_beyond_the_budget_and_take
     ready: Any = Ready()
     servicer = RuntimeServicer(own, {"tests": PROFILE}, ready)
     wanted = request("1", inputs="x" * 1_000_000)
-    first, _ = servicer._begin(wanted, "local")
-    servicer._begin(wanted, "local")
+    first, _ = await servicer._begin(wanted, "local")
+    await servicer._begin(wanted, "local")
     with pytest.raises(ApiError) as refused:
-        servicer._begin(wanted, "local")
+        await servicer._begin(wanted, "local")
     assert refused.value.code is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert refused.value.retry_after_s
     assert "held_bytes 2500000" in refused.value.message
     assert len(own.registry.running()) == 2
     own.cancel(first, "enough")
-    servicer._begin(wanted, "local")
+    await servicer._begin(wanted, "local")
 
 
 class Tools:
@@ -81,6 +81,9 @@ class Tools:
         self.go = asyncio.Event()
 
     def read_only(self, _: str, session: str = "") -> bool:  # noqa: ARG002 - as Tools has it
+        return False
+
+    def repeatable(self, _: str, session: str = "") -> bool:  # noqa: ARG002 - as Tools has it
         return False
 
     async def call(self, _name: str, _arguments: dict[str, Any], _context: CallContext) -> Answer:

@@ -492,7 +492,7 @@ def test_what_cannot_be_offered():
 class NoRunner:
     """Where no program gets to."""
 
-    def begin_in(self, *_: Any) -> Any:
+    async def begin_in(self, *_: Any) -> Any:
         raise AssertionError("no program was sent")
 
     def cancel_in(self, *_: Any) -> None:
