@@ -437,8 +437,9 @@ class Executor:
         journal.changed()
         try:
             await journal.write_surely()
-        except StoreError as error:
-            log.error("the end of %s cannot be kept: %s", execution.id, error)
+        except Exception:
+            # Its client hears of the end all the same.
+            log.exception("the end of %s cannot be kept", execution.id)
         self._tell_end(execution)
 
     def _conclude(self, execution: Execution, status: str, failure: Failure | None) -> None:

@@ -15,6 +15,7 @@ _APART = frozenset({"profile", "limits", "caller"})
 def program_json(program: Program) -> str:
     """All of an accepted request but its profile, which is kept by its digest."""
     plain = {field.name: getattr(program, field.name) for field in fields(program) if field.name not in _APART}
+    plain["limit_sources"] = dict(program.limit_sources)
     return json.dumps({**plain, "limits": program.limits.model_dump(), "caller": asdict(program.caller)})
 
 
