@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.egress.asking import EVERY_WAY, TO_HTTPS, Ask, Asked, over_http2, port_of, securely
-from tests.egress.lab import SECRET, World, render, rule, rule_set, start
+from tests.egress.lab import SECRET, World, rule, rule_set, start
 from tests.egress.origin import Origin, answer
 
 
@@ -134,6 +134,7 @@ def until_the_end_of_the_connection(secret: str) -> bytes:
     return b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nbefore " + secret.encode()
 
 
+@TO_HTTPS
 @pytest.mark.parametrize(
     "reflect",
     [
@@ -141,21 +142,17 @@ def until_the_end_of_the_connection(secret: str) -> bytes:
         far_into_a_large_body, until_the_end_of_the_connection,
     ],
 )  # fmt: skip
-def test_credentials_echoed_back_plain(world: World, reflect) -> None:
+def test_credentials_echoed_back_plain(world: World, ask: Ask, reflect) -> None:
     world.secure.handler = lambda _: reflect(SECRET)
-    wire = world.lab.wire()
-    wire.send(
-        render(
-            f"GET {world.https}/{reflect.__name__} HTTP/1.1\nHost: api.example.test:{world.secure.port}",
-            world.token(world.with_secret),
-        )
-    )
-    reply = wire.reply()
+    path = f"/{reflect.__name__}/{ask.__name__}"
+    token = world.token(world.with_secret)
+    reply = ask(world, Asked(host="api.example.test", port=world.secure.port, token=token, path=path))
+    assert reply.status == (401 if reflect is in_an_error_page else 200)
     seen = reply.body + repr(reply.headers).encode()
     assert SECRET.encode() not in seen
     if reflect not in {in_the_reason, in_a_trailer}:
         assert b"[redacted:ledger-token]" in seen or reflect is in_a_header
-        assert world.lab.record(f"/{reflect.__name__}")["redactions"] > 0
+        assert world.lab.record(path)["redactions"] > 0
 
 
 def test_credentials_echoed_back_in_an_unknown_coding_are_refused_rather_than_passed(world: World) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import pytest
 from hypothesis import given
@@ -60,15 +61,27 @@ def expected(document: Any, names: list[str], value: str) -> Any:
 
 
 @given(
-    st.lists(st.sampled_from([*WORDS, "LOCKGATE_", "ledger_key", "A", "AAAAB", "x", "\n", "%"]), max_size=12), st.data()
-)
+    st.lists(
+        st.sampled_from([
+            *WORDS, "LOCKGATE_", "ledger_key", "A", "AAAAB", "x", "\n", "%",
+            *("".join(f"%{ord(letter):02x}" for letter in word) for word in WORDS),
+            "%4cOCKGATE_", "lockgate%5F", "%4", "%4C",
+        ]),
+        max_size=12,
+    ),
+    st.data(),
+)  # fmt: skip
 def test_a_watch_finds_what_a_search_of_the_whole_finds(parts: list[str], data: st.DataObject) -> None:
     body = "".join(parts).encode()
     cuts = sorted(data.draw(st.lists(st.integers(0, len(body)), max_size=8)))
     watch = PlaceholderWatch(WORDS)
     passed = b"".join(watch.feed(body[a:b]) for a, b in zip([0, *cuts], [*cuts, len(body)], strict=True) if a < b)
     passed += watch.feed(b"")
-    assert watch.found == any(word.lower() in body.decode().lower() for word in WORDS)
+    said = [text.lower() for text in (body, unquote_to_bytes(body))]
+    there = any(word.lower().encode() in text for word in WORDS for text in said)
+    # With a "%" before hexadecimal digits a reader may see it begin in two places: either counts.
+    assert watch.found or not there
+    assert there or not watch.found or b"%" in body
     assert body.startswith(passed)
     assert watch.found or passed == body
     assert found_in_body(WORDS, passed.replace(b"%", b"")) is None

@@ -12,6 +12,7 @@ import pytest
 import zstandard
 
 from tests.egress import http2
+from tests.egress.asking import TO_HTTPS, Ask, Asked
 from tests.egress.http2_origin import Http2Origin
 from tests.egress.lab import SECRET, Reply, World, rule, rule_set, start
 from tests.egress.origin import Origin, answer
@@ -27,18 +28,24 @@ CODINGS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-def ask(world: World, path: str = "/", *headers: str) -> Reply:
+def get(world: World, path: str = "/", *headers: str) -> Reply:
     return world.lab.get(f"{world.https}{path}", world.token(world.with_secret), *headers)
 
 
+def asked(world: World, path: str = "/") -> Asked:
+    token = world.token(world.with_secret)
+    return Asked(host="api.example.test", port=world.secure.port, token=token, path=path)
+
+
+@TO_HTTPS
 @pytest.mark.parametrize("name", SPELLINGS)
-def test_the_secret_in_every_spelling_in_a_body_and_a_header(world: World, name: str) -> None:
+def test_the_secret_in_every_spelling_in_a_body_and_a_header(world: World, ask: Ask, name: str) -> None:
     spelled = SPELLINGS[name](SECRET)
     shown = spelled if b"\0" not in spelled and b"\n" not in spelled else b"-"
     world.secure.handler = lambda _: (
         b"HTTP/1.1 200 OK\r\nX-Echo: %s\r\nContent-Length: %d\r\n\r\n(%s)" % (shown, len(spelled) + 2, spelled)
     )
-    reply = ask(world)
+    reply = ask(world, asked(world))
     assert spelled not in reply.body
     assert MARK in reply.body
     assert reply.body[:1] + reply.body[-1:] == b"()"
@@ -50,31 +57,33 @@ def test_the_secret_in_every_spelling_in_pieces_of_one_byte(world: World, name: 
     spelled = b"(" + SPELLINGS[name](SECRET) + b")"
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     world.secure.handler = lambda _: [head, *(b"1\r\n%c\r\n" % octet for octet in spelled), b"0\r\n\r\n"]
-    body = ask(world).body
+    body = get(world).body
     assert MARK in body
     assert SPELLINGS[name](SECRET) not in body
     assert body[:1] + body[-1:] == b"()"
 
 
+@TO_HTTPS
 @pytest.mark.parametrize("coding", CODINGS)
 @pytest.mark.parametrize("size", [1, 700, 65536])
-def test_the_secret_in_a_coding_comes_back_without_both(world: World, coding: str, size: int) -> None:
+def test_the_secret_in_a_coding_comes_back_without_both(world: World, ask: Ask, coding: str, size: int) -> None:
     raw = CODINGS[coding](b"x" * 3000 + SECRET.encode() + b"y" * 3000)
     pieces = [raw[place : place + size] for place in range(0, len(raw), size)]
     head = b"HTTP/1.1 200 OK\r\nContent-Encoding: %s\r\nTransfer-Encoding: chunked\r\n\r\n" % coding.encode()
     chunks = [b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces]
     world.secure.handler = lambda _: [head, *chunks, b"0\r\n\r\n"]
-    reply = ask(world, f"/{coding}{size}")
+    path = f"/{coding}{size}{ask.__name__}"
+    reply = ask(world, asked(world, path))
     assert reply.body == b"x" * 3000 + MARK + b"y" * 3000
     assert reply.header("content-encoding") is None
-    assert world.lab.record(f"/{coding}{size}")["redactions"] == 1
+    assert world.lab.record(path)["redactions"] == 1
 
 
 def test_the_secret_in_a_coding_with_a_length_and_a_digest(world: World) -> None:
     raw = brotli.compress(gzip.compress(SECRET.encode()))
     fields = (("Content-Encoding", "gzip, br"), ("Content-Digest", "sha-256=:AAAA:"))
     world.secure.handler = lambda _: answer(raw, "200 OK", *fields)
-    reply = ask(world)
+    reply = get(world)
     assert reply.body == MARK
     assert reply.header("content-length") is None
     assert reply.header("content-digest") is None
@@ -90,7 +99,7 @@ def test_the_secret_in_codings_as_some_servers_write_them(world: World, spelling
         else (gzip.compress(body[:12]) + gzip.compress(body[12:]), "gzip")
     )
     world.secure.handler = lambda _: answer(raw, "200 OK", ("Content-Encoding", coding))
-    assert ask(world).body == b"before " + MARK
+    assert get(world).body == b"before " + MARK
 
 
 @pytest.mark.parametrize("coding", CODINGS)
@@ -101,7 +110,7 @@ def test_what_cannot_be_decoded_is_broken_off(world: World, coding: str, harm: s
     world.secure.handler = lambda _: answer(raw, "200 OK", ("Content-Encoding", coding))
     path = f"/{coding}/{harm.replace(' ', '-')}"
     with pytest.raises(EOFError) as broken:
-        ask(world, path)
+        get(world, path)
     assert SECRET.encode() not in broken.value.args[0]
     assert world.lab.record(path)["code"] == "response_refused"
 
@@ -114,7 +123,7 @@ def test_a_body_that_grows_beyond_reason_is_broken_off(world: World, coding: str
     world.secure.handler = lambda _: answer(raw, "200 OK", ("Content-Encoding", coding))
     path = f"/bomb/{len(coding)}/{coding[:2]}"
     with pytest.raises(EOFError):
-        ask(world, path)
+        get(world, path)
     record = world.lab.record(path)
     assert record["code"] == "response_refused"
     assert "grows to more than" in record["reason"]
@@ -123,7 +132,7 @@ def test_a_body_that_grows_beyond_reason_is_broken_off(world: World, coding: str
 def test_too_many_codings_are_refused(world: World) -> None:
     fields = (("Content-Encoding", "gzip, gzip"), ("Content-Encoding", "gzip, gzip"))
     world.secure.handler = lambda _: answer(b"", "200 OK", *fields)
-    reply = ask(world)
+    reply = get(world)
     assert (reply.status, reply.json()["error"]) == (502, "response_refused")
     assert "4 times" in reply.json()["reason"]
 
@@ -131,7 +140,7 @@ def test_too_many_codings_are_refused(world: World) -> None:
 @pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified"])
 def test_the_secret_in_the_head_of_an_answer_without_body(world: World, status: str) -> None:
     world.secure.handler = lambda _: f'HTTP/1.1 {status}\r\nETag: "{SECRET}"\r\n\r\n'.encode()
-    reply = ask(world)
+    reply = get(world)
     assert reply.header("etag") == f'"{MARK.decode()}"'
 
 
@@ -147,7 +156,7 @@ def test_the_secret_in_the_answer_to_head(world: World) -> None:
 def test_the_secret_in_a_cookie_a_redirect_and_a_header_name(world: World) -> None:
     fields = [("Set-Cookie", f"a={SECRET}; Path=/"), ("Set-Cookie", "b=1"), ("Location", f"/?t={SECRET}")]
     world.secure.handler = lambda _: answer(b"", "302 Found", *fields, (SPELLINGS["hexadecimal"](SECRET).decode(), "x"))
-    reply = ask(world)
+    reply = get(world)
     cookies = [value for name, value in reply.headers if name.lower() == "set-cookie"]
     assert cookies == [f"a={MARK.decode()}; Path=/", "b=1"]
     assert reply.header("location") == f"/?t={MARK.decode()}"
@@ -156,7 +165,7 @@ def test_the_secret_in_a_cookie_a_redirect_and_a_header_name(world: World) -> No
 
 def test_the_secret_in_interim_answers_does_not_pass(world: World) -> None:
     world.secure.handler = lambda _: f"HTTP/1.1 103 Early\r\nLink: <{SECRET}>\r\n\r\n".encode() + answer(b"ok")
-    reply = ask(world)
+    reply = get(world)
     assert (reply.status, reply.body) == (200, b"ok")
     assert SECRET not in repr(reply.headers)
 
@@ -166,7 +175,7 @@ def test_a_part_is_not_asked_for_and_not_taken(world: World) -> None:
     world.secure.handler = lambda _: answer(
         SECRET[:5].encode(), "206 Partial Content", ("Content-Range", "bytes 0-4/9")
     )
-    reply = ask(world, "/", "Range: bytes=0-4", "If-Range: x")
+    reply = get(world, "/", "Range: bytes=0-4", "If-Range: x")
     assert (reply.status, reply.json()["error"]) == (502, "response_refused")
     assert not {"range", "if-range"} & set(world.secure.received[0].names())
 
