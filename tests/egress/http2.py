@@ -94,5 +94,7 @@ class _Exchange:
                 self.reply.trailers = [(name.decode(), value.decode()) for name, value in event.headers]
             case h2.events.StreamReset():
                 self.reply.reset = self._ended = True
-            case h2.events.StreamEnded() | h2.events.ConnectionTerminated():
+            case h2.events.StreamEnded():
+                self.reply.ended = self._ended = True
+            case h2.events.ConnectionTerminated():
                 self._ended = True

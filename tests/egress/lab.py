@@ -61,6 +61,12 @@ class Reply:
     body: bytes
     trailers: list[tuple[str, str]] = field(default_factory=list)
     reset: bool = False  # HTTP/2: the stream ended before its answer did
+    ended: bool = False  # HTTP/2: the stream came to its end
+
+    @property
+    def whole(self) -> bool:
+        """Whether it has come to its end. Over HTTP/1 a part raises when it is read; `asking` gives status 0 then."""
+        return self.ended if self.header(":status") else self.status != 0
 
     def header(self, name: str) -> str | None:
         return next((value for key, value in self.headers if key.lower() == name.lower()), None)

@@ -4,13 +4,18 @@ What a program cannot even write down is not here: it has no say in CONNECT, SNI
 """
 
 import asyncio
+import base64
+import gzip
 import json
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
+from urllib.parse import quote
 
+import brotli
 import pytest
 import yaml
+import zstandard
 
 from runtime.client import Client, Context, execute_request
 from runtime.rpc import runtime_pb2 as pb
@@ -20,6 +25,7 @@ from tests.egress.conftest import echo
 from tests.egress.origin import Origin, Received, answer
 
 SECRET = "inside/Value+with=chars"
+WORD = "LOCKGATE_INSIDE_KEY"
 FETCH = {
     "javascript": """
 const results = [];
@@ -94,6 +100,8 @@ def inside(tmp_path_factory: pytest.TempPathFactory, origin: Origin) -> Iterator
     rules = [
         {**private, "name": "open", "hosts": ["site.internal"], "paths": ["/open/**"], "networks": ["127.0.0.1/32"],
          "inject": {"secret": "inside", "as": "bearer"}},
+        {**private, "name": "placed", "hosts": ["site.internal"], "paths": ["/placed/**"], "networks": ["127.0.0.1/32"],
+         "inject": {"secret": "inside", "as": "placeholder", "text": WORD, "places": ["header", "body"]}},
         {**private, "name": "tools", "methods": ["PUT"], "hosts": ["site.internal"], "paths": ["/mcp"],
          "networks": ["127.0.0.1/32"], "mcp": {"tools": ["search"]}},
         {**private, "name": "anything", "methods": ["GET", "HEAD", "POST"], "paths": ["/**"],
@@ -219,6 +227,59 @@ async def test_a_credential_never_comes_back_to_a_program(
     assert origin.received[0].header("authorization") == f"Bearer {SECRET}"
     assert SECRET not in json.dumps(result)
     assert "[redacted:inside]" in result["body"]
+
+
+CODINGS = {"identity": bytes, "gzip": gzip.compress, "br": brotli.compress, "zstd": zstandard.compress}
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+async def test_a_credential_never_comes_back_in_a_coding_or_an_error_page(
+    client: Client, inside: TestCell, origin: Origin, coding: str
+) -> None:
+    """To a program and to a tool's caller."""
+    said = base64.b64encode(f"id:{SECRET}".encode()) + b" " + quote(SECRET, safe="").encode()
+    page = CODINGS[coding](b"<p>bad token " + said + b"</p>")
+    origin.handler = lambda _: answer(page, "401 Unauthorized", ("Content-Encoding", coding))
+    results = await fetched(client, "javascript", f"{inside.site}/open/x")
+    results += await fetched(client, "python", f"{inside.site}/open/x")
+    results += await run(client, "javascript", CALL, calls=[{"key": "a"}])
+    assert [result.get("status", result.get("error")) for result in results] == [401, 401, "upstream_error"]
+    for result in results:
+        shown = json.dumps(result)
+        assert not any(part in shown for part in said.decode().split())
+        assert "[redacted:inside]" in shown
+
+
+MISPLACED = [
+    ("/open/x", {"headers": {"x-key": WORD}}), ("/open/x", {"headers": {"x-key": WORD.lower()}}),
+    (f"/open/{WORD}", {}), (f"/open/x?key={WORD}", {}), (f"/open/x?key=%4C{WORD[1:]}", {}),
+    ("/open/x", {"method": "POST", "body": f"key={WORD}"}),
+    ("/placed/x?key=" + WORD, {}), (f"/placed/{WORD}", {}),
+    ("/open/x", {"headers": {"authorization": "Basic " + base64.b64encode(f"u:{WORD}".encode()).decode()}}),
+]  # fmt: skip
+
+
+@LANGUAGES
+async def test_a_placeholder_out_of_its_place_from_a_program(
+    client: Client, inside: TestCell, origin: Origin, language: str
+) -> None:
+    asked = [[f"{inside.site}{path}", init] for path, init in MISPLACED]
+    meant = [f"{inside.site}/placed/x", {"method": "POST", "headers": {"x-key": WORD}, "body": f"plain {WORD}"}]
+    *refused, allowed = await run(client, language, FETCH[language], requests=[*asked, meant])
+    assert [(result.get("error"), result["details"]["reason"].count("placeholder")) for result in refused] == (
+        [("denied", 1)] * len(MISPLACED)
+    )
+    assert allowed.get("status") == 200, allowed
+    (got,) = origin.received
+    assert (got.header("x-key"), got.body) == (SECRET, f"plain {SECRET}".encode())
+    assert SECRET not in json.dumps(allowed)
+
+
+async def test_a_placeholder_in_a_tools_arguments(client: Client, origin: Origin) -> None:
+    calls = [{"key": WORD}, {"key": "a", "q": WORD}, {"key": "a", "X-Note": WORD}, {"key": "a", "X-Note": WORD.lower()}]
+    results = await run(client, "javascript", CALL, calls=calls)
+    assert [result.get("error") for result in results] == ["denied"] * len(calls)
+    assert origin.received == []
 
 
 @LANGUAGES
