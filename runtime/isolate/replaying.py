@@ -1,5 +1,6 @@
 """A guest that hears a record again: the same answers in the same order at the same times, until the record is over."""
 
+import dataclasses
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -198,11 +199,11 @@ class ReplayingGuest(Guest):
         self._wall_deadline = self.began + self.limits.wall_ms / 1e3
         self._clock_from = now - (time.time_ns() - self.start_ns) / 1e9
         self._trace = TraceWriter(self.now_ns, self.clock_step_ns, recorded=len(replay.trace))
-        unheard = [
-            Event(call.call_id, call.ok, call.payload, recorded=True) for call in self._made.values() if call.answered
-        ]
+        unheard = [_event(call) for call in self._made.values() if call.answered]
         with self._condition:
             self._events.extendleft(reversed(unheard))
+        self._made.clear()
+        self._replay = dataclasses.replace(replay, calls=(), trace=b"")  # its answers may be large
         self._channel.live()
 
     def _wake_up(self, timeout_ns: int) -> int:
@@ -212,6 +213,8 @@ class ReplayingGuest(Guest):
         return timeout_ns if timeout_ns >= FOREVER_NS else max(0, timeout_ns - (self.now_ns - was))
 
     def _keep_time(self) -> None:
+        if not self._live and self._resumes and self._caught_up():
+            self._go_live()  # it computes, and what it uses from here on counts
         if self._live:
             super()._keep_time()
         elif time.monotonic() >= self._wall_deadline:

@@ -491,11 +491,23 @@ def test_a_clock_behind_the_guests_does_not_turn_it_back(channel: Channel) -> No
 def test_limits_count_from_what_had_been_used(channel: Channel) -> None:
     used = record(made(1), cpu_ns=60_000 * MS)
     guest = replaying(channel, used)
-    call(guest, 1)
     assert guest.tick()
-    call(guest, 2)
+    call(guest, 1)
     assert not guest.tick()
     assert guest.ending == Ending(Status.LIMIT_CPU, "cpu_ms", 60_000)
+
+
+def test_a_program_that_computes_after_its_record_is_live(channel: Channel) -> None:
+    guest = replaying(channel, record(made(1), cpu_ns=7_000 * MS, wall_ns=9_000 * MS))
+    assert guest.tick()
+    assert channel.said == []
+    call(guest, 1)
+    assert guest.tick()
+    assert channel.said == ["live"]
+    assert guest.cpu_ns() > 7_000 * MS
+    assert guest.now_ns == START
+    assert guest.wait(0) is None
+    assert guest.now_ns > START
 
 
 def test_the_clocks_a_resumed_guest_tells_go_on_from_the_record(channel: Channel) -> None:
