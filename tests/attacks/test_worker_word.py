@@ -26,7 +26,7 @@ from tests.attacks.fake_worker import FakeWorker, fake_worker
 LIMITS = Limits(host_calls=5, log_lines=10, log_bytes=1_000, log_line_bytes=100, result_bytes=100, wall_ms=5_000)
 NUMBER = 1
 MOST = 2**63 - 1
-ENDS_OF_REPLAYS = (Status.DIVERGED, Status.STOPPED)
+ENDS_OF_REPLAYS = (Status.DIVERGED, Status.STOPPED, Status.SESSION_LOST)
 
 
 class NoTools:
@@ -174,7 +174,9 @@ async def test_answers_a_program_does_not_take_stop_its_calls():
     """A program that asks for much and spins would fill its worker with what it never looks at."""
     answer = json.dumps("x" * (1 << 20))
     tools = NoTools(answer)
-    limits = LIMITS.model_copy(update={"host_calls": 100, "parallel_host_calls": 3, "response_bytes": 2 << 20})
+    limits = LIMITS.model_copy(
+        update={"host_calls": 100, "parallel_host_calls": 3, "response_bytes": 2 << 20, "wall_ms": 60_000}
+    )
     async with fake_worker() as worker:
         run = Run(worker, limits=limits, tools=tools)
         for number in range(100):
