@@ -21,9 +21,10 @@ MAX_NAMES: Final = 10
 MAX_BUDGET: Final = 10_000
 _DEFAULT_LIMIT: Final = 10
 _MAX_NAME: Final = 200
+_DETAILS: Final = ("names", "signatures", "full")
 _KNOWN: Final = {
     "tools": frozenset({"language"}),
-    "search": frozenset({"query", "limit", "cursor", "language"}),
+    "search": frozenset({"query", "limit", "cursor", "language", "detail"}),
     "describe": frozenset({"names", "language", "budget"}),
 }
 
@@ -68,12 +69,17 @@ class CatalogCalls:
             page = await self._finder.search(query, limit, _text(arguments, "search", "cursor", "") or None, offer)
         except BadCursorError as error:
             raise _wrong("lockgate.search", f"cursor: {error}") from None
-        return {
-            "tools": [{**_line(tool), "signature": signature(tool, language)} for tool in page.tools],
-            "total": page.total,
-            "unmatched": list(page.unmatched),
-            "cursor": page.cursor,
-        }
+        detail = _detail(arguments)
+        answer = {"total": page.total, "unmatched": list(page.unmatched), "cursor": page.cursor}
+        names = [tool.full_name for tool in page.tools]
+        if detail == "names":
+            return {"tools": names, **answer}
+        lines = [{**_line(tool), "signature": signature(tool, language)} for tool in page.tools]
+        if detail == "full" and names:
+            found = await self._finder.describe(names[:MAX_NAMES], language, catalog=self._catalog(offer))
+            left_out = [*found.left_out, *names[MAX_NAMES:]]
+            return {"tools": lines, **answer, "declarations": found.text, "left_out": left_out}
+        return {"tools": lines, **answer}
 
     async def _describe(self, arguments: Mapping[str, Any], offer: Offer | None) -> str:
         given = arguments.get("names")
@@ -118,6 +124,13 @@ def _number(arguments: Mapping[str, Any], method: str, key: str, default: int, b
     if isinstance(value, bool) or not isinstance(value, int) or not bounds[0] <= value <= bounds[1]:
         raise _wrong(PREFIX + method, f"{key}: expected a whole number, {bounds[0]} to {bounds[1]}")
     return value
+
+
+def _detail(arguments: Mapping[str, Any]) -> str:
+    detail = _text(arguments, "search", "detail", "signatures")
+    if detail not in _DETAILS:
+        raise _wrong("lockgate.search", f"detail: expected {' or '.join(_DETAILS)}")
+    return detail
 
 
 def _language(arguments: Mapping[str, Any], method: str) -> Language:

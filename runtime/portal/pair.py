@@ -28,7 +28,7 @@ Run a JavaScript or Python program; answers with the value of `return`, as JSON.
 JavaScript: `const i = await codemode.github.issuesGet({issue_number: 1}); return i.title;` or \
 `return Promise.all(inputs.map(id => codemode.up.get({id})))`
 Python: `i = await codemode.up.get(id=1); return i["title"]` or \
-`return await asyncio.gather(*[codemode.up.get(id=n) for n in inputs])`
+`import asyncio; return await asyncio.gather(*[codemode.up.get(id=n) for n in inputs])`
 A failed call throws: error.code, .status, .message, .retryable. Page after page: \
 `for await (const page of codemode.up.list.pages({...}))` / `async for`. `fetch` works where the profile \
 allows. `inputs` holds the given inputs. console.log / print are shown. No packages, no files."""

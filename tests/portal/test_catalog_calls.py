@@ -63,6 +63,18 @@ async def test_describe_one_or_several(caller: ToolCaller) -> None:
     assert both.startswith("class codemode:")
 
 
+async def test_levels_of_detail(caller: ToolCaller) -> None:
+    names = ["notes.read_note", "notes.add_note"]
+    found = await asked(caller, "lockgate.search", query="read note", detail="names")
+    assert (found["tools"], found["total"]) == (names, 2)
+    full = await asked(caller, "lockgate.search", query="read note", detail="full")
+    assert full["tools"][0]["signature"] == "codemode.notes.read_note({title: string}): Promise<unknown>"
+    assert "read_note(args: {" in full["declarations"]
+    assert full["left_out"] == []
+    nothing = await asked(caller, "lockgate.search", query="frob", detail="full")
+    assert (nothing["tools"], nothing["unmatched"]) == ([], ["frob"])
+
+
 @pytest.mark.parametrize(
     ("name", "arguments", "code", "said"),
     [
@@ -73,6 +85,7 @@ async def test_describe_one_or_several(caller: ToolCaller) -> None:
         ("search", {"limit": True}, "invalid_argument", "codemode.search: limit: expected a whole number"),
         ("search", {"cursor": "x"}, "invalid_argument", "codemode.search: cursor: this is not a cursor"),
         ("search", {"language": "perl"}, "invalid_argument", "codemode.search: language: expected"),
+        ("search", {"detail": "all"}, "invalid_argument", "codemode.search: detail: expected names or signatures"),
         ("describe", {}, "invalid_argument", "codemode.describe: names: expected one name or an array"),
         ("describe", {"names": []}, "invalid_argument", "codemode.describe: names: has 0 names; 1 to 10"),
         ("describe", {"names": ["a"] * 11}, "invalid_argument", "codemode.describe: names: has 11 names"),

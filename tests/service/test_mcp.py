@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import sys
 from contextlib import asynccontextmanager
 
@@ -124,6 +125,58 @@ async def test_a_search_by_program(cell: TestCell, connect, language, code):
         found = await client.call_tool("search", {"code": code, "language": language})
     assert not found.is_error, text(found)
     assert found.structured_content["result"] == ["ledger.getTotals"]
+
+
+async def test_the_examples_in_the_description_run(cell: TestCell):
+    """With a tool of this cell put in the place of the one that they call."""
+    async with over_http(cell) as client:
+        execute = (await client.list_tools()).tools[1]
+        examples = [each for each in re.findall(r"`([^`]+)`", execute.description) if "return " in each]
+        assert len(examples) == 4
+        for example in examples:
+            python = "await codemode.up.get(id=1)" in example or "asyncio" in example
+            code = (
+                example.replace("codemode.github.issuesGet", "codemode.ledger.getAccount")
+                .replace("codemode.up.get", "codemode.ledger.getAccount")
+                .replace("issue_number: 1", "account_id: 'acc_1'")
+                .replace("({id})", "({account_id: id})")
+                .replace("(id=1)", "(account_id='acc_1')")
+                .replace("(id=n)", "(account_id=n)")
+                .replace("title", "owner")
+            )
+            language = "python" if python else "javascript"
+            arguments = {"code": code, "language": language, "inputs": ["acc_1"], "profile": "tests"}
+            done = await client.call_tool("execute", arguments)
+            assert not done.is_error, (code, text(done))
+            result = done.structured_content["result"]
+            assert "ada" in (result if isinstance(result, str) else result[0]["owner"]), code
+
+
+LEVELS = {
+    "javascript": """const [all, names, found, full] = await Promise.all([
+        codemode.tools(), codemode.search("", {limit: 2, detail: "names"}),
+        codemode.search("list accounts", {limit: 1}), codemode.search("list accounts", {limit: 1, detail: "full"})]);
+        [all.some((tool) => tool.name === "ledger.listAccounts"), names.total === all.length, typeof names.tools[1],
+         found.tools[0].signature.slice(0, 28), full.declarations.includes("interface AccountPage"),
+         (await codemode.describe("ledger.listAccounts")).includes("interface AccountPage")]""",
+    "python": """import asyncio
+every, names, found, full = await asyncio.gather(
+    codemode.tools(), codemode.search("", limit=2, detail="names"), codemode.search("list accounts", limit=1),
+    codemode.search("list accounts", limit=1, detail="full"))
+["ledger.listAccounts" in [t["name"] for t in every], names["total"] == len(every),
+ "string" if type(names["tools"][1]) is str else None,
+ found["tools"][0]["signature"][:28], "class AccountPage(TypedDict)" in full["declarations"],
+ "class AccountPage(TypedDict)" in await codemode.describe("ledger.listAccounts")]""",
+}
+
+
+@BOTH
+@pytest.mark.parametrize("language", LEVELS)
+async def test_a_search_by_program_at_every_level_of_detail(cell: TestCell, connect, language):
+    async with connect(cell) as client:
+        found = await client.call_tool("search", {"code": LEVELS[language], "language": language})
+    assert not found.is_error, text(found)
+    assert found.structured_content["result"] == [True, True, "string", "codemode.ledger.listAccounts", True, True]
 
 
 @pytest.mark.parametrize(
