@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from runtime.execution.call_record import JournalledCall
@@ -14,6 +14,7 @@ from runtime.execution.running import guest_limits
 from runtime.isolate import LogLine, Outcome, Replay, ReplayMode, Status, Trace
 from runtime.worker.frames import Call, Run
 from runtime.worker.link import Link
+from sandboxes.identity import Same
 
 MOST_S: Final = 60.0
 """A replay that takes longer is given up."""
@@ -72,7 +73,7 @@ class Verification:
             types=program.types,
             seed=execution.seed,
             start_ns=execution.created_ns,
-            limits=guest_limits(program.limits),
+            limits=guest_limits(Same(program.limits)),
             clock_ms=program.profile.clock_ms,
             program=program.code if self._code is None else self._code,
             inputs=program.inputs,
@@ -95,7 +96,7 @@ class Verification:
         execution = self._recorded.execution
         status = outcome.ending.status
         if status is Status.DIVERGED:
-            found = _diverged(outcome.error)
+            found = self._with_arguments(_diverged(outcome.error))
             return self._verified(outcome, found, stopped=True, calls=max(0, found.at - 1))
         stopped = status is Status.STOPPED
         differences = list(self._log_differences(whole=not stopped))
@@ -110,6 +111,13 @@ class Verification:
             if (said := ": ".join(error_texts(outcome.error))) != expected:
                 differences.append(Difference(what="error", expected=expected[:_MOST_TEXT], found=said[:_MOST_TEXT]))
         return self._verified(outcome, *differences, stopped=stopped, calls=outcome.usage.host_calls)
+
+    def _with_arguments(self, found: Difference) -> Difference:
+        """The worker knows the recorded arguments by their digest only."""
+        if not 0 < found.at <= len(self._recorded.calls):
+            return found
+        call = self._recorded.calls[found.at - 1].call
+        return replace(found, expected=f"{call.name or 'fetch'} {call.payload}"[:_MOST_TEXT])
 
     def _log_differences(self, *, whole: bool) -> list[Difference]:
         recorded = self._recorded.execution.logs
