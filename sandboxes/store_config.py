@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field
 
 from sandboxes.limits import Size
 
+_DEFAULT_PORT = 5432
 _SOCKET = re.compile(r"host=(/|%2[Ff])[^&#]*")
 
 
@@ -85,6 +86,12 @@ class PostgresStore(_Store):
         None, description="TLS, with a certificate that is verified and names the host; left out: not on loopback."
     )
     ca_file: str | None = Field(None, description="PEM certificates it is verified by, instead of the system's.")
+
+    @property
+    def port(self) -> int | None:
+        """The server's; None for a UNIX socket."""
+        parts = urlsplit(self.url)
+        return parts.port or _DEFAULT_PORT if parts.hostname else None
 
     @property
     def speaks_tls(self) -> bool:

@@ -28,6 +28,7 @@ from runtime.worker.pool import usable_cores
 from sandboxes.config import split_endpoint
 from sandboxes.egress import EgressSettings
 from sandboxes.state import StateDirectory
+from sandboxes.store_config import PostgresStore
 
 log = logging.getLogger(__name__)
 
@@ -155,6 +156,8 @@ class Cell:
 
     def _egress_settings(self) -> str:
         own = [split_endpoint(address)[1] for address in (self.grpc_address, self.mcp_address)]
+        if isinstance(self.config.store, PostgresStore) and self.config.store.port is not None:
+            own.append(self.config.store.port)
         generation = self.loaded.generation()
         settings = EgressSettings(
             listen_port=self._egress_port,

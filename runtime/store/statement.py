@@ -19,9 +19,8 @@ _NAME = re.compile(r":([a-z_][a-z_0-9]*)")
 class Statement:
     """`text` has `:name` for each parameter, each once; `question` has `?` instead; `names` are they, in order.
 
-    One that only says whether there was such a row ends in RETURNING 1. SQLite counts rows anyway, so `question` is
-    without it, and `counted`: with it, each statement would let go of the interpreter's lock twice, and a busy event
-    loop gives that back late.
+    One that only says whether there was such a row ends in RETURNING 1. SQLite counts rows anyway: `question` is
+    without it, which is one step instead of two, and `counted`.
     """
 
     text: str
