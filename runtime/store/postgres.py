@@ -167,6 +167,9 @@ class PostgresDatabase:
 
     def fault(self, error: Exception, *, committing: bool) -> Fault:
         """By SQLSTATE. An error that the server did not send is the connection's."""
+        if isinstance(error, ssl.SSLError):
+            what = "its certificate is not to be trusted, or it breaks off in TLS"
+            return Fault(unavailable=True, reason=f"PostgreSQL at {self._login.host}: {what}", maybe=committing)
         if not isinstance(error, DatabaseError):
             what = "PostgreSQL cannot be reached, or did not answer in time"
             return Fault(unavailable=True, reason=f"{what} ({type(error).__name__})", maybe=committing)

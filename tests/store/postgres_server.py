@@ -83,6 +83,26 @@ class PostgresServer:
         ):
             yield
 
+    def speak_tls(self, pem: bytes) -> None:
+        """From now on, to those who want it, with the key and certificate in `pem`."""
+        for place in (self.directory / "key.pem", self.directory / "certificate.pem"):
+            place.touch(mode=0o600)
+            place.write_bytes(pem)
+            if identity := _identity():
+                os.chown(place, identity["user"], identity["group"])
+        self.command(f"ALTER SYSTEM SET ssl_key_file = '{self.directory / 'key.pem'}'")
+        self.command(f"ALTER SYSTEM SET ssl_cert_file = '{self.directory / 'certificate.pem'}'")
+        self._reload("on")
+
+    def speak_no_tls(self) -> None:
+        """As at the beginning."""
+        self._reload("off")
+
+    def _reload(self, tls: str) -> None:
+        self.command(f"ALTER SYSTEM SET ssl = {tls}")
+        self.stop()
+        self.start()
+
     def login(self, database: str, **changed: Any) -> Login:
         fields: dict[str, Any] = {"host": "127.0.0.1", "port": self.port, "tls": False}
         return Login(user="lockgate", database=database, password=SecretStr(self.password), **fields | changed)

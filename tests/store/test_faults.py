@@ -19,6 +19,7 @@ from runtime.store import writer
 from runtime.store.changes import PutCall, PutExecution, PutTrace
 from runtime.store.connection import Connection, Database
 from runtime.store.errors import StoreConflictError, StoreError, StoreUnavailableError
+from runtime.store.postgres import PostgresDatabase
 from runtime.store.sql_store import SqlStore
 from runtime.store.sqlite import SqliteDatabase
 from runtime.store.statement import Statement
@@ -193,6 +194,11 @@ async def test_a_server_that_stops_loses_nothing_and_is_found_again(postgres: Po
     assert await store.execution(before.id) == before
     assert await store.execution(during.id) == during
     await store.close()
+
+
+async def test_a_server_that_speaks_no_tls_where_it_should_is_told_no_password(postgres: PostgresServer) -> None:
+    with pytest.raises(StoreUnavailableError, match="PostgreSQL cannot be reached"):
+        await SqlStore(PostgresDatabase(postgres.login("postgres", tls=True))).open()
 
 
 async def test_a_lock_of_another_transaction_is_waited_for_and_then_refused(postgres: PostgresServer) -> None:
