@@ -155,7 +155,7 @@ ATTACKS: dict[str, Attack] = {
         f"{_WIT}w.submit(1, 1, 'x.y', '{{\"a\":' + '9' * 60000 + '}}')\nw.wait(10 ** 9)[:3]", OK, result='"1 0"'
     ),
     "py a fetch of hostile fields": python(
-        f"{_WIT}import json\nfor i, f in enumerate(({{'url': 1}}, {{'url': [[]]}}, {{'url': inputs['site'] + '/echo', 'method': {{}}}}, {{'url': inputs['site'] + '/echo', 'method': 'GET', 'headers': {{'a': 1}}}}, {{'url': inputs['site'] + '/echo', 'method': 'GET', 'headers': [1]}}, {{'url': inputs['site'] + '/echo', 'method': 'GET', 'timeout_ms': 'x'}}, {{'url': inputs['site'] + '/echo', 'method': 'GET', 'timeout_ms': -1}}, {{'url': inputs['site'] + '/echo', 'method': 'GET', 'redirect': []}}, {{'url': inputs['site'] + '/echo', 'method': 'POST', 'body': 'x', 'body_base64': True}})):\n  w.submit(i, 2, '', json.dumps(f))\n  a = w.wait(2 * 10 ** 9)\n  assert a.startswith(f'{{i}} 0') and 'internal' not in a, (i, a)\n1",
+        f"{_WIT}import json\nfor i, f in enumerate(({{'url': 1}}, {{'url': [[]]}}, {{'url': inputs['site'] + '/echo', 'method': {{}}}}, {{'url': inputs['site'] + '/echo', 'method': 'GET', 'headers': {{'a': 1}}}}, {{'url': inputs['site'] + '/echo', 'method': 'GET', 'headers': [1]}}, {{'url': inputs['site'] + '/echo', 'method': 'GET', 'timeout_ms': 'x'}}, {{'url': inputs['site'] + '/echo', 'method': 'GET', 'timeout_ms': -1}}, {{'url': inputs['site'] + '/echo', 'method': 'GET', 'redirect': []}}, {{'url': inputs['site'] + '/echo', 'method': 'POST', 'body': 'x', 'body_base64': True}}), 1):\n  w.submit(i, 2, '', json.dumps(f))\n  a = w.wait(2 * 10 ** 9)\n  assert a.startswith(f'{{i}} 0') and 'internal' not in a, (i, a)\n1",
         OK,
         result="1",
     ),
@@ -165,23 +165,27 @@ ATTACKS: dict[str, Attack] = {
         result='"1 1"',
     ),
     "py a fetch of lone surrogates": python(
-        f'{_WIT}for i, f in enumerate((\'{{"url": "http://a.test/\\\\ud800"}}\', \'{{"url": "http://\\\\ud800/", "method": "\\\\udfff"}}\', \'{{"url": "http://a.test/", "headers": [["\\\\ud800", "\\\\ud800"]]}}\')):\n  w.submit(i, 2, \'\', f)\n  a = w.wait(2 * 10 ** 9)\n  assert a.startswith(f\'{{i}} 0\'), a\n1',
+        f'{_WIT}for i, f in enumerate((\'{{"url": "http://a.test/\\\\ud800"}}\', \'{{"url": "http://\\\\ud800/", "method": "\\\\udfff"}}\', \'{{"url": "http://a.test/", "headers": [["\\\\ud800", "\\\\ud800"]]}}\'), 1):\n  w.submit(i, 2, \'\', f)\n  a = w.wait(2 * 10 ** 9)\n  assert a.startswith(f\'{{i}} 0\'), a\n1',
         OK,
         result="1",
     ),
     "py a call of no kind": python(
-        f"{_WIT}for k in (0, 3, 255, 256, 257, 258, 2 ** 31, 2 ** 32 - 1):\n  w.submit(k, k, 'x.y', '{{}}')\n  a = w.wait(10 ** 9)\n  assert a.startswith(f'{{k}} 0') and 'no host call of kind' in a, a\n1",
+        f"{_WIT}for i, k in enumerate((0, 3, 255, 256, 257, 258, 2 ** 31, 2 ** 32 - 1), 1):\n  w.submit(i, k, 'x.y', '{{}}')\n  a = w.wait(10 ** 9)\n  assert a.startswith(f'{{i}} 0') and 'no host call of kind' in a, a\n1",
         OK,
         result="1",
     ),
-    "py calls with one number": python(
-        f"{_WIT}for _ in range(5): w.submit(7, 1, 'x.y', '{{}}')\n[w.wait(10 ** 9)[:3] for _ in range(5)]",
+    "py calls with one number": python(f"{_WIT}for _ in range(5): w.submit(7, 1, 'x.y', '{{}}')", ERROR),
+    "py a call numbered nothing": python(f"{_WIT}w.submit(0, 1, 'x.y', '{{}}')", ERROR),
+    "py calls numbered as they come": python(
+        f"{_WIT}for i in (3, 900, 2 ** 32 - 1): w.submit(i, 1, 'x.y', '{{}}')\nsorted(w.wait(10 ** 9)[:3] for _ in range(3))",
         OK,
-        result='["7 0","7 0","7 0","7 0","7 0"]',
+        result='["3 0","429","900"]',
     ),
-    "py refused calls nobody takes": python(f"{_WIT}n = 'n' * 500\nwhile True: w.submit(1, 1, n, '{{}}')", CALLS),
+    "py refused calls nobody takes": python(
+        f"{_WIT}n, i = 'n' * 500, 0\nwhile True: i += 1; w.submit(i, 1, n, '{{}}')", CALLS
+    ),
     "py refused payloads nobody takes": python(
-        f"{_WIT}p = 'x' * 70000\nwhile True: w.submit(1, 1, 'n', p)", CALLS, CPU
+        f"{_WIT}p, i = 'x' * 70000, 0\nwhile True: i += 1; w.submit(i, 1, 'n', p)", CALLS, CPU
     ),
     "py an answer beyond its limit": python("await fetch(inputs['site'] + '/large/30000000')", ERROR),
     "py answers nobody takes": python(
