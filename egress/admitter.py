@@ -1,11 +1,10 @@
-"""From a request head to leave to go: who asks, what for, by which rule, with which credential."""
+"""From a request head to leave to go: what for, by which rule, with which credential."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 
 from sandboxes.authority import Authority
-from sandboxes.budgets import Terms
 from sandboxes.egress_decision import Decision, decide, decide_tunnel
 from sandboxes.egress_rule import EgressRule
 from sandboxes.generation import Generation
@@ -13,8 +12,7 @@ from sandboxes.hostname import is_address
 from sandboxes.private_service import PrivateService, refuse_service
 from sandboxes.request_facts import RequestFacts
 from sandboxes.rule_set import RuleSet
-from sandboxes.shard import shard_of
-from sandboxes.token import TokenClaims, TokenRefused
+from sandboxes.token import TokenClaims
 
 from .addresses import Allowance, allowance_of, refuse_address
 from .admission import Admission, BodyWanted, screened_first, watching, with_step
@@ -28,58 +26,34 @@ from .credentials import (
     refuse_in_body,
     refuse_placeholder,
 )
+from .forwarded import forwarded
 from .generations import Generations
-from .known_tokens import KnownTokens
 from .lookout import Lookout
 from .outgoing import Outgoing
 from .request import CanonicalRequest, Denial
 from .returning import Returning
-from .revocations import Revocations
 from .screen import Screen
 from .secrets import SecretStore, Unready
-
-_PROXY_AUTHENTICATION = 407
-_MISDIRECTED = 421
-# They belong to one connection (RFC 9110 section 7.6.1), or to the proxy alone.
-_NOT_FORWARDED = frozenset(
-    (
-        b"connection",
-        b"host",
-        b"http2-settings",
-        b"keep-alive",
-        b"proxy-authenticate",
-        b"proxy-authorization",
-        b"proxy-connection",
-        b"te",
-        b"trailer",
-        b"upgrade",
-    )
-)
 
 
 class Admitter:
     """Holds what admission is decided by. Its answers depend on nothing else but their arguments and the time."""
 
-    def __init__(  # noqa: PLR0913 - one argument for each thing it decides by, all by name
+    def __init__(
         self,
         *,
-        key: bytes,
-        generation: Generation,
+        generations: Generations,
         secrets: SecretStore,
         own_ports: Collection[int],
         services: Mapping[str, PrivateService],
-        shard: tuple[int, int] | None = None,
     ) -> None:
-        self._tokens = KnownTokens(key)
-        self._generations = Generations(generation)
+        self._generations = generations
         self._allowances: dict[tuple[str, ...], Allowance] = {}
         self._secrets = secrets
         self._prepare()
         self._own_ports = own_ports
         self._services = services
         self._lookout = Lookout()
-        self._shard = shard
-        self.revocations = Revocations()
 
     @property
     def generation(self) -> int:
@@ -107,28 +81,6 @@ class Admitter:
         """Take secrets from here from now on."""
         self._secrets = secrets
 
-    def identify(self, token: str | Denial, now: float) -> TokenClaims | Denial:
-        """Who a token speaks for, if it still does."""
-        if isinstance(token, Denial):
-            return token
-        claims = self._tokens.verify(token, now)
-        if isinstance(claims, TokenRefused):
-            return Denial(code="token", reason=claims.reason, status=_PROXY_AUTHENTICATION)
-        if self.revocations.covers(claims):
-            return Denial(code="token", reason="the execution token was revoked", status=_PROXY_AUTHENTICATION)
-        if self._shard is not None and shard_of(claims.execution, self._shard[1]) != self._shard[0]:
-            reason = "another egress process has this execution; open a connection of its own for each token"
-            return Denial(code="misdirected", reason=reason, status=_MISDIRECTED)
-        fault = self._token_fault(claims)
-        return Denial(code="token", reason=fault) if fault else claims
-
-    def terms(self, claims: TokenClaims) -> Terms:
-        """Of the profile that an accepted token names. Raises LookupError for one that is not loaded."""
-        terms = self._generations.terms(claims.profile)
-        if terms is None:
-            raise LookupError("an accepted token names a profile that is not loaded")
-        return terms
-
     def still_admits(self, claims: TokenClaims, rule: str | None) -> bool:
         """Whether the rule of that name still stands for this token; None: that mode report does."""
         if not self._generations.knows(claims.rules):
@@ -137,19 +89,6 @@ class Admitter:
         return any(standing.name == rule for standing in rules.rules) or (
             rule is None and rules.reports_in(claims.environment)
         )
-
-    def _token_fault(self, claims: TokenClaims) -> str | None:
-        """Why a genuine token is of no use here, or None."""
-        terms = self._generations.terms(claims.profile)
-        if not self._generations.knows(claims.rules):
-            return "the execution token names rules that are not loaded"
-        if terms is None:
-            return "the execution token names a profile that is not loaded"
-        if claims.environment not in terms.environments:
-            return f"profile {terms.name} is not for the environment {claims.environment}"
-        if claims.generation > self._generations.number:
-            return f"the execution token is of generation {claims.generation}, which is not loaded"
-        return None
 
     def admit_tunnel(self, claims: TokenClaims, authority: Authority) -> Denial | None:
         """Why no request could leave through a tunnel to this authority, or None."""
@@ -169,7 +108,7 @@ class Admitter:
 
         Body as in `RequestFacts`.
         """
-        kept = [(name, value) for name, value in headers if not _stays_here(name)]
+        kept = forwarded(headers)
         decision = decide(self._generations.rules(claims), _facts(request, kept, body_length, body))
         if decision.body_limit is not None:
             return BodyWanted(decision.body_limit)
@@ -283,11 +222,6 @@ class Admitter:
         if refused or not is_address(authority.host):
             return refused
         return refuse_address(authority.host, authority.port, self.allowance(decision), self._own_ports)
-
-
-def _stays_here(name: bytes) -> bool:
-    lowered = name.lower()
-    return lowered in _NOT_FORWARDED or lowered.startswith(b"lockgate-")
 
 
 def _facts(

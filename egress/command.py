@@ -78,7 +78,7 @@ class Command(BaseModel):
 
 def obey(command: Command, proxy: "Proxy", now: float) -> None:
     """Do what a command says. Raises ValueError if it cannot be done; then nothing of it is."""
-    admitter, gate = proxy.admitter, proxy.gate
+    admitter, relays = proxy.admitter, proxy.exchanges.relays
     if command.generation is not None:
         admitter.load(command.generation, now)
     if command.secrets is not None:
@@ -87,8 +87,8 @@ def obey(command: Command, proxy: "Proxy", now: float) -> None:
     proxy.use_own_ports(command.own_ports)
     admitter.add_rule_sets(command.rule_sets)
     if revoked := command.revoked(now):
-        admitter.revocations.add(revoked, now)
-        gate.ledger.forget(revoked)
-        gate.relays.end(lambda claims: claims.execution in revoked, "revoked", "the execution token was revoked")
+        proxy.identities.revocations.add(revoked, now)
+        proxy.ledger.forget(revoked)
+        relays.end(lambda claims: claims.execution in revoked, "revoked", "the execution token was revoked")
     if command.generation is not None:
-        gate.relays.end_withdrawn()
+        relays.end_withdrawn()

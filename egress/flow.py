@@ -17,6 +17,14 @@ def exchange_of(flow: http.HTTPFlow) -> Exchange | None:
     return found if isinstance(found, Exchange) else None
 
 
+def required_exchange(flow: http.HTTPFlow) -> Exchange:
+    """The same. Raises LookupError for a flow that the gate has not seen."""
+    exchange = exchange_of(flow)
+    if exchange is None:
+        raise LookupError("a flow without an exchange")
+    return exchange
+
+
 def body_length(request: http.Request) -> int | None:
     """What the framing says of the body's length: None for one that is counted only as it comes."""
     if getattr(request, BODILESS):

@@ -24,11 +24,16 @@ from .certificates import Certificates, trust_file
 from .closed import ClosedAddons, GateMaster
 from .event_file import EventFile
 from .events import EventLog
+from .exchanges import Exchanges
 from .gate import Gate
+from .generations import Generations
+from .identities import Identities
 from .ledger import Ledger
 from .metrics import Metrics
 from .next_layer import NextLayer
+from .places import Places
 from .secrets import Secret, SecretStore, TokenClient
+from .tunnel_gate import TunnelGate
 
 _log = logging.getLogger(__name__)
 _IDLE_TIMEOUT_S = 600
@@ -57,20 +62,29 @@ class Proxy:
         self.secrets = SecretStore(settings.secrets, stores=settings.secret_stores, client=self._client)
         self.former_secrets: list[Secret] = []  # still not to be shown
         self._loading: asyncio.Task[None] | None = None
+        generations = Generations(_generation(settings))
+        shard = None if settings.shard is None else (settings.shard, settings.processes)
+        self.identities = Identities(settings.key(), generations, shard)
         self.admitter = Admitter(
-            key=settings.key(), generation=_generation(settings), secrets=self.secrets, own_ports=self._own_ports,
-            services=self._services, shard=None if settings.shard is None else (settings.shard, settings.processes),
-        )  # fmt: skip
-        self.gate = Gate(
-            admitter=self.admitter, log=self.log, own_ports=self._own_ports, hosts=self._hosts, services=self._services
+            generations=generations, secrets=self.secrets, own_ports=self._own_ports, services=self._services
         )
-        self.gate.ledger = Ledger(settings.processes)
+        self.exchanges = Exchanges(self.admitter, self.identities, self.log)
+        self.ledger = Ledger(settings.processes)
+        tunnels = TunnelGate(self.admitter, self.exchanges)
+        self.gate = Gate(
+            admitter=self.admitter,
+            identities=self.identities,
+            exchanges=self.exchanges,
+            tunnels=tunnels,
+            ledger=self.ledger,
+            places=Places(own_ports=self._own_ports, hosts=self._hosts, services=self._services),
+        )
         self.master = GateMaster(_options(settings, trusted))
         self._server = Proxyserver()
         self._certificates = Certificates(authority, trusted)
-        self.master.addons.add(self._server, NextLayer(), self.gate, self._certificates)
-        self.master.addons.on_fault = self.gate.fault
-        self.gate.relays.on_stale = self.addons.abort
+        self.master.addons.add(self._server, NextLayer(), tunnels, self.gate, self._certificates)
+        self.master.addons.on_fault = self.exchanges.fault
+        self.exchanges.relays.on_stale = self.addons.abort
         self.master.options.update(connection_strategy="lazy", validate_inbound_headers=True)
 
     @property
@@ -131,7 +145,7 @@ class Proxy:
     async def _give_up_slow(self) -> None:
         while True:
             await asyncio.sleep(_LOOK_S)
-            self.gate.relays.give_up_slow(self._patience, time.monotonic())
+            self.exchanges.relays.give_up_slow(self._patience, time.monotonic())
 
     def stop(self) -> None:
         """End `run`. May be called from any thread."""

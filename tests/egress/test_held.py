@@ -243,7 +243,7 @@ def test_a_token_revoked_while_the_body_came_refuses_it(proxy: InProcess, origin
         wire = proxy.lab().wire()
         wire.send(render(_head(proxy, "Content-Length: 5"), token) + b"hel")
         _until(lambda: proxy.proxy.gate._memory.used == 3)
-        proxy.proxy.admitter.revocations.add({"ex-revoked": int(time.time()) + 60}, time.time())
+        proxy.proxy.identities.revocations.add({"ex-revoked": int(time.time()) + 60}, time.time())
         wire.send(b"lo")
         assert wire.reply().status == 407
         wire.close()
