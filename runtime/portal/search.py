@@ -1,5 +1,6 @@
 """Ranked search over the catalog: field-weighted BM25 by SQLite FTS5, exact names first."""
 
+import difflib
 import sqlite3
 import weakref
 from collections import Counter
@@ -30,6 +31,10 @@ _KIND: Final = 1.5
 _REMOVAL: Final = 3.0
 _MANY: Final = 1.0
 _DEPRECATED: Final = 1.0
+_SPELLED: Final = 4
+_LONGEST: Final = 40
+_SPELLINGS: Final = 500
+_ALIKE: Final = 0.8
 _NONE: Final[frozenset[str]] = frozenset()
 _REMEMBERED: Final = 2_000
 _PREPARED: Final = 150
@@ -69,8 +74,13 @@ class SearchIndex:
         self._known: dict[str, dict[int, float]] = {}
         self._database = _build(self._tools)
         self._freed = weakref.finalize(self, self._database.close)
+        common = Counter(word for words in (*self._summaries, *self._names) for word in words).most_common()
+        self._spellings: dict[str, list[str]] = {}
+        for word, _ in common:
+            if len(word) >= _SPELLED and len(alike := self._spellings.setdefault(word[0], [])) < _SPELLINGS:
+                alike.append(word)
         # Common words cost the most to look up, and are asked for the most.
-        for word, _ in Counter(word for words in self._summaries for word in words).most_common(_PREPARED):
+        for word, _ in common[:_PREPARED]:
             self._scores(word)
 
     def close(self) -> None:
@@ -89,7 +99,15 @@ class SearchIndex:
             rows = self._wanted(range(len(self._tools)), reads=reads)
             return self._page(rows, start, limit, ())
         unmatched = tuple(term for term in terms if not self._matches(term))
-        return self._page(self._wanted(self._ranked(query, terms), reads=reads), start, limit, unmatched)
+        meant = [self._respelled(term) if term in unmatched else term for term in terms]
+        return self._page(self._wanted(self._ranked(query, meant), reads=reads), start, limit, unmatched)
+
+    def _respelled(self, term: str) -> str:
+        """The word of the catalog that an unknown one is most like, or itself."""
+        if len(term) < _SPELLED or len(term) > _LONGEST:
+            return term
+        close = difflib.get_close_matches(_stem(term), self._spellings.get(term[0], ()), 1, _ALIKE)
+        return close[0] if close else term
 
     def _wanted(self, rows: Iterable[int], *, reads: bool) -> list[int]:
         return [row for row in rows if not reads or self._tools[row].read_only]

@@ -50,9 +50,10 @@ async def leak(request: Request) -> Response:
 
 
 async def status(request: Request) -> Response:
-    """An answer with the status of the path."""
-    code = request.path_params["code"]
-    return JSONResponse({"status": code}, status_code=code if 200 <= code <= 599 else 400)
+    """An answer with the status of the path; with `after` it asks to wait for so many seconds."""
+    code, after = request.path_params["code"], request.query_params.get("after")
+    headers = {"retry-after": after} if after else {}
+    return JSONResponse({"status": code}, status_code=code if 200 <= code <= 599 else 400, headers=headers)
 
 
 async def large(request: Request) -> Response:

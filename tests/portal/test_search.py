@@ -117,6 +117,16 @@ def test_what_a_tool_does(name: str, summary: str, read_only: bool, intent: Inte
     assert intent_of_tool(name.split(), summary.split(), read_only=read_only) == intent
 
 
+@pytest.mark.parametrize(
+    ("query", "first"),
+    [("getInvoce", "getInvoice"), ("delete an invioce", "deleteInvoice"), ("serch nots", "search_notes")],
+)
+def test_a_word_that_is_misspelled_is_found_and_told(query: str, first: str) -> None:
+    page = SMALL.search(query, 3)
+    assert page.tools[0].name == first
+    assert page.unmatched
+
+
 def test_words_no_tool_has_are_told() -> None:
     page = SMALL.search("invoice frobnicate quux", 10)
     assert page.unmatched == ("frobnicate", "quux")

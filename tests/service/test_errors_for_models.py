@@ -121,6 +121,45 @@ async def test_a_programs_error_shows_its_line_with_a_caret(cell: TestCell, lang
     assert "call" not in done.structured_content["error"]
 
 
+FETCHES = {
+    JS: "await fetch('http://nowhere.test.internal/x')",
+    PY: "await fetch('http://nowhere.test.internal/x')",
+}
+
+
+@LANGUAGES
+async def test_a_denied_fetch_says_which_rules_there_are(cell: TestCell, language):
+    async with over_http(cell) as client:
+        arguments = {"code": FETCHES[language], "language": language, "profile": "tests"}
+        done = await client.call_tool("execute", arguments)
+    assert done.is_error
+    assert done.structured_content["error"]["call"]["code"] == "denied"
+    assert "egress denied" in text(done)
+    assert "nowhere.test.internal" in text(done)
+
+
+ENDS = {
+    "a value": ("1", False),
+    "a caught failure": ("try { await codemode.no.such() } catch {} 1", False),
+    "an error": ("null.x", True),
+    "no syntax": ("let let", True),
+    "a limit": ("for (;;);", True),
+    "a result too large": ("'x'.repeat(10_000)", True),
+    "a failed call nobody awaited": ("codemode.no.such().catch(() => 0); 1", False),
+    "a cancelled promise": ("await Promise.reject(new Error('x'))", True),
+}
+
+
+@CONNECTIONS
+@pytest.mark.parametrize(("code", "failed"), ENDS.values(), ids=ENDS)
+async def test_is_error_exactly_when_the_program_did_not_finish(cell: TestCell, connect, code, failed):
+    async with connect(cell) as client:
+        done = await client.call_tool("execute", {"code": code, "profile": "tests"})
+    assert done.is_error is failed
+    assert (done.structured_content["status"] == "succeeded") is not failed
+    assert ("error" in done.structured_content) is failed
+
+
 @CONNECTIONS
 async def test_a_tool_of_the_catalog_called_directly_is_told_how(cell: TestCell, connect):
     async with connect(cell) as client:
