@@ -34,6 +34,7 @@ _CHECK_S = 2.0
 _SILENT_S = 5.0
 _TENANT_IDLE_S = 30.0
 _RETRY_S = (0.0, 0.1, 0.5, 2.0)
+_AFTER_REPLY_S = 0.003
 _AFTER_DEDICATED_S = 0.01
 
 
@@ -135,9 +136,12 @@ class WorkerPool:
         return link
 
     def release(self, link: Link, isolation: Isolation) -> None:
-        """An execution left a worker. A dedicated worker goes with it."""
+        """An execution left a worker. A dedicated worker goes with it, once its last reply has left.
+
+        Taking a process apart keeps a core busy for a while.
+        """
         if isolation == "dedicated":
-            link.close()
+            asyncio.get_running_loop().call_later(_AFTER_REPLY_S, link.close)
 
     def walls(self) -> dict[str, str]:
         """What the lock-down of the workers reports; of the newest, since all are made alike."""

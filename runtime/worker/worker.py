@@ -106,6 +106,8 @@ class Worker:
         try:
             if first:
                 self._rehearse()
+                # The next in line: without it the first program would wait for a thread to be made.
+                self._add_reader()
                 self.send(frames.encode_hello(self._walls))
             while True:
                 with self._reading:
