@@ -8,7 +8,7 @@ import wasmtime
 from runtime.isolate.channel import Event
 from runtime.isolate.guest import FOREVER_NS, MOST_ERROR_BYTES, Guest
 from runtime.isolate.isolate import WARM_FUEL, Current, Isolate, is_reusable, settle, warming_guest
-from runtime.isolate.native import CoreFunction, CoreMemory, GuestStopped, define_core, unwatch, watch_epochs
+from runtime.isolate.native import CoreMemory, Exports, GuestStopped, define_core, unwatch, watch_epochs
 from runtime.isolate.outcome import Outcome
 
 _FINISHED = -2
@@ -85,11 +85,11 @@ class _JavaScriptIsolate:
         if fuel:
             store.set_fuel(WARM_FUEL)
         self._watch = watch_epochs(store, self._tick)
-        exports = pre.instantiate(store).exports(store)
-        self.memory = CoreMemory(store, exports["memory"])  # type: ignore[arg-type]
-        self._alloc = CoreFunction(store, exports["alloc"], 1)  # type: ignore[arg-type]
-        self._run = CoreFunction(store, exports["run"], 3)  # type: ignore[arg-type]
-        self._resume = CoreFunction(store, exports["resume"], 3)  # type: ignore[arg-type]
+        exports = Exports(store, pre.instantiate(store))
+        self.memory = exports.memory()
+        self._alloc = exports.function("alloc", 1)
+        self._run = exports.function("run", 3)
+        self._resume = exports.function("resume", 3)
 
     def _tick(self) -> bool:
         return self.guest is None or self.guest.tick()

@@ -14,7 +14,7 @@ from runtime.isolate.absent import absent_function
 from runtime.isolate.channel import Event
 from runtime.isolate.guest import FOREVER_NS, MOST_ERROR_BYTES, Guest
 from runtime.isolate.isolate import WARM_FUEL, Current, Isolate, checked_answer, is_reusable, settle, warming_guest
-from runtime.isolate.native import CoreFunction, CoreMemory, GuestStopped, define_values, unwatch, watch_epochs
+from runtime.isolate.native import Exports, GuestStopped, define_values, unwatch, watch_epochs
 from runtime.isolate.outcome import Outcome
 
 _MOST_RANDOM_BYTES = 65_536
@@ -66,11 +66,11 @@ class _PythonIsolate:
         if fuel:
             store.set_fuel(WARM_FUEL)
         self._watch = watch_epochs(store, self._tick)
-        exports = pre.instantiate(store).exports(store)
-        self._memory = CoreMemory(store, exports["memory"])  # type: ignore[arg-type]
-        self._realloc = CoreFunction(store, exports["realloc"], 4)  # type: ignore[arg-type]
-        self._run = CoreFunction(store, exports["run"], 2)  # type: ignore[arg-type]
-        self._after_run = CoreFunction(store, exports["post:run"], 1)  # type: ignore[arg-type]
+        exports = Exports(store, pre.instantiate(store))
+        self._memory = exports.memory()
+        self._realloc = exports.function("realloc", 4)
+        self._run = exports.function("run", 2)
+        self._after_run = exports.function("post:run", 1)
 
     @property
     def guest(self) -> Guest:

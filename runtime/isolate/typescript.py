@@ -16,7 +16,7 @@ import wasmtime
 
 from runtime.isolate.bindgen import FIRST_UNDEFINED, BadValueError, Values, link
 from runtime.isolate.erasure import Erased, Problem, problem_of
-from runtime.isolate.native import CoreFunction, CoreMemory, GuestStopped, unwatch, watch_epochs
+from runtime.isolate.native import Exports, GuestStopped, unwatch, watch_epochs
 
 log = logging.getLogger(__name__)
 
@@ -166,12 +166,12 @@ class _Parser:
         self._store = store = wasmtime.Store(engine)
         store.set_limits(memory_size=MOST_MEMORY, instances=1, memories=1, tables=1)
         self._watch = watch_epochs(store, self._on_epoch)
-        exports = pre.instantiate(store).exports(store)
-        self._memory = CoreMemory(store, exports["memory"])  # type: ignore[arg-type]
-        self._allocate = CoreFunction(store, exports["__wbindgen_export_2"], 2)  # type: ignore[arg-type]
+        exports = Exports(store, pre.instantiate(store))
+        self._memory = exports.memory()
+        self._allocate = exports.function("__wbindgen_export_2", 2)
         self.values = Values(self._memory, self._allocate)
-        self._move_stack = CoreFunction(store, exports["__wbindgen_add_to_stack_pointer"], 1)  # type: ignore[arg-type]
-        self._transform = CoreFunction(store, exports["transformSync"], 3)  # type: ignore[arg-type]
+        self._move_stack = exports.function("__wbindgen_add_to_stack_pointer", 1)
+        self._transform = exports.function("transformSync", 3)
 
     def _on_epoch(self) -> bool:
         self._out_of_time = self._out_of_time or time.thread_time() >= self._until

@@ -8,6 +8,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from runtime.isolate import CLOCK_MS, Ending, GuestLimits, LogLine, Outcome, Replay, Status, Usage
@@ -168,13 +169,19 @@ def decode_run(payload: bytes) -> Run:
         types=Types(types),
         seed=seed,
         start_ns=start_ns,
-        limits=GuestLimits(**dict(zip(_LIMIT_NAMES, numbers, strict=True))),
+        limits=_limits(*numbers),
         program=text[:length].decode(),
         inputs=text[length:].decode(),
         clock_ms=clock_ms,
         session=session,
         position=position,
     )
+
+
+@lru_cache(maxsize=64)
+def _limits(*numbers: int) -> GuestLimits:
+    """Those of most programs are the same."""
+    return GuestLimits(**dict(zip(_LIMIT_NAMES, numbers, strict=True)))
 
 
 def encode_end_session(session: int) -> bytes:
