@@ -151,6 +151,15 @@ def test_explain_an_unknown_profile(lockgate: Lockgate, home: Path) -> None:
     assert (done.returncode, "standard" in done.stderr) == (4, True)
 
 
+def test_explain_names_every_credential(lockgate: Lockgate, home: Path) -> None:
+    one = "inject: {secret: weather-key, as: header, name: x-api-key}"
+    several = "inject: [{secret: weather-key, as: header, name: x-api-key}, {secret: client, as: query, name: id}]"
+    mine = profile(home, RULES.replace(one, several))
+    done = lockgate("explain", "https://api.weather.example/v1/now", "--profile", mine)
+    assert "  with the credential weather-key -> x-api-key: ***" in done.stdout
+    assert "  with the credential client -> ?id=***" in done.stdout
+
+
 def test_diff_says_what_is_new_and_its_status_tells_ci(lockgate: Lockgate, home: Path) -> None:
     old = profile(home, RULES, "old.yaml")
     wider = RULES.replace("tools: [search]", "tools: [search, drop]").replace("/v1/**]", "/v1/**, /v2/*]")

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.egress.asking import Ask, Asked, in_a_tunnel, over_http2, securely
+from tests.egress.asking import EVERY_WAY, Ask, Asked, in_a_tunnel, over_http2, port_of, securely
 from tests.egress.lab import World, render, rule, rule_set, start
 from tests.egress.origin import Origin, Received, answer
 
@@ -45,7 +45,8 @@ def test_slow_loris_at_the_proxy(tmp_path: Path) -> None:
     lab.stop()
 
 
-def test_tokens_that_do_not_hold(world: World) -> None:
+@EVERY_WAY
+def test_tokens_that_do_not_hold(world: World, ask: Ask) -> None:
     lab = world.lab
     expired = lab.token(world.open, expires_in=-1)
     other_key = lab.token(world.open, key=b"x" * 32)
@@ -54,10 +55,10 @@ def test_tokens_that_do_not_hold(world: World) -> None:
     payload, _, signature = good.partition(".")
     broken = f"{payload}.{signature[:-2]}AA"
     for token in (expired, other_key, unknown_rules, broken, payload, "", "x.y", "é"):
-        reply = lab.get(f"{world.http}/", token)
+        reply = ask(world, Asked(host="api.example.test", port=port_of(world, ask), token=token))
         assert reply.status in {403, 407}, token
         assert reply.json()["code"] == "token"
-    assert world.plain.received == []
+    assert (world.plain.received, world.secure.received) == ([], [])
 
 
 def test_two_tokens(world: World) -> None:

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from egress.addresses import Allowance
+from tests.egress import http2
 from tests.egress.in_process import InProcess, everything, http1
 from tests.egress.lab import Wire, events_in, render, rule, rule_set
 from tests.egress.origin import Origin, answer
@@ -170,17 +171,17 @@ ALL_ERRORS = [
 
 @pytest.mark.parametrize("hook", EVERY_HOOK)
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(error=st.sampled_from(ALL_ERRORS), first=st.booleans(), tunnel=st.booleans())
+@given(error=st.sampled_from(ALL_ERRORS), first=st.booleans(), way=st.sampled_from(["plain", "tunnel", "http2"]))
 def test_whatever_a_hook_does_nothing_undecided_leaves_and_the_proxy_serves_on(
-    proxy: Sabotaged, origin: Origin, hook: str, error: BaseException, first: bool, tunnel: bool
+    proxy: Sabotaged, origin: Origin, hook: str, error: BaseException, first: bool, way: str
 ) -> None:
-    """Every hook mitmproxy has, before and after the gate's, every way to fail, both ways in."""
+    """Every hook mitmproxy has, before and after the gate's, every way to fail, every way in."""
     origin.received.clear()
     before = proxy.manager.faults[hook]
     # A halt here is no fault, and stops a handshake only before the addon that makes its context has run.
-    halts = hook == "tls_start_client" and isinstance(error, exceptions.AddonHalt) and tunnel and first
+    halts = hook == "tls_start_client" and isinstance(error, exceptions.AddonHalt) and way != "plain" and first
     with sabotaged(proxy, hook, error, first=first), quick(proxy):
-        got = ask_in_tunnel(proxy, origin) if tunnel else ask(proxy, origin)
+        got = {"plain": ask, "tunnel": ask_in_tunnel, "http2": ask_over_http2}[way](proxy, origin)
     reached = proxy.manager.faults[hook] > before or halts
     if reached and hook not in SENT_BEFORE:
         assert origin.received == []
@@ -224,6 +225,17 @@ def ask_in_tunnel(proxy: Sabotaged, origin: Origin) -> bytes:
     finally:
         client.close()
     return got
+
+
+def ask_over_http2(proxy: Sabotaged, origin: Origin) -> bytes:
+    """The body of what comes back for one request over HTTP/2 in a tunnel."""
+    client = proxy.lab()
+    try:
+        return http2.request(client, f"api.example.test:{origin.port}", client.token(_rules(proxy, origin))).body
+    except (AssertionError, EOFError, OSError):
+        return b""
+    finally:
+        client.close()
 
 
 def test_a_request_that_a_hook_leaves_undecided_is_refused_and_counted(

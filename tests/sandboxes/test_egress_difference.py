@@ -16,13 +16,17 @@ from sandboxes.rule_set import RuleSet
 from tests.sandboxes.egress_world import HOST_PATTERNS, HOSTS, PATH_PATTERNS, PATHS, RULES, requests
 
 SECRETS = st.sampled_from([None, None, {"secret": "s", "as": "bearer"}, {"secret": "t", "as": "bearer"}])
+HEADER = {"secret": "h", "as": "header", "name": "x-key"}
+TOGETHER = st.sampled_from(
+    [[HEADER], [{"secret": "s", "as": "bearer"}, HEADER], [{"secret": "t", "as": "bearer"}, HEADER]]
+)
 NETWORKS = st.sampled_from([(), (), ("10.0.0.0/8",), ("10.1.0.0/16",)])
 
 
 @st.composite
 def carrying(draw: Any) -> dict[str, Any]:
     """A rule that may add a secret and reach a network."""
-    inject = draw(SECRETS)
+    inject = draw(SECRETS | TOGETHER)
     schemes = {"schemes": ["https"]} if inject else {}
     return {**draw(RULES), **schemes, "inject": inject, "networks": draw(NETWORKS)}
 
@@ -159,6 +163,15 @@ def test_newly_reachable_credentials_are_flagged() -> None:
     assert not difference([{**API, **BEARER}], [API]).credentials
     wider = difference([{**API, **BEARER}], [{**API, **BEARER, "methods": ["GET", "HEAD", "PUT"]}])
     assert wider.credentials == ('rule "api" adds key -> authorization: Bearer *** to PUT https://api.test:443/v1/**',)
+
+
+def test_of_several_credentials_the_new_one_is_flagged() -> None:
+    both = {"inject": [BEARER["inject"], HEADER], "methods": ["GET"]}
+    assert difference([{**API, **BEARER}], [{**API, **both}]).credentials == (
+        'rule "api" adds h -> x-key: *** to GET https://api.test:443/v1/**',
+    )
+    assert not difference([{**API, **both}], [{**API, **BEARER, "methods": ["GET"]}])
+    assert not difference([{**API, **both}], [{**API, **both, "inject": [HEADER, BEARER["inject"]]}])
 
 
 def test_a_credential_behind_a_rule_that_came_first_is_new_when_that_rule_goes() -> None:
