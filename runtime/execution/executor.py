@@ -87,6 +87,8 @@ class Executor:
     ) -> None:
         self._store = store
         self._gate = gate
+        self._recovered = asyncio.Event()
+        self._alone = True
         self._pauses: dict[str, Pause] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.results = results or MemoryResults()
@@ -234,25 +236,44 @@ class Executor:
         return self.registry.by_key(principal, key) or found
 
     async def take(self, execution_id: str) -> Execution | None:
-        """As `find`; one that has not ended is this gateway's from now on."""
+        """As `find`; one that has not ended is this gateway's from now on. Raises StoreUnavailableError."""
         found = await self.find(execution_id)
-        known = self.registry.of(execution_id)
-        if known is None and found is not None and found.state != "ended":
-            self.registry.add(found)
-        return known or found
+        if found is None or found.state == "ended" or self.registry.of(execution_id) is found:
+            return found
+        if found.state == "queued":
+            # It ran in a gateway that is no more, or in another one.
+            await self._recovered.wait()
+            if (known := self.registry.of(execution_id)) is None and not self._alone:
+                raise StoreUnavailableError(f"{execution_id} runs in another gateway of this store; ask that one")
+            return known or await self.find(execution_id)
+        return self._adopted(found)
+
+    def _adopted(self, found: Execution) -> Execution:
+        """One from the store, unless somebody was faster."""
+        if (known := self.registry.of(found.id)) is not None:
+            return known
+        self.registry.add(found)
+        return found
 
     async def recover(self) -> int:
         """Let all that ran when the last gateway died go on; how many they are. Raises StoreUnavailableError."""
-        if self._store is None:
-            return 0
         count, after = 0, ""
-        while heads := await self._store.unfinished(after):
+        while self._store is not None and (heads := await self._store.unfinished(after)):
             for head in heads:
-                if head.state == "running" and (execution := await self.take(head.id)) is not None:
-                    self._go_on(execution)
+                if head.state != "running" or self.registry.of(head.id) is not None:
+                    continue
+                found = await self.find(head.id)
+                if found is not None and found.state == "queued" and self._adopted(found) is found:
+                    self._go_on(found)
                     count += 1
             after = heads[-1].id
+        self._recovered.set()
         return count
+
+    def stand_aside(self) -> None:
+        """Another gateway recovers what is in the store."""
+        self._alone = False
+        self._recovered.set()
 
     async def verify(self, execution_id: str, *, until: int = 0, code: str | None = None) -> Verified | None:
         """Run an ended execution again from its record; None if there is none.

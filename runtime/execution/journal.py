@@ -198,10 +198,12 @@ class Journal:
             changes = [*self._changes(seen), *more]
             if not changes:
                 return
+            self._state_dirty = False
             try:
                 await self._store.write(*changes)
-            except StoreUnavailableError as error:
-                self._unsure = error.maybe
+            except BaseException as error:
+                self._state_dirty = self._state_dirty or seen.state
+                self._unsure = not isinstance(error, StoreError) or getattr(error, "maybe", False)
                 raise
             self._is_written(seen)
 
@@ -210,6 +212,7 @@ class Journal:
         return _Snapshot(
             calls=[(entry, entry.state, entry.attempt) for entry in dirty],
             state=self._state_dirty,
+            attempts=self._execution.attempts,
             trace=len(self.trace),
             logs=len(self._execution.logs),
             files=len(self._execution.files),
@@ -247,13 +250,14 @@ class Journal:
         return [Fence(id=execution.id, expect=self._expect), *changes] if changes else []
 
     def _is_written(self, seen: "_Snapshot") -> None:
-        self._stored, self._expect = True, self._execution.attempts
+        if seen.state or not self._stored:
+            self._expect = seen.attempts
+        self._stored = True
         for entry, state, attempt in seen.calls:
             entry.is_stored(state, attempt)
             if entry.state == state and entry.attempt == attempt:
                 self._dirty.pop(entry.record.number, None)
         self._dirty_bytes = sum(len(entry.call.payload) + len(entry.answer) for entry in self._dirty.values())
-        self._state_dirty = self._state_dirty and not seen.state
         self._trace_parts += seen.trace > self._trace_written
         self._trace_written, self._logs_written, self._files_written = seen.trace, seen.logs, seen.files
 
@@ -280,6 +284,7 @@ class _Snapshot:
 
     calls: list[tuple[JournalledCall, CallState, int]]
     state: bool
+    attempts: int
     trace: int
     logs: int
     files: int

@@ -34,6 +34,7 @@ async def recovery(executor: Executor, upstreams: Upstreams, state: Path) -> Asy
 async def _recover(executor: Executor, upstreams: Upstreams, state: Path) -> None:
     with _sole(state) as alone:
         if not alone:
+            executor.stand_aside()
             log.info("another gateway uses this state directory; what it left is recovered when it is gone")
             return
         deadline = time.monotonic() + _UPSTREAMS_S
