@@ -153,6 +153,7 @@ class Runner:
     keep_memory = False
     """Whether the digest of the isolate's memory is kept, which takes as long as a program."""
     memory = b""
+    clock_ms = 1
 
     def __init__(self, image: Image, ticker: Ticker, pool: ThreadPoolExecutor) -> None:
         self._image = image
@@ -188,6 +189,7 @@ class Runner:
             "channel": gateway,
             "slots": RunSlots(1),
             "received": time.monotonic(),
+            "clock_ms": self.clock_ms,
         }
 
     def run(self, guest: Guest, gateway: Gateway, program: str) -> Outcome:
@@ -216,10 +218,10 @@ def _digest(isolate: Any) -> bytes:
 
 
 @contextmanager
-def runner(language: str) -> Iterator[Runner]:
-    """A runner of a shipped image."""
-    engine = make_engine()
-    compiled = asyncio.run(compiled_image(language, wasm_path(language), IMAGES))
+def runner(language: str, *, fuel: bool = False) -> Iterator[Runner]:
+    """A runner of a shipped image, one that counts fuel if so wished."""
+    engine = make_engine(fuel=fuel)
+    compiled = asyncio.run(compiled_image(language, wasm_path(language), IMAGES, fuel=fuel))
     before = threading.stack_size(THREAD_STACK_BYTES)
     with ThreadPoolExecutor(2) as pool:
         for _ in range(2):
