@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from runtime.execution.executor import Bounds, Executor
 from runtime.execution.registry import Registry
@@ -46,6 +46,7 @@ from runtime.service.listeners import Listeners
 from runtime.service.mcp_face import serve_mcp
 from runtime.service.needed_images import needed_images
 from runtime.service.portal_servicer import PortalServicer
+from runtime.service.pruning import pruning
 from runtime.service.readiness import Readiness
 from runtime.service.recovery import recovery
 from runtime.service.revoker import Revoker
@@ -54,11 +55,10 @@ from runtime.service.session import Sessions
 from runtime.service.settings import GatewaySettings
 from runtime.service.standard_services import standard_services
 from runtime.service.upstream_messages import upstream_messages
-from runtime.store.sql_store import SqlStore
-from runtime.store.sqlite import SqliteDatabase
+from runtime.store.store import Store
 from runtime.worker.pool import PoolSettings, WorkerPool
 from sandboxes.image_file import load_images
-from sandboxes.state import open_state
+from sandboxes.state import StateDirectory, open_state
 
 log = logging.getLogger(__name__)
 
@@ -90,9 +90,9 @@ async def serve(settings: GatewaySettings, lines: asyncio.StreamReader) -> None:
         eraser = await compiled_image(TYPE_ERASER, wasm_path(TYPE_ERASER), state.images)
         pool = WorkerPool(images, eraser, PoolSettings(workers=settings.workers, slots=settings.slots))
         stack.push_async_callback(pool.close)
-        store = SqlStore(SqliteDatabase(state.store_file))
-        await asyncio.gather(pool.start(), store.open())
+        _, store = await asyncio.gather(pool.start(), _opened(settings, state))
         stack.push_async_callback(store.close)
+        await stack.enter_async_context(pruning(store))
         finder = Finder(upstreams, config.portal)
         kept, offers = config.kept, Offers()
         results = MemoryResults(kept.results)
@@ -132,7 +132,20 @@ async def serve(settings: GatewaySettings, lines: asyncio.StreamReader) -> None:
         async for line in lines:
             if follower.obey(line):
                 await stack.enter_async_context(upstreams)
-                await stack.enter_async_context(recovery(executor, upstreams, state.path))
+                await stack.enter_async_context(recovery(executor, upstreams, store))
+
+
+async def _opened(settings: GatewaySettings, state: StateDirectory) -> Store:
+    """The store that the configuration describes. SQLAlchemy takes a quarter of a second to load: beside the zygote."""
+
+    def configured() -> Store:
+        from runtime.store.configured import configured_store  # noqa: PLC0415 - as said
+
+        return configured_store(settings.config.store, state, SecretStr(settings.store_password))
+
+    store = await asyncio.to_thread(configured)
+    await store.open()
+    return store
 
 
 async def _listeners(

@@ -2,16 +2,14 @@
 
 import asyncio
 import contextlib
-import fcntl
 import logging
-import os
 import time
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from runtime.execution.executor import Executor
 from runtime.portal.upstreams import Upstreams
 from runtime.store.errors import StoreError
+from runtime.store.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -21,9 +19,9 @@ _AGAIN_S = 1.0
 
 
 @contextlib.asynccontextmanager
-async def recovery(executor: Executor, upstreams: Upstreams, state: Path) -> AsyncIterator[None]:
+async def recovery(executor: Executor, upstreams: Upstreams, store: Store) -> AsyncIterator[None]:
     """Inside, a task of its own does it, once this process alone may: another's executions run in the other."""
-    task = asyncio.get_running_loop().create_task(_recover(executor, upstreams, state))
+    task = asyncio.get_running_loop().create_task(_recover(executor, upstreams, store))
     try:
         yield
     finally:
@@ -31,45 +29,23 @@ async def recovery(executor: Executor, upstreams: Upstreams, state: Path) -> Asy
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def _recover(executor: Executor, upstreams: Upstreams, state: Path) -> None:
-    with _sole(state) as alone:
-        if not alone:
-            executor.stand_aside()
-            log.info("another gateway uses this state directory; what it left is recovered when it is gone")
-            return
-        deadline = time.monotonic() + _UPSTREAMS_S
-        while any(each.phase == "starting" for each in upstreams.states.values()) and time.monotonic() < deadline:  # noqa: ASYNC110
-            await asyncio.sleep(_LOOK_S)
-        while True:
-            try:
-                if count := await executor.recover():
-                    log.info("%d executions go on that were under way", count)
-                break
-            except StoreError as error:
-                log.error("executions that were under way wait for the store: %s", error)
-                await asyncio.sleep(_AGAIN_S)
-        await asyncio.Event().wait()
-
-
-async def _started(upstreams: Upstreams) -> None:
-    """Wait, for a while, until every upstream is there or has failed: calls of one that starts are refused."""
+async def _recover(executor: Executor, upstreams: Upstreams, store: Store) -> None:
+    if not await _patiently(store.claim):
+        executor.stand_aside()
+        log.info("another gateway has this store; what it leaves is recovered when it is gone")
+        return
     deadline = time.monotonic() + _UPSTREAMS_S
-    while time.monotonic() < deadline:
-        if all(each.phase != "starting" for each in upstreams.states.values()):
-            return
+    while any(each.phase == "starting" for each in upstreams.states.values()) and time.monotonic() < deadline:  # noqa: ASYNC110
         await asyncio.sleep(_LOOK_S)
+    if count := await _patiently(executor.recover):
+        log.info("%d executions go on that were under way", count)
 
 
-@contextlib.contextmanager
-def _sole(state: Path) -> Iterator[bool]:
-    """Whether no other gateway lives on this directory; for as long as the context is open."""
-    descriptor = os.open(state / "gateway.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
+async def _patiently[T](ask: Callable[[], Awaitable[T]]) -> T:
+    """What the store answers, however long it fails before."""
+    while True:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(descriptor)
+            return await ask()
+        except StoreError as error:
+            log.error("executions that were under way wait for the store: %s", error)
+            await asyncio.sleep(_AGAIN_S)
