@@ -138,9 +138,8 @@ def test_an_end_by_a_clock_is_verified_up_to_the_last_thing_that_happened(
 
 
 def test_fuel_is_burnt_again_to_the_drop(language: str) -> None:
-    program = {"javascript": "let n = 0; for (let i = 0; i < 1e4; i++) n += i;", "python": "sum(range(10_000))\n"}[
-        language
-    ]
+    sums = {"javascript": "let n = 0; for (let i = 0; i < 1e4; i++) n += i;", "python": "sum(range(10_000))\n"}
+    program = FIRST[language] + sums[language]
     with runner(language, fuel=True) as counting:
         outcome, record = counting.record(program, random.Random(1), fuel=10**10)
         again, _ = counting.replay(program, record, record.replay(ReplayMode.VERIFY), random.Random(0), fuel=10**10)
