@@ -67,11 +67,32 @@ def test_the_python_client_of_the_page_runs(tmp_path: Path, cell: TestCell):
     assert run_script(text, tmp_path, cell) == blocks(CLIENTS, "text")[:2]
 
 
-def test_the_typescript_client_of_the_page_runs(tmp_path: Path, cell: TestCell):
+@pytest.fixture
+def typescript(tmp_path: Path, cell: TestCell) -> Path:
+    """The page's program, with its types made by the page's own command."""
     (program,) = blocks(CLIENTS, "typescript")
     (tmp_path / "client.ts").write_text(program.replace("127.0.0.1:7700", cell.address), encoding="utf-8")
     (tmp_path / "proto").symlink_to(ROOT / "proto")
     (tmp_path / "node_modules").symlink_to(fetch("npm-grpc") / "node_modules")
+    npx, name, *arguments = blocks(CLIENTS, "sh")[0].replace("\\\n", " ").split()
+    assert npx == "npx"
+    made = tmp_path / "node_modules" / ".bin" / name
+    subprocess.run([node(), str(made), *arguments], cwd=tmp_path, check=True, timeout=60)
+    return tmp_path
+
+
+def test_the_typescript_of_the_page_fits_its_generated_types(typescript: Path):
+    options = ["--noEmit", "--strict", "--module", "commonjs", "--target", "es2022", "--esModuleInterop"]
+    command = [node(), str(document("tsc")), *options, "--types", "node", "--skipLibCheck", "client.ts"]
+    done = subprocess.run(command, cwd=typescript, capture_output=True, text=True, check=False, timeout=120)
+    assert done.stdout == ""
+    wrong = (typescript / "client.ts").read_text().replace('profile: "standard"', "profile: 5")
+    (typescript / "client.ts").write_text(wrong)
+    done = subprocess.run(command, cwd=typescript, capture_output=True, text=True, check=False, timeout=120)
+    assert "Type 'number' is not assignable to type 'string'" in done.stdout
+
+
+def test_the_typescript_client_of_the_page_runs(typescript: Path, cell: TestCell):
     compiler = document("tsc").with_name("typescript.js")
     erase = (
         f"const ts = require({str(compiler)!r}), fs = require('fs');"
@@ -80,9 +101,9 @@ def test_the_typescript_client_of_the_page_runs(tmp_path: Path, cell: TestCell):
         " {compilerOptions: options}).outputText)"
     )
     environment = {**os.environ, "LOCKGATE_HOME": str(cell.state.path)}
-    subprocess.run([node(), "-e", erase], cwd=tmp_path, check=True, timeout=60)
+    subprocess.run([node(), "-e", erase], cwd=typescript, check=True, timeout=60)
     done = subprocess.run(
-        [node(), "client.js"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=60
+        [node(), "client.js"], cwd=typescript, env=environment, capture_output=True, text=True, check=False, timeout=60
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == blocks(CLIENTS, "text")[2]
