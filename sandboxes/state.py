@@ -74,6 +74,11 @@ class StateDirectory:
         return self.path / "images"
 
     @property
+    def kept_images(self) -> Path:
+        """Guest images, as Wasm, that records in the store refer to."""
+        return self.path / "kept-images"
+
+    @property
     def documents(self) -> Path:
         """API documents as they were after reading; only a cache."""
         return self.path / "documents"

@@ -100,6 +100,7 @@ class Executor:
         self._bounds = bounds or Bounds()
         self._budget = ByteBudget(self._bounds.held_bytes)
         self._digests = {image.name: f"sha256:{image.digest}" for image in pool.images}
+        self._images = {(f"sha256:{image.digest}", image.fuel): image.name for image in pool.images}
         self._runs: dict[str, RunningExecution] = {}
         self._tokens: dict[str, ExecutionTokens] = {}
         self._young: dict[str, float] = {}
@@ -285,7 +286,8 @@ class Executor:
             return None
         execution = await restored(self._store, row)
         program = execution.program
-        if execution.image_digest != self._digests.get(program.image):
+        image = self._image_of(execution)
+        if image is None:
             raise ImageRetiredError(execution.image_digest)
         assert execution.journal is not None
         calls = [execution.journal.calls[number] for number in sorted(execution.journal.calls)]
@@ -294,7 +296,7 @@ class Executor:
         self._numbers += 1
         try:
             verification = Verification(recorded, until=until, code=code)
-            return await verification.run(link, self._numbers, self._pool.image_index(program.image))
+            return await verification.run(link, self._numbers, self._pool.image_index(image))
         finally:
             self._pool.release(link, program.profile.isolation)
 
@@ -306,7 +308,7 @@ class Executor:
                 await asyncio.sleep(_LOOK_AGAIN_S)
 
     def _go_on(self, execution: Execution) -> None:
-        if execution.image_digest != self._digests.get(execution.program.image):
+        if self._image_of(execution) is None:
             message = f"the image {execution.image_digest} it began on is no longer here, so it cannot go on"
             execution.state = "running"
             self._end(execution, "image_retired", Failure(name="ImageRetired", message=message))
@@ -318,6 +320,10 @@ class Executor:
         execution.hold = Hold(self._budget)
         execution.hold.add(execution.size)
         self._enqueue(execution)
+
+    def _image_of(self, execution: Execution) -> str | None:
+        """The name of the image it began on, if that is still here."""
+        return self._images.get((execution.image_digest, bool(execution.program.limits.fuel)))
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -390,7 +396,8 @@ class Executor:
         execution.state = execution.status = "running"
         run = RunningExecution(self._finished, execution, link, self._numbers, self._host_calls)
         program = execution.program
-        run.begin(self._pool.image_index(program.image), replay_of(execution))
+        image = self._images[execution.image_digest, bool(program.limits.fuel)]
+        run.begin(self._pool.image_index(image), replay_of(execution))
         # From here on in parallel with the worker, whose frames come in a later turn.
         self._runs[execution.id] = run
         self._young[execution.id] = execution.started

@@ -44,6 +44,7 @@ from runtime.service.garbage import Garbage
 from runtime.service.handlers import generic_handler
 from runtime.service.listeners import Listeners
 from runtime.service.mcp_face import serve_mcp
+from runtime.service.kept_images import keeping_images, older_images
 from runtime.service.needed_images import needed_images
 from runtime.service.portal_servicer import PortalServicer
 from runtime.service.pruning import pruning
@@ -55,6 +56,7 @@ from runtime.service.session import Sessions
 from runtime.service.settings import GatewaySettings
 from runtime.service.standard_services import standard_services
 from runtime.service.upstream_messages import upstream_messages
+from runtime.store.errors import StoreError
 from runtime.store.store import Store
 from runtime.worker.pool import PoolSettings, WorkerPool
 from sandboxes.image_file import load_images
@@ -85,14 +87,17 @@ async def serve(settings: GatewaySettings, lines: asyncio.StreamReader) -> None:
             cache=DocumentCache(state.documents),
             reviews=state.tools,
         )
+        opening = asyncio.create_task(_opened(settings, state))
+        stack.push_async_callback(_closed, opening)
         declared = load_images([Path(place) for place in config.images])
         images = await needed_images(profiles.values(), state.images, declared)
+        images += await older_images(opening, state, images)
         eraser = await compiled_image(TYPE_ERASER, wasm_path(TYPE_ERASER), state.images)
         pool = WorkerPool(images, eraser, PoolSettings(workers=settings.workers, slots=settings.slots))
         stack.push_async_callback(pool.close)
-        _, store = await asyncio.gather(pool.start(), _opened(settings, state))
-        stack.push_async_callback(store.close)
+        _, store = await asyncio.gather(pool.start(), opening)
         await stack.enter_async_context(pruning(store))
+        await stack.enter_async_context(keeping_images(store, state, images))
         finder = Finder(upstreams, config.portal)
         kept, offers = config.kept, Offers()
         results = MemoryResults(kept.results)
@@ -146,6 +151,12 @@ async def _opened(settings: GatewaySettings, state: StateDirectory) -> Store:
     store = await asyncio.to_thread(configured)
     await store.open()
     return store
+
+
+async def _closed(opening: asyncio.Task[Store]) -> None:
+    opening.cancel()
+    with contextlib.suppress(asyncio.CancelledError, StoreError):
+        await (await opening).close()
 
 
 async def _listeners(
