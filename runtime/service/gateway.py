@@ -42,9 +42,9 @@ from runtime.service.egress_link import EgressLink
 from runtime.service.follower import Follower
 from runtime.service.garbage import Garbage
 from runtime.service.handlers import generic_handler
+from runtime.service.kept_images import keeping_images, older_images
 from runtime.service.listeners import Listeners
 from runtime.service.mcp_face import serve_mcp
-from runtime.service.kept_images import keeping_images, older_images
 from runtime.service.needed_images import needed_images
 from runtime.service.portal_servicer import PortalServicer
 from runtime.service.pruning import pruning
