@@ -203,6 +203,8 @@ def main() -> None:
     for name in ("mcp", "client"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    # A connection that broke cannot be closed either: the store says in one line what is wrong.
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
     ctypes.CDLL(None).prctl(1, signal.SIGTERM, 0, 0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.umask(0o077)

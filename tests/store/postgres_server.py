@@ -7,7 +7,6 @@ root, so as root it runs as nobody.
 
 import contextlib
 import os
-import pwd
 import secrets
 import shutil
 import socket
@@ -25,6 +24,7 @@ from runtime.store.postgres import Login, PostgresDatabase
 
 _PACKAGE = "postgresql-15"
 _UNPACKED = Path(__file__).parents[2] / "build" / "postgresql"
+_USER, _GROUP = "nobody", "nogroup"
 _START_S = 60
 _INSTALL_S = 600
 
@@ -72,14 +72,13 @@ class PostgresServer:
         """It ends, and its directory is emptied, with this: also if this process is killed."""
         stop = f'"{self.bin / "pg_ctl"}" -D data -m immediate stop; rm -rf data'
         with subprocess.Popen(
-            ["/bin/sh", "-c", f"cat; {stop}"],
+            [*_drop(), "/bin/sh", "-c", f"cat; {stop}"],
             env=dict(self.environment),
             cwd=self.directory,
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-            **_identity(),
         ):
             yield
 
@@ -88,8 +87,8 @@ class PostgresServer:
         for place in (self.directory / "key.pem", self.directory / "certificate.pem"):
             place.touch(mode=0o600)
             place.write_bytes(pem)
-            if identity := _identity():
-                os.chown(place, identity["user"], identity["group"])
+            if os.geteuid() == 0:
+                shutil.chown(place, _USER, _GROUP)
         self.command(f"ALTER SYSTEM SET ssl_key_file = '{self.directory / 'key.pem'}'")
         self.command(f"ALTER SYSTEM SET ssl_cert_file = '{self.directory / 'certificate.pem'}'")
         self._reload("on")
@@ -125,7 +124,7 @@ class PostgresServer:
         output = self.directory / "output"
         with output.open("ab") as file:  # a pipe would stay open as long as the server
             ran = subprocess.run(
-                [self.bin / program, *arguments],
+                [*_drop(), str(self.bin / program), *arguments],
                 env=dict(self.environment),
                 cwd=self.directory,
                 stdin=subprocess.DEVNULL,
@@ -133,7 +132,6 @@ class PostgresServer:
                 stderr=subprocess.STDOUT,
                 timeout=_START_S,
                 check=False,
-                **_identity(),
             )
         if ran.returncode:
             said = output.read_text()[-2_000:]
@@ -147,8 +145,7 @@ def running_postgres(*, synced: bool = False) -> Iterator[PostgresServer]:
     with tempfile.TemporaryDirectory(prefix="lockgate-postgres-") as name:
         directory = Path(name)
         if os.geteuid() == 0:
-            nobody = pwd.getpwnam("nobody")
-            os.chown(directory, nobody.pw_uid, nobody.pw_gid)
+            shutil.chown(directory, _USER, _GROUP)
         server = PostgresServer(programs, directory, environment, _free_port(), synced)
         server.initialise()
         with server.watched():
@@ -156,12 +153,11 @@ def running_postgres(*, synced: bool = False) -> Iterator[PostgresServer]:
             yield server
 
 
-def _identity() -> dict[str, Any]:
-    """Whom it runs as."""
+def _drop() -> list[str]:
+    """By a command: with other ids, Python forks, and a process with gRPC in it does not survive that."""
     if os.geteuid():
-        return {}
-    nobody = pwd.getpwnam("nobody")
-    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+        return []
+    return ["setpriv", f"--reuid={_USER}", f"--regid={_GROUP}", "--clear-groups"]
 
 
 def _installed() -> tuple[Path, Mapping[str, str]]:
