@@ -21,6 +21,11 @@ class RunSlots:
         """Whether somebody waits for a slot."""
         return bool(self._waiting)
 
+    @property
+    def taken(self) -> bool:
+        """Whether who asked now would have to wait."""
+        return not self._free or bool(self._waiting)
+
     def acquire(self, deadline: float) -> bool:
         """Wait for a slot until `deadline` (monotonic seconds); false if it did not come in time."""
         with self._lock:

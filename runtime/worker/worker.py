@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, NoReturn
 
 from runtime.isolate import Event, Guest, LogLine, Outcome, RunSlots, Status, Trace
@@ -37,8 +37,8 @@ _RECEIVE_BYTES = 1 << 18
 class Worker:
     """Serves one gateway over one socket until that socket closes.
 
-    Threads take turns at reading: the one that reads a program runs it, and the next in line reads on. So a program
-    starts on the thread that received it, without being handed over.
+    Threads take turns at reading. The one that reads a program runs it, and keeps its turn until the program waits, has
+    run for a tick or has ended. Only then the next in line wakes to read on, and what is left to do is done beside it.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Worker:
         self._spares = spares
         self._link = link
         self._walls = walls
-        self._slots = RunSlots(slots)
+        self._slots = _ReadersSlots(slots, self._pass_on)
         tickers: dict[int, Ticker] = {}
         for engine in (eraser.engine, *(each.engine for each in spares)):
             if id(engine) not in tickers:
@@ -58,6 +58,7 @@ class Worker:
         self._decoder = Decoder()
         self._sending = threading.Lock()
         self._reading = threading.Lock()
+        self._reader = 0
         self._jobs: deque[_Job] = deque()
         self._guests: dict[int, Guest] = {}
         self._replays: dict[int, ReplayReader] = {}
@@ -110,13 +111,9 @@ class Worker:
                 self._add_reader()
                 self.send(frames.encode_hello(self._walls))
             while True:
-                with self._reading:
-                    job = self._next_job()
-                with self._counting:
-                    self._readers -= 1
-                    nobody_reads = self._readers == 0
-                if nobody_reads:
-                    self._add_reader()
+                self._reading.acquire()
+                job = self._next_job()
+                self._reader = threading.get_ident()
                 self._execute(job)
                 with self._counting:
                     if self._readers >= _MOST_READERS:
@@ -125,6 +122,18 @@ class Worker:
         except BaseException:
             log.exception("the worker ends")
             os._exit(70)
+
+    def _pass_on(self) -> None:
+        """Let another thread read, if it is the calling one's turn."""
+        if self._reader != threading.get_ident():
+            return
+        self._reader = 0
+        with self._counting:
+            self._readers -= 1
+            nobody_reads = self._readers == 0
+        if nobody_reads:
+            self._add_reader()
+        self._reading.release()
 
     def _next_job(self) -> "_Job":
         while not self._jobs:
@@ -193,9 +202,11 @@ class Worker:
             if not guest.begin():
                 self._done(job, place.kept(settle(guest, trapped=True)))
                 place.leave()
+                self._pass_on()
                 return
             outcome = guest.checked(self._run(guest, run, place))
             guest.finish()
+            self._pass_on()
         self._done(job, place.kept(outcome))
         place.leave()
         if spares.costly:
@@ -217,6 +228,28 @@ class Worker:
     def _done(self, job: "_Job", outcome: Outcome) -> None:
         del self._guests[job.number]
         job.channel.done(outcome)
+
+
+class _ReadersSlots(RunSlots):
+    """The run slots of guests whose threads may have to read: before one waits, and at its ticks, another shall."""
+
+    def __init__(self, count: int, pass_on: Callable[[], None]) -> None:
+        super().__init__(count)
+        self._pass_on = pass_on
+
+    @property
+    def contended(self) -> bool:
+        self._pass_on()
+        return super().contended
+
+    def acquire(self, deadline: float) -> bool:
+        if self.taken:
+            self._pass_on()
+        return super().acquire(deadline)
+
+    def release(self) -> None:
+        self._pass_on()
+        super().release()
 
 
 class _Job(NamedTuple):

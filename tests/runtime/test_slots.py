@@ -74,3 +74,12 @@ def test_never_more_holders_than_slots():
     for thread in threads:
         thread.join()
     assert most <= 2
+
+
+def test_slots_are_taken_while_who_asked_would_have_to_wait():
+    slots = RunSlots(1)
+    assert not slots.taken
+    assert slots.acquire(time.monotonic() + 5)
+    assert slots.taken
+    slots.release()
+    assert not slots.taken
