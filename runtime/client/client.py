@@ -126,10 +126,12 @@ class Client:
         return await self._portal.Search(request, metadata=self._metadata)
 
     async def describe(
-        self, names: Sequence[str], language: Language = "", session_id: str = ""
+        self, names: Sequence[str], language: Language = "", session_id: str = "", *, read_only: bool = False
     ) -> portal_pb2.DescribeResponse:
         """Declarations of named tools; with Session.id its functions, too."""
-        request = portal_pb2.DescribeRequest(names=names, language=LANGUAGES[language], session_id=session_id)
+        request = portal_pb2.DescribeRequest(
+            names=names, language=LANGUAGES[language], session_id=session_id, read_only=read_only
+        )
         return await self._portal.Describe(request, metadata=self._metadata)
 
     async def skipped(self, upstream: str = "") -> portal_pb2.ListSkippedResponse:

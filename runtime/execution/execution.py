@@ -151,7 +151,17 @@ class CallEnded:
     call: HostCallRecord
 
 
-type Happening = LogLine | CallStarted | CallEnded | File | Literal["started", "paused", "resumed"]
+@dataclass(frozen=True, slots=True)
+class CallProgress:
+    """An upstream said how far it is with a host call: `progress` of `total` (0 if that is not known), and words."""
+
+    call: HostCallRecord
+    progress: float
+    total: float
+    message: str
+
+
+type Happening = LogLine | CallStarted | CallProgress | CallEnded | File | Literal["started", "paused", "resumed"]
 
 
 def new_execution_id() -> str:

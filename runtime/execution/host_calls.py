@@ -6,7 +6,8 @@ import json
 import logging
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal, Protocol
 
 from runtime.execution.byte_budget import ByteBudget, Hold, current_hold
@@ -15,6 +16,7 @@ from runtime.execution.call_record import JournalledCall, idempotency_key
 from runtime.execution.execution import CallEnded, CallStarted, Execution, HostCallRecord
 from runtime.execution.hostcall import CallContext, HostCallError, current_call_key
 from runtime.execution.literal_request import Preview
+from runtime.execution.progress import ProgressReports
 from runtime.execution.window import Window
 from runtime.isolate.guest import fits
 from runtime.store.errors import StoreError, StoreQuotaError
@@ -89,6 +91,7 @@ class HostCalls:
         limits = execution.program.limits
         self._turns = asyncio.Semaphore(limits.parallel_host_calls)
         self._budget = budget or ByteBudget()
+        self._progress = ProgressReports(execution)
         self.window = Window()
         self._waiting = 0
         self._most_waiting = max(LEAST_WAITING_BYTES, 2 * limits.call_bytes)
@@ -199,7 +202,7 @@ class HostCalls:
                     await self.window.wait_open()
                     arguments = await self._admitted(entry, _parse(call))
                     record.began = True
-                    return await self._route(call, arguments)
+                    return await self._route(call, record, arguments)
         except TimeoutError:
             raise HostCallError("timeout", "the execution's time was over before the answer came") from None
         finally:
@@ -237,17 +240,18 @@ class HostCalls:
             raise HostCallError("unavailable", message, retryable=True, details={"sent": False}) from None
         return arguments if verdict.arguments is None else verdict.arguments
 
-    async def _route(self, call: Call, arguments: dict[str, Any]) -> Answer:
+    async def _route(self, call: Call, record: HostCallRecord, arguments: dict[str, Any]) -> Answer:
         if call.kind == FETCH:
             rules = self._execution.program.profile.egress.digest()
             return await self._fetcher.fetch(arguments, self._context, rules)
         if call.kind == TOOL:
-            return await self._tools.call(call.name, arguments, self._context)
+            progress = partial(self._progress.report, record)
+            return await self._tools.call(call.name, arguments, replace(self._context, progress=progress))
         raise HostCallError("invalid_argument", f"there is no host call of kind {call.kind}")
 
     def _check_reads(self, call: Call) -> None:
         """Which tool is meant is settled by the next step, before anything else can run. Raises HostCallError."""
-        if call.kind == TOOL and self._tools.read_only(call.name):
+        if call.kind == TOOL and self._tools.read_only(call.name, self._context.session):
             return
         what = "fetch" if call.kind == FETCH else f"{call.name[:_MOST_TARGET]} is not known to only read; it"
         message = f"{what} is refused: this execution may only call tools that read"

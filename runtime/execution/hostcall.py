@@ -72,6 +72,13 @@ current_call_key: ContextVar[str] = ContextVar("current_call_key", default="")
 type Emit = Callable[[str, str, bytes, str], None]
 
 
+type Progress = Callable[[float, float, str], None]
+
+
+def _progress_nowhere(*_: object) -> None:
+    """Nobody is told how far a call is."""
+
+
 def _emit_nowhere(*_: object) -> None:
     raise HostCallError("unavailable", "emit: nobody takes files here")
 
@@ -84,7 +91,8 @@ class CallContext:
     `deadline` is on the monotonic clock, in seconds; `language` is the one to explain things in; `session` is the id of
     the stream whose client offers functions of its own, empty for none. `tenant` is whose results and stores a program
     may use, `store` the session whose store it has, empty for none, within `limits`; `emit` takes a file's name, media
-    type, bytes and SHA-256, or raises HostCallError.
+    type, bytes and SHA-256, or raises HostCallError. `progress` takes how much of this call is done, of how
+    much (0 if that is not known), and words of the upstream.
     """
 
     execution_id: str
@@ -101,3 +109,4 @@ class CallContext:
     limits: Limits = field(default_factory=Limits)
     emit: Emit = _emit_nowhere
     read_only: bool = False
+    progress: Progress = _progress_nowhere

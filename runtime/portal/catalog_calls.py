@@ -36,18 +36,23 @@ class CatalogCalls:
         self._finder = finder
         self._listed: tuple[Catalog, list[dict[str, Any]]] | None = None
 
-    async def call(self, name: str, arguments: Mapping[str, Any], offer: Offer | None = None) -> Any:
-        """The answer as JSON; `offer`: the calling client's own functions. Raises HostCallError."""
+    async def call(
+        self, name: str, arguments: Mapping[str, Any], offer: Offer | None = None, *, reads: bool = False
+    ) -> Any:
+        """The answer as JSON; `offer`: the calling client's own functions. Raises HostCallError.
+
+        `reads`: of a program that may only read, for which there are no other tools.
+        """
         method = name.removeprefix(PREFIX)
         if method not in _KNOWN:
             raise _wrong(name, f"is not there; there are {', '.join(sorted(_KNOWN))}", "not_found")
         if unknown := sorted(set(arguments) - _KNOWN[method]):
             raise _wrong(name, f"{unknown[0][:40]}: is no option; there are {', '.join(sorted(_KNOWN[method]))}")
         if method == "tools":
-            return self._lines(self._catalog(offer))
+            return self._lines(self._catalog(offer, reads=reads))
         if method == "search":
-            return await self._search(arguments, offer)
-        return await self._describe(arguments, offer)
+            return await self._search(arguments, offer, reads=reads)
+        return await self._describe(arguments, self._catalog(offer, reads=reads))
 
     def _lines(self, catalog: Catalog) -> list[dict[str, Any]]:
         """Every tool, listed once for each catalog in a row."""
@@ -55,18 +60,20 @@ class CatalogCalls:
             self._listed = (catalog, [_line(tool) for tool in catalog.tools.values()])
         return self._listed[1]
 
-    def _catalog(self, offer: Offer | None) -> Catalog:
+    def _catalog(self, offer: Offer | None, *, reads: bool) -> Catalog:
         catalog = self._finder.upstreams.catalog
-        return catalog if offer is None else offer.beside(catalog)
+        catalog = catalog if offer is None else offer.beside(catalog)
+        return catalog.reads if reads else catalog
 
-    async def _search(self, arguments: Mapping[str, Any], offer: Offer | None) -> Any:
+    async def _search(self, arguments: Mapping[str, Any], offer: Offer | None, *, reads: bool) -> Any:
         query = _text(arguments, "search", "query", "")
         if len(query) > MAX_QUERY:
             raise _wrong("lockgate.search", f"query: has {len(query)} characters; at most {MAX_QUERY}")
         limit = _number(arguments, "search", "limit", _DEFAULT_LIMIT, (1, MAX_LIMIT))
         language = _language(arguments, "search")
         try:
-            page = await self._finder.search(query, limit, _text(arguments, "search", "cursor", "") or None, offer)
+            cursor = _text(arguments, "search", "cursor", "") or None
+            page = await self._finder.search(query, limit, cursor, offer, reads=reads)
         except BadCursorError as error:
             raise _wrong("lockgate.search", f"cursor: {error}") from None
         detail = _detail(arguments)
@@ -76,12 +83,12 @@ class CatalogCalls:
             return {"tools": names, **answer}
         lines = [{**_line(tool), "signature": signature(tool, language)} for tool in page.tools]
         if detail == "full" and names:
-            found = await self._finder.describe(names[:MAX_NAMES], language, catalog=self._catalog(offer))
+            found = await self._finder.describe(names[:MAX_NAMES], language, catalog=self._catalog(offer, reads=reads))
             left_out = [*found.left_out, *names[MAX_NAMES:]]
             return {"tools": lines, **answer, "declarations": found.text, "left_out": left_out}
         return {"tools": lines, **answer}
 
-    async def _describe(self, arguments: Mapping[str, Any], offer: Offer | None) -> str:
+    async def _describe(self, arguments: Mapping[str, Any], catalog: Catalog) -> str:
         given = arguments.get("names")
         names = [given] if isinstance(given, str) else given
         if not isinstance(names, list) or not all(isinstance(each, str) and len(each) <= _MAX_NAME for each in names):
@@ -90,9 +97,9 @@ class CatalogCalls:
             raise _wrong("lockgate.describe", f"names: has {len(names)} names; 1 to {MAX_NAMES}")
         budget = _number(arguments, "describe", "budget", 0, (LEAST_BUDGET, MAX_BUDGET))
         language = _language(arguments, "describe")
-        found = await self._finder.describe(names, language, budget, catalog=self._catalog(offer))
+        found = await self._finder.describe(names, language, budget, catalog=catalog)
         if found.unknown and not found.text:
-            near = self._catalog(offer).nearest(found.unknown[0])
+            near = catalog.nearest(found.unknown[0])
             hint = f"; the nearest are {', '.join(near)}" if near else ""
             raise _wrong("lockgate.describe", f'there is no tool or type "{found.unknown[0]}"{hint}', "not_found")
         return found.text

@@ -141,11 +141,12 @@ class BadRequestError(ValueError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CallNote:
-    """A host call that began, or ended with `outcome` (`ok` or an error code)."""
+    """A host call that began, is as far as `progress` says, or ended with `outcome` (`ok` or an error code)."""
 
     number: int
     target: str
     outcome: str = ""
+    progress: str = ""
 
 
 type OnLog = Callable[[PortalLog], Awaitable[None]]

@@ -20,11 +20,14 @@ from sandboxes.bounded_json import MOST_ANSWER_VALUES, loads
 MAX_DETAIL_CHARACTERS: Final = 8 << 10
 _MESSAGE: Final = 500
 
+TOO_LARGE: Final = -32_010
+"""Of an error made in this process, for an answer that was not read."""
 _CODES: Final[dict[int, Code]] = {
     mcp_types.CONNECTION_CLOSED: "unavailable",
     mcp_types.REQUEST_TIMEOUT: "timeout",
     mcp_types.METHOD_NOT_FOUND: "not_found",
     mcp_types.INVALID_PARAMS: "invalid_argument",
+    TOO_LARGE: "limit",
 }
 _LOST: Final = frozenset({mcp_types.CONNECTION_CLOSED, mcp_types.REQUEST_TIMEOUT})
 

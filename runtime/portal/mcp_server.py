@@ -203,8 +203,8 @@ class _Progress:
         self._began = self._last = time.monotonic()
 
     async def called(self, note: CallNote) -> None:
-        """A host call began or ended."""
-        await self._tell(f"call {note.number} {note.target}: {note.outcome or 'begun'}")
+        """A host call began, is under way, or ended."""
+        await self._tell(f"call {note.number} {note.target}: {note.outcome or note.progress or 'begun'}")
 
     async def beat(self) -> None:
         """Say now and then that the program still runs, until cancelled."""

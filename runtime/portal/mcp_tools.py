@@ -26,9 +26,10 @@ _COMPOSED = frozenset({"allOf", "anyOf", "oneOf", "$ref", "if", "additionalPrope
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class McpBinding:
-    """The server's own name of the tool."""
+    """The server's own name of the tool, and the method that calls it."""
 
     name: str
+    method: str = "tools/call"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

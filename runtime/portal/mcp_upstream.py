@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final
 
@@ -14,14 +14,19 @@ from mcp.client.session import IncomingMessage
 from mcp.client.subscriptions import ListenNotSupportedError, SubscriptionLost
 from mcp.shared.exceptions import MCPError
 
+from runtime.execution.byte_budget import current_hold
 from runtime.execution.hostcall import CallContext, HostCallError
 from runtime.execution.literal_request import Preview
 from runtime.portal.arguments import checked_arguments, wire_arguments
 from runtime.portal.http_call import blamed
 from runtime.portal.mcp_content import protocol_failure, read_result
+from runtime.portal.mcp_helpers import ask_helper, helper_tools
+from runtime.portal.mcp_inflow import FloodError
+from runtime.portal.mcp_listing import Listing, Offered, Relisting, read_listing
 from runtime.portal.mcp_review import ReviewFile
-from runtime.portal.mcp_tools import MAX_TOOLS, ToolChoice, build_tools, is_code_mode_portal
-from runtime.portal.mcp_transport import CallScope, McpWire, current_call
+from runtime.portal.mcp_scope import CallScope, current_call
+from runtime.portal.mcp_tools import MAX_TOOLS, McpBinding, ToolChoice, build_tools, is_code_mode_portal
+from runtime.portal.mcp_transport import Closing, McpWire
 from runtime.portal.preview import mcp_request, preview_of
 from runtime.portal.tool import SkippedTool, Tool, ToolReply
 from runtime.portal.upstream import Publish, earliest
@@ -31,7 +36,11 @@ from sandboxes.upstream import InverseTool
 log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S: Final = 20.0
-MAX_PAGES: Final = 200
+_CHANGES: Final = (
+    mcp_types.PromptListChangedNotification,
+    mcp_types.ResourceListChangedNotification,
+    mcp_types.ToolListChangedNotification,
+)
 _PORTAL: Final = "it is itself a code-mode portal: more tools are behind its search and execute"
 _REVIEW_POLL_S: Final = 1.0
 _LEAST_PAUSE_S: Final = 0.1
@@ -69,6 +78,7 @@ class McpService:
         self._target = target or f"stdio:{name}"
         self._inverses = inverses or {}
         self._client: Client | None = None
+        self._closing = Closing()
         self._why = "it is still starting"
         self._again_at = 0.0
         self._look = asyncio.Event()
@@ -94,7 +104,7 @@ class McpService:
         scope = CallScope(token=lambda: context.token(self._rules))
         try:
             async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
-                result = await self._send(tool, sent, scope)
+                value = await self._send(tool, sent, scope, context)
         except TimeoutError:
             self._look.set()
             raise HostCallError(
@@ -102,7 +112,9 @@ class McpService:
                 f"{tool.full_name}: no answer in time; whether the tool did its work is not known",
                 tool=tool.full_name,
             ) from None
-        return ToolReply(value=read_result(tool, result))
+        if (hold := current_hold.get()) is not None:
+            hold.take_for_call(scope.bytes_in, sent=True)
+        return ToolReply(value=value)
 
     def repeatable(self, tool: Tool) -> bool:
         """Only what reads: there is no key a call is known by."""
@@ -111,10 +123,10 @@ class McpService:
     def preview(self, tool: Tool, arguments: Any, context: CallContext) -> Preview:
         """The tools/call that `call` would send. Raises HostCallError."""
         checked = checked_arguments(tool, arguments, context.language)
-        request = mcp_request(tool.binding.name, wire_arguments(tool, checked), self._target)
+        request = mcp_request(tool.binding, wire_arguments(tool, checked), self._target)
         return preview_of(tool, checked, request, self._target, self._inverses)
 
-    async def _send(self, tool: Tool, arguments: dict[str, Any], scope: CallScope) -> mcp_types.CallToolResult:
+    async def _send(self, tool: Tool, arguments: dict[str, Any], scope: CallScope, context: CallContext) -> Any:
         client = self._client
         if client is None:
             raise HostCallError(
@@ -127,7 +139,7 @@ class McpService:
             )
         reset = current_call.set(scope)
         try:
-            return await client.call_tool(tool.binding.name, arguments)
+            return await _asked(client, tool, arguments, context)
         except MCPError as error:
             raise self._translated(tool, scope, error) from error
         except (HostCallError, asyncio.CancelledError):
@@ -144,28 +156,32 @@ class McpService:
         self._look.set()
         if scope.failure is not None:
             return blamed(scope.failure, tool.full_name, read_only=tool.read_only)
+        if error.code == mcp_types.CONNECTION_CLOSED and self._closing.reason:
+            error = MCPError(error.code, f"the connection was {self._closing.reason}")
         return protocol_failure(tool, error)
 
     async def _connected(self, publish: Publish) -> str:
         """Stay connected as long as it goes; why it ended."""
         publish(self.name, UpstreamState(phase="starting"))
-        words = ""
+        words = why = ""
         scope = CallScope()
         current_call.set(scope)
         try:
             async with self._open_wire() as wire:
+                self._closing = wire.closing
                 try:
                     async with self._session(wire) as client, self._listening(client):
                         await self._serve(client, wire, publish)
                     await asyncio.sleep(0)
                 finally:
-                    words = wire.last_words()
+                    words, why = wire.last_words(), wire.closing.reason
         except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001 - whatever it is, it ends this upstream alone
-            reason = scope.failure.message if scope.failure is not None else reason_of(error)
+            reason = why or (scope.failure.message if scope.failure is not None else reason_of(error))
             if isinstance(cause := innermost(error), OSError) and cause.filename is not None:
                 log.warning("upstream %s: %s", self.name, cause)
             return f"{reason}; its last words: {words}" if words else reason
-        return f"the connection ended; its last words: {words}" if words else "the connection ended"
+        reason = why or "the connection ended"
+        return f"{reason}; its last words: {words}" if words else reason
 
     @asynccontextmanager
     async def _session(self, wire: McpWire) -> AsyncIterator[Client]:
@@ -182,27 +198,45 @@ class McpService:
             yield client
 
     async def _serve(self, client: Client, wire: McpWire, publish: Publish) -> None:
-        told: tuple[list[mcp_types.Tool], list[SkippedTool]] | None = None
+        told: object = None
+        relisting = Relisting()
         while not wire.closed.is_set():
             self._look.clear()
-            async with asyncio.timeout(self._connect_timeout_s):
-                found = await _list_all(client)
-            admitted, held = await asyncio.to_thread(self._reviewed, found)
-            if (admitted, held) != told:
-                told = admitted, held
+            began = time.monotonic()
+            listing = await _unless_closed(wire, self._listed(client, wire))
+            if listing is None:
+                return
+            admitted, held = await asyncio.to_thread(self._reviewed, listing.tools)
+            if changed := (admitted, held, listing.offered) != told:
+                told = admitted, held, listing.offered
                 self._client = client
-                tools, skipped = build_tools(self.name, admitted, self._choice)
-                publish(self.name, _ready(wire, portal=is_code_mode_portal(found)), tools, (*skipped, *held))
-            await self._until_something_changes(wire)
+                tools, skipped = await asyncio.to_thread(self._built, admitted, listing.offered)
+                publish(self.name, _ready(wire, listing), tools, (*skipped, *held))
+            pause_s = relisting.pause_s(time.monotonic() - began, changed=changed)
+            await self._until_something_changes(wire, pause_s)
+
+    async def _listed(self, client: Client, wire: McpWire) -> Listing:
+        async with asyncio.timeout(self._connect_timeout_s):
+            try:
+                return await read_listing(client, wire.inflow)
+            except FloodError as error:
+                wire.closing.close(str(error))
+                raise
 
     def _reviewed(self, listed: list[mcp_types.Tool]) -> tuple[list[mcp_types.Tool], list[SkippedTool]]:
         return self._review.admit(listed[:MAX_TOOLS]) if self._review is not None else (listed, [])
 
-    async def _until_something_changes(self, wire: McpWire) -> None:
+    def _built(
+        self, admitted: list[mcp_types.Tool], offered: Offered
+    ) -> tuple[tuple[Tool, ...], tuple[SkippedTool, ...]]:
+        tools, skipped = build_tools(self.name, admitted, self._choice)
+        helpers, left_out = helper_tools(self.name, offered, {tool.name for tool in tools}, self._choice)
+        return (*tools, *helpers), (*skipped, *left_out)
+
+    async def _until_something_changes(self, wire: McpWire, pause_s: float) -> None:
         """The server ends or says that its tools changed, an operator accepts one, or it is time to look again."""
-        # A server that says so without end is looked at ten times a second and no more.
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_LEAST_PAUSE_S):
+            async with asyncio.timeout(pause_s):
                 await wire.closed.wait()
         until = time.monotonic() + self._refresh_s
         while (left := until - time.monotonic()) > 0 and not wire.closed.is_set() and not self._look.is_set():
@@ -223,12 +257,14 @@ class McpService:
     async def _listen(self, client: Client) -> None:
         """Look again whenever the server says so. Without this, it is looked at every `refresh_s` all the same."""
         with contextlib.suppress(MCPError, ListenNotSupportedError, SubscriptionLost, TimeoutError):
-            async with client.listen(tools_list_changed=True) as changes:
+            async with client.listen(
+                tools_list_changed=True, prompts_list_changed=True, resources_list_changed=True
+            ) as changes:
                 async for _ in changes:
                     self._look.set()
 
     async def _heard(self, message: IncomingMessage) -> None:
-        if isinstance(message, mcp_types.ToolListChangedNotification):
+        if isinstance(message, _CHANGES):
             self._look.set()
 
 
@@ -244,24 +280,35 @@ async def _accept(name: str, result: mcp_types.CallToolResult) -> None:
     """Take an answer as it came."""
 
 
-def _ready(wire: McpWire, *, portal: bool) -> UpstreamState:
-    notes = [str(wire.surroundings or ""), _PORTAL if portal else ""]
+async def _asked(client: Client, tool: Tool, arguments: dict[str, Any], context: CallContext) -> Any:
+    """What the server answers, as the program gets it. Raises MCPError, and HostCallError for a tool that failed."""
+    binding: McpBinding = tool.binding
+    if binding.method != "tools/call":
+        return await ask_helper(client, binding.method, arguments)
+
+    async def progressed(progress: float, total: float | None, message: str | None) -> None:
+        context.progress(progress, total or 0.0, message or "")
+
+    return read_result(tool, await client.call_tool(binding.name, arguments, progress_callback=progressed))
+
+
+def _ready(wire: McpWire, listing: Listing) -> UpstreamState:
+    notes = [str(wire.surroundings or ""), _PORTAL if is_code_mode_portal(listing.tools) else "", listing.cut]
     reason = "; ".join(note for note in notes if note)
     return UpstreamState(phase="ready", reason=reason, surroundings=wire.surroundings)
 
 
-async def _list_all(client: Client) -> list[mcp_types.Tool]:
-    tools: list[mcp_types.Tool] = []
-    cursor: str | None = None
-    seen: set[str] = set()
-    for _ in range(MAX_PAGES):
-        page = await client.list_tools(cursor=cursor)
-        tools += page.tools
-        cursor = page.next_cursor
-        if cursor is None or cursor in seen or len(tools) > MAX_TOOLS:
-            return tools
-        seen.add(cursor)
-    return tools
+async def _unless_closed[T](wire: McpWire, work: Coroutine[Any, Any, T]) -> T | None:
+    """What the work gives; None, and the work ended, if the connection is closed before."""
+    working = asyncio.ensure_future(work)
+    closing = asyncio.ensure_future(wire.closed.wait())
+    try:
+        await asyncio.wait((working, closing), return_when=asyncio.FIRST_COMPLETED)
+        return await working if working.done() else None
+    finally:
+        closing.cancel()
+        working.cancel()
+        await asyncio.gather(working, closing, return_exceptions=True)
 
 
 async def _first(one: asyncio.Event, other: asyncio.Event, seconds: float) -> None:

@@ -43,7 +43,7 @@ class OwnCalls:
         """The answer as JSON. Raises HostCallError."""
         method = name.removeprefix(PREFIX)
         if method not in _METHODS:
-            return await self._catalog.call(name, arguments, offer)
+            return await self._catalog.call(name, arguments, offer, reads=context.read_only)
         if method == "emit":
             return _emit(arguments, context)
         if method == "result":

@@ -6,6 +6,7 @@ from typing import Any
 
 from runtime.execution.literal_request import Inverse, LiteralRequest, Preview, body_text
 from runtime.portal.http_call import HttpRequest
+from runtime.portal.mcp_tools import McpBinding
 from runtime.portal.tool import Tool
 from runtime.portal.tool_digest import tool_digest
 from sandboxes.upstream import InverseTool
@@ -24,10 +25,12 @@ def http_request(request: HttpRequest) -> LiteralRequest:
     )
 
 
-def mcp_request(name: str, arguments: dict[str, Any], target: str) -> LiteralRequest:
-    """The call of an MCP server's tool by its own names."""
-    body = json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False)
-    return LiteralRequest(protocol="mcp", method="tools/call", url=target, body=body)
+def mcp_request(binding: McpBinding, arguments: dict[str, Any], target: str) -> LiteralRequest:
+    """The request of an MCP server by its own names."""
+    of_a_tool = binding.method == "tools/call"
+    params = {"name": binding.name, "arguments": arguments} if of_a_tool else arguments
+    body = json.dumps(params, ensure_ascii=False)
+    return LiteralRequest(protocol="mcp", method=binding.method, url=target, body=body)
 
 
 def client_request(name: str, arguments: dict[str, Any]) -> LiteralRequest:

@@ -93,7 +93,7 @@ class ClientFace:
     async def describe(self, names: Sequence[str], language: str, _: Requester) -> DescribeReply:
         """Declarations of tools and types. Raises BadRequestError."""
         try:
-            reply = await self._client.describe(names, cast("Language", language))
+            reply = await self._client.describe(names, cast("Language", language), read_only=self._read_only)
         except grpc.aio.AioRpcError as error:
             raise _refused(error) from None
         unknown = (
@@ -151,6 +151,9 @@ class ClientFace:
                     files.append(PortalFile(name=file.name, type=file.type, data=file.data, sha256=file.sha256))
                 elif event.HasField("call_started"):
                     await on_call(CallNote(number=event.call_started.number, target=event.call_started.target))
+                elif event.HasField("call_progress"):
+                    far = event.call_progress
+                    await on_call(CallNote(number=far.number, target=far.target, progress=_progress(far)))
                 elif event.HasField("call_ended"):
                     ended = event.call_ended
                     await on_call(CallNote(number=ended.number, target=ended.target, outcome=ended.outcome))
@@ -159,6 +162,11 @@ class ClientFace:
         except grpc.aio.AioRpcError as error:
             raise _refused(error) from None
         raise BadRequestError("the stream ended before the execution did; whether it finished is not known")
+
+
+def _progress(told: pb.CallProgress) -> str:
+    far = f"{told.progress:g} of {told.total:g}" if told.total else f"{told.progress:g}"
+    return f"{far}: {told.message}" if told.message else far
 
 
 def _value(result_json: str) -> Any:

@@ -199,8 +199,9 @@ async def _main() -> None:
 def main() -> None:
     """Run until told to end."""
     logging.basicConfig(level=logging.INFO, format="gateway: %(levelname)s %(message)s", stream=sys.stderr)
-    # The SDK logs what it cannot read, with whatever an upstream put into it, and as often as the upstream likes.
-    for name in ("mcp", "client"):
+    # What a server cannot make them say as often as it likes: the SDK logs what it cannot read, with its content, and
+    # its HTTP client every request.
+    for name in ("mcp", "client", "httpx2"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     # A connection that broke cannot be closed either: the store says in one line what is wrong.

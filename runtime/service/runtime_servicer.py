@@ -6,7 +6,7 @@ from itertools import islice
 
 import grpc
 
-from runtime.execution.execution import CallEnded, CallStarted, Execution, Happening, Program
+from runtime.execution.execution import CallEnded, CallProgress, CallStarted, Execution, Happening, Program
 from runtime.execution.executor import Executor, QueueFullError
 from runtime.execution.file import File
 from runtime.rpc import runtime_pb2 as pb
@@ -233,6 +233,11 @@ def _event(happening: Happening, execution: Execution) -> pb.ExecuteEvent:
     match happening:
         case CallStarted(call):
             return pb.ExecuteEvent(call_started=pb.HostCall(number=call.number, kind=call.kind, target=call.target))
+        case CallProgress(call, progress, total, message):
+            told = pb.CallProgress(
+                number=call.number, target=call.target, progress=progress, total=total, message=message
+            )
+            return pb.ExecuteEvent(call_progress=told)
         case CallEnded(call):
             return pb.ExecuteEvent(call_ended=call_message(call, execution))
         case File():

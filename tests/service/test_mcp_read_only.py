@@ -57,6 +57,27 @@ async def test_what_may_write_is_refused(cell: TestCell, code: str):
     assert "may only call tools that read" in said
 
 
+async def test_a_program_there_finds_reads_alone(cell: TestCell):
+    code = """
+      const listed = await codemode.tools();
+      const found = await codemode.search("transfer write note", {limit: 50});
+      let described;
+      try { described = await codemode.describe("ledger.createTransfer"); } catch (error) { described = error.code; }
+      return [listed.concat(found.tools).every((tool) => tool.read_only), listed.length > 0, described,
+              await codemode.describe("ledger.listAccounts")];
+    """
+    async with read_only(cell) as client:
+        asked = await client.call_tool("search", {"code": code})
+        ran = await client.call_tool("execute", {"code": code, "profile": "tests"})
+        shown = await client.call_tool("search", {"describe": ["ledger.createTransfer"]})
+    for done in (asked, ran):
+        only_reads, any_there, described, declared = done.structured_content["result"]
+        assert (only_reads, any_there, described) == (True, True, "not_found")
+        assert "listAccounts(" in declared
+    assert "createTransfer(" not in text(shown)
+    assert shown.structured_content["unknown"]
+
+
 async def test_reads_go_through(cell: TestCell):
     code = "return [(await codemode.ledger.listAccounts({})).total, (await codemode.tools()).length > 0]"
     async with read_only(cell) as client:
