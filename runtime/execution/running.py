@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from functools import lru_cache
 
 from runtime.execution.call_record import JournalledCall
@@ -10,6 +10,7 @@ from runtime.execution.execution import PAUSED, Execution, Failure
 from runtime.execution.failure import limit_failure, lost_failure, program_failure
 from runtime.execution.host_calls import HostCalls
 from runtime.execution.lost_call import made_again, may_be_made, unknown_outcome
+from runtime.execution.replay import answers_that_follow
 from runtime.isolate import Ending, GuestLimits, LogLine, Outcome, Replay, Status, Trace, Usage
 from runtime.worker.frames import Call, Run
 from runtime.worker.link import Link
@@ -76,6 +77,17 @@ class RunningExecution:
         self._used_ns = 0 if replay is None else replay.wall_ns
         self._set_timer(_REPLAY_S if replay is not None else 0)
         self.link.run(self._number, run, self)
+        if replay is not None and self._journal is not None:
+            rest = answers_that_follow(replay, list(self._journal.calls.values()))
+            if rest:
+                self._begin_call(self._send_rest(rest))
+
+    async def _send_rest(self, rest: Sequence[JournalledCall]) -> None:
+        """Answers that are recorded and did not fit with the record."""
+        window = self._made_calls().window
+        for entry in rest:
+            await window.wait_open()
+            self._tell(entry.call.call_id, (entry.ok, entry.answer))
 
     def _set_timer(self, more: float = 0) -> None:
         program = self._execution.program

@@ -9,8 +9,9 @@ from typing import Any, Final
 from runtime.execution.call_record import JournalledCall
 from runtime.execution.execution import Execution
 from runtime.execution.failure import error_texts
-from runtime.execution.replay import replayed_call
+from runtime.execution.replay import answers_that_follow, replayed_calls
 from runtime.execution.running import guest_limits
+from runtime.execution.window import Window
 from runtime.isolate import LogLine, Outcome, Replay, ReplayMode, Status, Trace
 from runtime.worker.frames import Call, Run
 from runtime.worker.link import Link
@@ -62,12 +63,19 @@ class Verification:
         self._until = until
         self._code = code
         self._logs: list[LogLine] = []
+        self._window = Window()
         self._done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
 
     async def run(self, link: Link, number: int, image: int) -> Verified:
         """Raises TimeoutError, and RuntimeError when the worker dies."""
         execution = self._recorded.execution
         program = execution.program
+        replay = Replay(
+            mode=ReplayMode.VERIFY,
+            calls=replayed_calls(self._recorded.calls),
+            trace=self._recorded.trace,
+            until=self._until,
+        )
         run = Run(
             image=image,
             types=program.types,
@@ -77,20 +85,23 @@ class Verification:
             clock_ms=program.profile.clock_ms,
             program=program.code if self._code is None else self._code,
             inputs=program.inputs,
-            replay=Replay(
-                mode=ReplayMode.VERIFY,
-                calls=tuple(map(replayed_call, self._recorded.calls)),
-                trace=self._recorded.trace,
-                until=self._until,
-            ),
+            replay=replay,
         )
         link.run(number, run, self)
+        sending = asyncio.ensure_future(self._send_rest(link, number, replay))
         try:
             async with asyncio.timeout(MOST_S):
                 outcome = await self._done
         finally:
+            sending.cancel()
             link.cancel(number)
         return self._judged(outcome)
+
+    async def _send_rest(self, link: Link, number: int, replay: Replay) -> None:
+        for entry in answers_that_follow(replay, self._recorded.calls):
+            await self._window.wait_open()
+            self._window.sent(len(entry.answer))
+            link.result(number, entry.call.call_id, ok=entry.ok, payload=entry.answer)
 
     def _judged(self, outcome: Outcome) -> Verified:
         execution = self._recorded.execution
@@ -150,7 +161,7 @@ class Verification:
         self.on_lost(f"its worker passed on {call.name[:100]}, which a replay does not")
 
     def on_taken(self, size: int) -> None:  # noqa: D102
-        pass
+        self._window.taken(size)
 
     def on_trace(self, trace: Trace) -> None:  # noqa: D102
         pass
@@ -174,11 +185,11 @@ def _diverged(error: str) -> Difference:
     """A worker's word of where the program left its record, every field checked."""
     try:
         said: Any = json.loads(error)
-        at = said["at"]
+        at, message = said["at"], str(said["message"])[:_MOST_TEXT]
         expected, found = (_call_text(said[side]) for side in ("expected", "found"))
     except (ValueError, KeyError, TypeError, RecursionError):
         return Difference(what="call", found=error[:_MOST_TEXT])
-    return Difference(what="call", at=at if type(at) is int else 0, expected=expected, found=found)
+    return Difference(what="call", at=at if type(at) is int else 0, expected=expected, found=found or message)
 
 
 def _call_text(call: Any) -> str:

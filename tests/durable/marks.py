@@ -11,6 +11,9 @@ from typing import Any
 HELD = "hold"
 """Marks whose name begins so are not answered before `release`."""
 
+LARGE = "large"
+"""Answers to names that begin so have three mebibytes."""
+
 _NAME = {"name": "name", "in": "query", "required": True, "schema": {"type": "string"}}
 _OBJECT = {"200": {"description": "done", "content": {"application/json": {"schema": {"type": "object"}}}}}
 DOCUMENT = {
@@ -60,7 +63,8 @@ class Marks:
             self.arrived.notify_all()
         if name.startswith(HELD):
             self.released.wait(30)
-        return {"name": name, "count": count}
+        large = {"data": "x" * (3 << 20)} if name.startswith(LARGE) else {}
+        return {"name": name, "count": count, **large}
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """What began on an image goes on, and is replayed, on that image: it is kept while a record refers to it."""
 
+import contextlib
 import hashlib
 import sqlite3
 from pathlib import Path
@@ -23,7 +24,7 @@ _SECTION = bytes((0, 2, 1)) + b"x"
 
 def began_on(state: StateDirectory, digest: str) -> None:
     """Make the store say that all executions began on another image."""
-    with sqlite3.connect(state.store_file) as connection:
+    with contextlib.closing(sqlite3.connect(state.store_file)) as connection, connection:
         connection.execute("UPDATE executions SET image_digest = ?", (f"sha256:{digest}",))
 
 

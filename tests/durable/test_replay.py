@@ -136,3 +136,27 @@ async def test_nobody_elses_execution_is_replayed(client: Client):
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await client.replay(pb.ReplayRequest(execution_id="exe_00000000000000000000000000000000"))
     assert refused.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+LARGE_ANSWERS = {
+    "javascript": """
+        let n = 0;
+        for (let i = 0; i < 12; i++) n += (await codemode.marks.look({name: "large"})).data.length;
+        return n;
+    """,
+    "python": """
+n = 0
+for i in range(12):
+    n += len((await codemode.marks.look(name="large"))["data"])
+n
+    """,
+}
+
+
+@pytest.mark.parametrize("language", LARGE_ANSWERS)
+async def test_answers_too_large_to_go_with_the_record_follow_it(client: Client, language: str):
+    execution = await ran(client, LARGE_ANSWERS[language], language)
+    assert execution.result_json == str(12 * (3 << 20)), execution.error
+    reply = await client.replay(pb.ReplayRequest(execution_id=execution.id))
+    assert reply.verified, reply.differences
+    assert reply.calls == 12
