@@ -1,7 +1,7 @@
 """A real PostgreSQL for tests: from Debian's packages, on a loopback port, in a directory of its own.
 
-Where no `postgres` is installed, Debian's packages are: by `apt-get install` as root, or else by `apt-get download`,
-unpacked below build/. Versions and hashes are those of the package lists that the machine trusts. It does not run as
+Where it is not installed, Debian's packages are downloaded by apt-get and unpacked below build/, root or not; nothing
+is installed. Versions and hashes are those of the package lists that the machine trusts. PostgreSQL does not run as
 root, so as root it runs as nobody.
 """
 
@@ -165,17 +165,12 @@ def _installed() -> tuple[Path, Mapping[str, str]]:
     plain = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
     if (programs := _programs(Path("/"))) is not None:
         return programs, plain
-    if os.geteuid() == 0:
-        _apt("apt-get", "update", "-q")
-        _apt("apt-get", "install", "-q", "-y", "--no-install-recommends", _PACKAGE)
-        root = Path("/")
-    else:
-        root = _unpacked()
+    root = _unpacked()
     programs = _programs(root)
     if programs is None:
-        raise NoPostgresError(f"{_PACKAGE} was installed below {root} and has no initdb")
-    libraries = sorted({str(found.parent) for found in root.glob("usr/lib/**/*.so.*")}) if root != Path("/") else []
-    return programs, plain | ({"LD_LIBRARY_PATH": ":".join(libraries)} if libraries else {})
+        raise NoPostgresError(f"Debian's {_PACKAGE} was unpacked to {root} and has no initdb")
+    libraries = sorted({str(found.parent) for found in root.glob("usr/lib/**/*.so.*")})
+    return programs, plain | {"LD_LIBRARY_PATH": ":".join(libraries)}
 
 
 def _programs(root: Path) -> Path | None:
@@ -188,26 +183,30 @@ def _programs(root: Path) -> Path | None:
 
 
 def _unpacked() -> Path:
-    """All that the package needs and the machine does not have, unpacked; nothing is installed."""
+    """All that the package needs and the machine does not have, below build/; nothing is installed."""
     if _programs(_UNPACKED) is not None:
         return _UNPACKED
-    simulate = ("--simulate", "--no-install-recommends", "-o", "Debug::NoLocking=1")
-    simulated = _apt("apt-get", "install", *simulate, _PACKAGE)
-    wanted = [line.split()[1] for line in simulated.splitlines() if line.startswith("Inst ")]
     draft = _UNPACKED.with_name(f".postgresql.{secrets.token_hex(4)}")
-    downloads = draft / "packages"
-    downloads.mkdir(parents=True)
-    _apt("apt-get", "download", *wanted, cwd=downloads)
-    for package in sorted(downloads.glob("*.deb")):
-        _apt("dpkg", "-x", str(package), str(draft))
-    shutil.rmtree(downloads)
+    packages, lists, cache = draft / "packages", draft / "lists", draft / "cache"
+    for directory in (packages, lists / "partial", cache / "archives" / "partial"):
+        directory.mkdir(parents=True)
+    places = {"Dir::State::lists": lists, "Dir::Cache": cache, "Debug::NoLocking": 1, "APT::Sandbox::User": "root"}
+    apt_get = ["apt-get", "-q", *(part for name, value in places.items() for part in ("-o", f"{name}={value}"))]
+    _run_apt(*apt_get, "update")
+    simulated = _run_apt(*apt_get, "install", "--simulate", "--no-install-recommends", _PACKAGE)
+    wanted = [line.split()[1] for line in simulated.splitlines() if line.startswith("Inst ")]
+    _run_apt(*apt_get, "download", *wanted, cwd=packages)
+    for package in sorted(packages.glob("*.deb")):
+        _run_apt("dpkg", "-x", str(package), str(draft))
+    for directory in (packages, lists, cache):
+        shutil.rmtree(directory)
     with contextlib.suppress(OSError):  # another run was faster
         draft.rename(_UNPACKED)
     shutil.rmtree(draft, ignore_errors=True)
     return _UNPACKED
 
 
-def _apt(*command: str, cwd: Path | None = None) -> str:
+def _run_apt(*command: str, cwd: Path | None = None) -> str:
     environment = dict(os.environ) | {"DEBIAN_FRONTEND": "noninteractive"}
     try:
         ran = subprocess.run(
