@@ -34,7 +34,7 @@ class Redactor:
 
 @lru_cache(maxsize=KEPT_SCANNERS)
 def redactor_for(needles: frozenset[tuple[str, bytes]]) -> Redactor:
-    """The redactor of a set of (secret's name, its bytes). Kept, because making one takes some 10 ms."""
+    """The redactor of a set of (secret's name, its bytes). Kept, because making one takes long (`Scanner`)."""
     return Redactor(Scanner(needles))
 
 

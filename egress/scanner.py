@@ -44,7 +44,7 @@ class Findings:
 
 
 class Scanner:
-    """For one set of secrets. Making one takes some 10 ms; it is kept for as long as the secrets stay the same."""
+    """For one set of secrets. Making one takes 40 ms for 50 of them; it is kept for as long as they stay the same."""
 
     def __init__(self, needles: Iterable[tuple[str, bytes]]) -> None:
         """`needles`: (secret's name, its bytes)."""
