@@ -76,6 +76,11 @@ FLOORS: Final[Mapping[str, tuple[Floor, ...]]] = {
         Floor("first_p95_ratio", "at most", 2),
         Floor("steady_p95_ratio", "at most", 2),
     ),
+    "egress": (
+        Floor("added_p50_ms", "at most", 1.0),
+        Floor("throughput_per_core_per_s", "at least", 1_200),
+        Floor("stream_200mb_peak_rss_mb", "under", 120),
+    ),
     "scan": tuple(
         Floor(f"{kind}_mb_per_s", "at least", 200)
         for kind in ("json", "json_frames", "html", "text", "base64", "binary", "json_slashes", "decoys", "percent")
