@@ -7,6 +7,7 @@ root, so as root it runs as nobody.
 
 import contextlib
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -22,7 +23,6 @@ from pydantic import SecretStr
 
 from runtime.store.postgres import Login, PostgresDatabase
 
-_PACKAGE = "postgresql-15"
 _UNPACKED = Path(__file__).parents[2] / "build" / "postgresql"
 _USER, _GROUP = "nobody", "nogroup"
 _START_S = 60
@@ -168,7 +168,7 @@ def _installed() -> tuple[Path, Mapping[str, str]]:
     root = _unpacked()
     programs = _programs(root)
     if programs is None:
-        raise NoPostgresError(f"Debian's {_PACKAGE} was unpacked to {root} and has no initdb")
+        raise NoPostgresError(f"Debian's PostgreSQL was unpacked to {root} and has no initdb")
     libraries = sorted({str(found.parent) for found in root.glob("usr/lib/**/*.so.*")})
     return programs, plain | {"LD_LIBRARY_PATH": ":".join(libraries)}
 
@@ -191,9 +191,13 @@ def _unpacked() -> Path:
     for directory in (packages, lists / "partial", cache / "archives" / "partial"):
         directory.mkdir(parents=True)
     places = {"Dir::State::lists": lists, "Dir::Cache": cache, "Debug::NoLocking": 1, "APT::Sandbox::User": "root"}
-    apt_get = ["apt-get", "-q", *(part for name, value in places.items() for part in ("-o", f"{name}={value}"))]
+    options = [part for name, value in places.items() for part in ("-o", f"{name}={value}")]
+    apt_get = ["apt-get", "-q", *options]
     _run_apt(*apt_get, "update")
-    simulated = _run_apt(*apt_get, "install", "--simulate", "--no-install-recommends", _PACKAGE)
+    found = re.search(r"Depends: (postgresql-[0-9]+)", _run_apt("apt-cache", *options, "depends", "postgresql"))
+    if found is None:
+        raise NoPostgresError("Debian's package postgresql does not say which version it is; install PostgreSQL")
+    simulated = _run_apt(*apt_get, "install", "--simulate", "--no-install-recommends", found[1])
     wanted = [line.split()[1] for line in simulated.splitlines() if line.startswith("Inst ")]
     _run_apt(*apt_get, "download", *wanted, cwd=packages)
     for package in sorted(packages.glob("*.deb")):
