@@ -80,7 +80,7 @@ class ApprovalRule(FrozenModel):
         None, ge=0, le=100_000, description="From then on: so many writes of the execution go without this rule."
     )
     approvers: int = Field(1, ge=1, le=MOST_APPROVERS, description="How many different people have to approve.")
-    expires_s: int = Field(DAY_S, ge=10, le=30 * DAY_S, description="Undecided for so long, the call is denied.")
+    expires_s: int = Field(DAY_S, ge=1, le=30 * DAY_S, description="Undecided for so long, the call is denied.")
     self_approval: bool = Field(
         default=False, description="Whether who asked may approve; only in profiles for dev alone."
     )

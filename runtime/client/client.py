@@ -95,6 +95,11 @@ class Client:
         )
         return await self._runtime.GetResult(request, metadata=self._metadata)
 
+    async def cancel(self, execution_id: str, reason: str = "") -> runtime_pb2.Execution:
+        """End an execution, running or paused."""
+        request = runtime_pb2.CancelRequest(execution_id=execution_id, reason=reason)
+        return (await self._runtime.Cancel(request, metadata=self._metadata)).execution
+
     async def execution(self, execution_id: str) -> runtime_pb2.Execution:
         """One by its id, running, paused or ended. Raises grpc.aio.AioRpcError."""
         request = runtime_pb2.GetExecutionRequest(execution_id=execution_id)

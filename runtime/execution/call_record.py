@@ -21,6 +21,9 @@ _DETAILS = (
     "credential",
     "began",
     "never_sent",
+    "approval",
+    "edits",
+    "planned",
 )
 
 

@@ -86,12 +86,19 @@ class HostCallRecord:
     """Whether it was its turn: its arguments were within bounds, and the way to its upstream was taken."""
     never_sent: bool = False
     """Whether what failed is known to have failed before anything reached an upstream."""
+    approval: str = ""
+    """The approval it was made with."""
+    edits: list[str] = field(default_factory=list)
+    """How an approver narrowed its arguments, in words."""
+    planned: str = ""
+    """Of a dry run: what was not sent, as JSON text; empty if it was made, or is a read."""
 
     @property
     def may_have_changed(self) -> bool:
         """Whether it may have changed something outside: not if it only reads, and not if it never left."""
         never_left = (
             self.never_sent
+            or self.planned
             or not self.began
             or self.outcome == "denied"
             or (self.outcome in {"not_found", "invalid_argument"} and not self.http_status)

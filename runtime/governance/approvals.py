@@ -166,9 +166,13 @@ class Approvals:
 
     async def run(self) -> None:
         """Expire what is due, until cancelled. An expiry never approves."""
+        resumed = False
         while True:
             try:
                 await self.expire_due()
+                if not resumed:
+                    await self.resume_decided()
+                    resumed = True
             except StoreError as error:
                 log.warning("approvals cannot be expired: %s", error)
             await asyncio.sleep(_SWEEP_S)
@@ -184,6 +188,26 @@ class Approvals:
             if not ended:
                 break
         return count
+
+    async def resume_decided(self) -> int:
+        """Tell paused executions of what was decided while no gateway could tell them; how many were told."""
+        count, after = 0, ""
+        while heads := await self._store.unfinished(after):
+            for head in heads:
+                if head.state == "paused":
+                    count += await self._resume_decided(head.id)
+            after = heads[-1].id
+        return count
+
+    async def _resume_decided(self, execution_id: str) -> int:
+        for call in await self._store.calls(execution_id):
+            if call.state != "suspended":
+                continue
+            row = await self.of_call(execution_id, call.number)
+            if row is None or row.state != "open":
+                self._decided(execution_id, call.number)
+                return 1
+        return 0
 
     def _tell(self, approval: Approval) -> None:
         for queue, principal in list(self._watchers.items()):

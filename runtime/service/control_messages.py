@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from runtime.governance.approval import Approval
 from runtime.governance.approval_request import ApprovalRequest, ShownRequest
 from runtime.rpc import control_pb2 as pb
-from runtime.rpc import literal_request_pb2
+from runtime.rpc import literal_request_pb2, runtime_pb2
 from runtime.service.convert import ENVIRONMENT_NUMBERS
 from runtime.store.records import ApprovalState, DecisionRow
 
@@ -53,6 +53,17 @@ def approval_message(approval: Approval) -> pb.Approval:
     _fill(message, request)
     message.created_at.FromNanoseconds(row.created_ns)
     message.expires_at.FromNanoseconds(row.expires_ns)
+    return message
+
+
+def pending_message(approval: Approval) -> runtime_pb2.PendingApproval:
+    """One that an execution waits for, in short."""
+    request = approval.request
+    target = request.tool or f"{request.request.method} {request.request.url.partition('?')[0]}"
+    message = runtime_pb2.PendingApproval(
+        approval_id=approval.row.id, call_number=approval.row.call_number, target=target
+    )
+    message.expires_at.FromNanoseconds(approval.row.expires_ns)
     return message
 
 

@@ -15,7 +15,7 @@ from runtime.governance.verdict import (
 )
 from runtime.rpc import control_pb2 as pb
 from runtime.service.control_messages import STATES, approval_message
-from runtime.service.errors import ApiError, bad_fields
+from runtime.service.errors import ApiError, bad_fields, store_failed
 from runtime.service.handlers import ServicerContext
 from runtime.store.errors import StoreError
 from sandboxes.bounded_json import loads
@@ -54,7 +54,7 @@ class ControlServicer:
                 limit=size + 1,
             )
         except StoreError as error:
-            raise unavailable(error) from None
+            raise store_failed(error) from None
         token = page[size - 1].row.id if len(page) > size else ""
         return pb.ListApprovalsResponse(
             approvals=[approval_message(each) for each in page[:size]], next_page_token=token
@@ -68,7 +68,7 @@ class ControlServicer:
         except NoSuchApprovalError:
             raise _missing(request.approval_id) from None
         except StoreError as error:
-            raise unavailable(error) from None
+            raise store_failed(error) from None
         return pb.GetApprovalResponse(approval=approval_message(found))
 
     async def Decide(  # noqa: N802, D102
@@ -83,7 +83,7 @@ class ControlServicer:
             code = _CODES.get(error.code, grpc.StatusCode.FAILED_PRECONDITION)
             raise ApiError(code, error.code, str(error)) from None
         except StoreError as error:
-            raise unavailable(error) from None
+            raise store_failed(error) from None
         return pb.DecideResponse(approvals=[approval_message(each) for each in decided])
 
     async def WatchApprovals(  # noqa: N802, D102
@@ -93,7 +93,7 @@ class ControlServicer:
             async for approval in self._approvals.watch(principal):
                 yield pb.WatchApprovalsEvent(approval=approval_message(approval))
         except StoreError as error:
-            raise unavailable(error) from None
+            raise store_failed(error) from None
         message = "this stream is too far behind; watch again to be told what is open now"
         raise ApiError(grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_FAR_BEHIND", message)
 
@@ -148,8 +148,3 @@ def _wanted(item: pb.DecidedItem, field: str, faults: list[tuple[str, str]]) -> 
 def _missing(approval_id: str) -> ApiError:
     message = f'there is no approval "{approval_id[:100]}"'
     return ApiError(grpc.StatusCode.NOT_FOUND, "NO_SUCH_APPROVAL", message)
-
-
-def unavailable(error: StoreError) -> ApiError:
-    """What a store that does not answer is to a client."""
-    return ApiError(grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE", str(error), retry_after_s=1.0)

@@ -196,6 +196,8 @@ def call_message(call: HostCallRecord, execution: Execution) -> pb.HostCall:
         egress=call.egress,
         credential=call.credential,
         read_only=call.read_only,
+        approval_id=call.approval,
+        edits=call.edits,
     )
 
 

@@ -35,12 +35,14 @@ from runtime.portal.finder import Finder
 from runtime.portal.offers import Offers
 from runtime.portal.own_calls import OwnCalls
 from runtime.portal.upstreams import Upstreams
-from runtime.rpc import portal_pb2, runtime_pb2
+from runtime.rpc import control_pb2, portal_pb2, runtime_pb2
 from runtime.service.auth import Authenticator
+from runtime.service.control_servicer import ControlServicer
 from runtime.service.eager_tasks import begin_grpc_at_once
 from runtime.service.egress_link import EgressLink
 from runtime.service.follower import Follower
 from runtime.service.garbage import Garbage
+from runtime.service.governed import Governed
 from runtime.service.handlers import generic_handler
 from runtime.service.kept_images import keeping_images, older_images
 from runtime.service.listeners import Listeners
@@ -103,6 +105,15 @@ async def serve(settings: GatewaySettings, lines: asyncio.StreamReader) -> None:
         results = MemoryResults(kept.results)
         own = OwnCalls(CatalogCalls(finder), results, SessionStores(kept.stores))
         caller = ToolCaller(upstreams, own, offers, infer=config.portal.infer)
+        governed = Governed(
+            store=store,
+            state=state,
+            channels=config.approvals,
+            tools=caller,
+            egress=egress,
+            mint=mint,
+            profiles=lambda: servicer.profiles,
+        )
         executor = Executor(
             pool,
             caller,
@@ -112,7 +123,9 @@ async def serve(settings: GatewaySettings, lines: asyncio.StreamReader) -> None:
             registry=Registry(kept.executions),
             results=results,
             store=store,
+            gate=governed.gate,
         )
+        governed.decided = executor.decided
         readiness = Readiness(
             judge(found_versions(), config.accept_vulnerable_versions),
             pool.walls,
@@ -123,12 +136,15 @@ async def serve(settings: GatewaySettings, lines: asyncio.StreamReader) -> None:
         if readiness.refusals:
             log.error("no execution is started: %s", readiness.refusals)
         sessions = Sessions(offers, lambda: upstreams.states)
-        servicer = RuntimeServicer(executor, profiles, readiness, sessions)
-        listeners = await _listeners(settings.grpc_address, authenticator, servicer, PortalServicer(finder, offers))
+        servicer = RuntimeServicer(executor, profiles, readiness, sessions, governed.approvals)
+        control = ControlServicer(governed.approvals)
+        listeners = await _listeners(
+            settings.grpc_address, authenticator, servicer, PortalServicer(finder, offers), control
+        )
         await listeners.start()
         stack.push_async_callback(listeners.stop, _STOP_GRACE_S)
         stack.push_async_callback(executor.close)
-        await stack.enter_async_context(serve_mcp(settings, token, authenticator.bearer, upstreams))
+        await stack.enter_async_context(serve_mcp(settings, token, authenticator.bearer, upstreams, governed.beside))
         garbage = Garbage()
         garbage.set_aside()
         upstreams.on_change(garbage.more_stays)
@@ -138,6 +154,7 @@ async def serve(settings: GatewaySettings, lines: asyncio.StreamReader) -> None:
             if follower.obey(line):
                 await stack.enter_async_context(upstreams)
                 await stack.enter_async_context(recovery(executor, upstreams, store))
+                await stack.enter_async_context(governed.running())
 
 
 async def _opened(settings: GatewaySettings, state: StateDirectory) -> Store:
@@ -160,15 +177,22 @@ async def _closed(opening: asyncio.Task[Store]) -> None:
 
 
 async def _listeners(
-    address: str, authenticator: Authenticator, servicer: RuntimeServicer, portal: PortalServicer
+    address: str,
+    authenticator: Authenticator,
+    servicer: RuntimeServicer,
+    portal: PortalServicer,
+    control: ControlServicer,
 ) -> Listeners:
     runtime = runtime_pb2.DESCRIPTOR.services_by_name["Runtime"]
     portal_service = portal_pb2.DESCRIPTOR.services_by_name["Portal"]
+    control_service = control_pb2.DESCRIPTOR.services_by_name["Control"]
     handlers = (
         generic_handler(runtime, servicer, authenticator),
         generic_handler(portal_service, portal, authenticator),
+        generic_handler(control_service, control, authenticator),
     )
-    add_standard = await standard_services((runtime.full_name, portal_service.full_name), authenticator)
+    names = (runtime.full_name, portal_service.full_name, control_service.full_name)
+    add_standard = await standard_services(names, authenticator)
 
     def add_services(server: grpc.aio.Server) -> None:
         server.add_generic_rpc_handlers(handlers)

@@ -2,12 +2,13 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from importlib.metadata import version
 from typing import Any
 
 import uvicorn
 from mcp.server.lowlevel.server import Server
+from starlette.types import ASGIApp
 
 from runtime.client import Client
 from runtime.portal.mcp_http import PATH, READ_ONLY_PATH, BearerCheck, portal_app, principal_of
@@ -33,9 +34,16 @@ class _Server(uvicorn.Server):
 
 @contextlib.asynccontextmanager
 async def serve_mcp(
-    settings: GatewaySettings, token: str, check: BearerCheck, upstreams: Upstreams
+    settings: GatewaySettings,
+    token: str,
+    check: BearerCheck,
+    upstreams: Upstreams,
+    beside: Callable[[ASGIApp], ASGIApp],
 ) -> AsyncIterator[None]:
-    """Serve inside the block. `upstreams` is for the metrics. Raises OSError if the address cannot be had."""
+    """Serve inside the block, what `beside` makes of it. `upstreams` is for the metrics.
+
+    Raises OSError if the address cannot be had.
+    """
     host, port = split_endpoint(settings.mcp_address)
     async with Client(settings.grpc_address, token) as client:
         pairs = {
@@ -45,7 +53,7 @@ async def serve_mcp(
         app = portal_app(pairs, check, host)
         app.router.routes.append(metrics_route(settings.state_dir, upstreams))
         config = uvicorn.Config(
-            app, host=host, port=port, log_level="warning", access_log=False, server_header=False, lifespan="on"
+            beside(app), host=host, port=port, log_level="warning", access_log=False, server_header=False, lifespan="on"
         )
         server = _Server(config)
         serving = asyncio.create_task(server.serve())

@@ -9,7 +9,9 @@ import grpc
 from runtime.execution.execution import CallEnded, CallProgress, CallStarted, Execution, Happening, Program
 from runtime.execution.executor import Executor, QueueFullError
 from runtime.execution.file import File
+from runtime.governance.approvals import Approvals
 from runtime.rpc import runtime_pb2 as pb
+from runtime.service.control_messages import pending_message
 from runtime.service.convert import (
     LANGUAGE_NUMBERS,
     STATUSES,
@@ -43,7 +45,9 @@ class RuntimeServicer:
         profiles: Mapping[str, Profile],
         readiness: Readiness,
         sessions: Sessions | None = None,
+        approvals: Approvals | None = None,
     ) -> None:
+        self._approvals = approvals
         self._executor = executor
         self._sessions = sessions or Sessions()
         self.profiles = profiles
@@ -58,7 +62,23 @@ class RuntimeServicer:
         except asyncio.CancelledError:
             self._client_left(execution)
             raise
-        return pb.ExecuteResponse(execution=execution_message(execution))
+        return pb.ExecuteResponse(execution=await self._message(execution))
+
+    async def _message(self, execution: Execution) -> pb.Execution:
+        """All that is known of an execution, and what it waits for."""
+        message = execution_message(execution)
+        message.pending_approvals.extend(await self._pending(execution))
+        return message
+
+    async def _pending(self, execution: Execution) -> list[pb.PendingApproval]:
+        if execution.state != "paused" or self._approvals is None:
+            return []
+        principal = execution.program.caller.principal
+        try:
+            page = await self._approvals.page(principal, execution_id=execution.id)
+        except StoreError as error:
+            raise store_failed(error) from None
+        return [pending_message(approval) for approval in page]
 
     async def ExecuteStream(  # noqa: N802, D102
         self, request: pb.ExecuteRequest, principal: str, _: ServicerContext
@@ -73,6 +93,8 @@ class RuntimeServicer:
         try:
             yield pb.ExecuteEvent(accepted=pb.Accepted(execution_id=execution.id, attached=attached))
             async for event in _watch(execution):
+                if event.HasField("paused"):
+                    event.paused.approvals.extend(await self._pending(execution))
                 yield event
         except (asyncio.CancelledError, GeneratorExit):
             self._client_left(execution)
@@ -123,7 +145,7 @@ class RuntimeServicer:
     async def GetExecution(  # noqa: N802, D102
         self, request: pb.GetExecutionRequest, principal: str, _: ServicerContext
     ) -> pb.GetExecutionResponse:
-        return pb.GetExecutionResponse(execution=execution_message(await self._find(request.execution_id, principal)))
+        return pb.GetExecutionResponse(execution=await self._message(await self._find(request.execution_id, principal)))
 
     async def _find(self, execution_id: str, principal: str) -> Execution:
         try:

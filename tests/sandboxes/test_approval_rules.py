@@ -109,7 +109,7 @@ def test_a_rule_that_raises_denies(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"action": "deny", "approvers": 2}, "asks nobody"),
         ({"arguments": {"/a": {"above": 1, "values": [1]}}}, "stand alone"),
         ({"arguments": {"/a": {"above": float("nan")}}}, "finite"),
-        ({"expires_s": 0}, "greater than or equal to 10"),
+        ({"expires_s": 0}, "greater than or equal to 1"),
         ({"approvers": 0}, "greater than or equal to 1"),
         ({"tools": ["*"]}, "leaves open"),
         ({"unknown": 1}, "Extra inputs"),
