@@ -11,7 +11,7 @@ import grpc
 from runtime.client.approvals import ApprovalsClient
 from runtime.client.backoff import waits
 from runtime.client.function import Offer
-from runtime.client.request import LANGUAGES, Language
+from runtime.client.request import LANGUAGES, Context, Language
 from runtime.client.session import Session
 from runtime.rpc import portal_pb2, portal_pb2_grpc, runtime_pb2, runtime_pb2_grpc
 
@@ -99,6 +99,11 @@ class Client:
         """End an execution, running or paused."""
         request = runtime_pb2.CancelRequest(execution_id=execution_id, reason=reason)
         return (await self._runtime.Cancel(request, metadata=self._metadata)).execution
+
+    async def rollback(self, execution_id: str, context: Context) -> runtime_pb2.Execution:
+        """Undo the completed writes of an execution that did not succeed; its `rollback` tells how that went."""
+        request = runtime_pb2.RollbackRequest(execution_id=execution_id, context=context.message())
+        return (await self._runtime.Rollback(request, metadata=self._metadata)).execution
 
     async def execution(self, execution_id: str) -> runtime_pb2.Execution:
         """One by its id, running, paused or ended. Raises grpc.aio.AioRpcError."""

@@ -50,7 +50,15 @@ class Suspended:
     approval_id: str
 
 
-type Verdict = Passed | Refused | Suspended
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Planned:
+    """A dry run: it does not leave. `plan` is JSON of what would have, `payload` the program's answer in its place."""
+
+    plan: str
+    payload: str
+
+
+type Verdict = Passed | Refused | Suspended | Planned
 
 
 class CallGate(Protocol):
@@ -62,8 +70,10 @@ class CallGate(Protocol):
 
 
 class OpenGate:
-    """Lets every call pass."""
+    """Lets every call pass, but of a dry run none: nobody here can tell what a call would do."""
 
-    async def check(self, _: GatedCall) -> Verdict:
+    async def check(self, call: GatedCall) -> Verdict:
         """Pass."""
+        if call.execution.program.dry_run:
+            return Refused(reason="this service cannot tell what a call would do; nothing was sent", details={})
         return Passed()

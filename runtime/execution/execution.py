@@ -34,6 +34,7 @@ class Program:
     `intake` says what was made of the text that was sent; `detected`: nobody said what language it is in. `session` is
     the id of the stream it was sent in, `session_id` names the store it has, both empty for none; `inline_bytes` is the
     most bytes of its result to send back, 0 for all. `read_only`: no fetches, and no tools but those known to read.
+    `dry_run`: what reads is done, all else is only planned. `on_failure`: what becomes of completed writes then.
     """
 
     code: str
@@ -50,6 +51,8 @@ class Program:
     session_id: str = ""
     inline_bytes: int = 0
     read_only: bool = False
+    dry_run: bool = False
+    on_failure: Literal["keep", "rollback"] = "keep"
 
     @property
     def types(self) -> Types:

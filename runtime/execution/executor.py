@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 
 from runtime.execution.byte_budget import MOST_HELD, ByteBudget, Hold
@@ -89,6 +89,7 @@ class Executor:
         self._gate = gate
         self._recovered = asyncio.Event()
         self._alone = True
+        self.on_ended: Callable[[Execution], None] = lambda _execution: None
         self._pauses: dict[str, Pause] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.results = results or MemoryResults()
@@ -486,6 +487,7 @@ class Executor:
         execution.hold.release()
         self.registry.note_ended(execution)
         execution.journal = None
+        self.on_ended(execution)
         execution.halted.set()
         execution.ended.set()
         execution.changed.set()

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Literal, Protocol
 
 from runtime.execution.byte_budget import ByteBudget, Hold, current_hold
-from runtime.execution.call_gate import CallGate, GatedCall, OpenGate, Refused, Suspended
+from runtime.execution.call_gate import CallGate, GatedCall, OpenGate, Planned, Refused, Suspended
 from runtime.execution.call_record import JournalledCall, idempotency_key
 from runtime.execution.execution import CallEnded, CallStarted, Execution, HostCallRecord
 from runtime.execution.hostcall import CallContext, HostCallError, current_call_key
@@ -200,9 +200,11 @@ class HostCalls:
                 left = self._context.deadline - time.monotonic()
                 async with asyncio.timeout(max(0.0, left)):
                     await self.window.wait_open()
-                    arguments = await self._admitted(entry, _parse(call))
+                    admitted = await self._admitted(entry, _parse(call))
                     record.began = True
-                    return await self._route(call, record, arguments)
+                    if isinstance(admitted, Answer):
+                        return admitted
+                    return await self._route(call, record, admitted)
         except TimeoutError:
             raise HostCallError("timeout", "the execution's time was over before the answer came") from None
         finally:
@@ -210,8 +212,11 @@ class HostCalls:
             hold.release()
             self._waiting -= len(call.payload)
 
-    async def _admitted(self, entry: JournalledCall, arguments: dict[str, Any]) -> dict[str, Any]:
-        """The arguments to call with, once the call may leave and the journal says that it does."""
+    async def _admitted(self, entry: JournalledCall, arguments: dict[str, Any]) -> dict[str, Any] | Answer:
+        """The arguments to call with, once the call may leave and the journal says that it does.
+
+        Of a call that is only planned, the answer.
+        """
         call, record, journal = entry.call, entry.record, self._execution.journal
         if self._context.read_only:
             self._check_reads(call)
@@ -228,6 +233,9 @@ class HostCalls:
             match verdict:
                 case Refused():
                     raise HostCallError("denied", verdict.reason, details={**verdict.details, "sent": False})
+                case Planned():
+                    record.planned = verdict.plan
+                    return Answer(payload=verdict.payload)
                 case Suspended():
                     if journal is None:
                         raise HostCallError("denied", "this call needs a decision, and there is no store to wait in")

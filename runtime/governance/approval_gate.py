@@ -14,6 +14,7 @@ from runtime.execution.host_calls import FETCH, Fetcher, Tools
 from runtime.execution.literal_request import Preview
 from runtime.governance.approval import new_approval_id
 from runtime.governance.approvals import Approvals
+from runtime.governance.plan import planned
 from runtime.governance.shown_request import request_of
 from runtime.store.changes import UseApproval
 from runtime.store.records import ApprovalRow
@@ -51,6 +52,8 @@ class ApprovalGate:
 
     async def check(self, call: GatedCall) -> Verdict:
         """Whether it passes, is refused, or waits. Raises HostCallError, StoreError."""
+        if call.execution.program.dry_run:
+            return self._planned(call)
         if not call.execution.program.profile.approvals.rules:
             return Passed()
         asked = self._asked(call)
@@ -85,6 +88,18 @@ class ApprovalGate:
             policy=f"{own.digest()} {current.digest() if current is not None else ''}",
         )
         return Asked(call=call, preview=preview, decision=decision, binding=binding, digest=binding_digest(binding))
+
+    def _planned(self, call: GatedCall) -> Verdict:
+        """In a dry run what reads is done, what is denied is denied, and all else is planned. Nobody is asked."""
+        preview = self.preview(call)
+        if preview is None:
+            return Passed()
+        decision = decide_approval(call.execution.program.profile.approvals, facts_of(call, preview))
+        if decision.action == "deny":
+            return _denied(decision)
+        if preview.effect.read_only and decision.action == "allow":
+            return Passed()
+        return planned(call, preview, decision)
 
     def preview(self, call: GatedCall) -> Preview | None:
         """What the call would send. Raises HostCallError."""

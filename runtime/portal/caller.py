@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from runtime.execution.host_calls import Answer
 from runtime.execution.hostcall import CallContext, HostCallError
-from runtime.execution.literal_request import Preview
+from runtime.execution.literal_request import Inverse, Preview
 from runtime.portal.catalog_calls import PREFIX as CATALOG
 from runtime.portal.offers import Offer, Offers
 from runtime.portal.own_calls import OwnCalls
@@ -77,6 +77,11 @@ class ToolCaller:
             return None
         tool, _, upstream = self._permitted(name, context)
         return upstream.preview(tool, arguments, context)
+
+    def inverse(self, name: str) -> Inverse | None:
+        """What undoes a call of a tool, by its full name; None if nothing is declared, or there is no such tool."""
+        tool = self._upstreams.catalog.find(name) or self._upstreams.catalog.find_original(name)
+        return None if tool is None else self._upstreams.inverse(tool)
 
     def _permitted(self, name: str, context: CallContext) -> tuple[Tool, bool, Upstream | Offer]:
         """The tool, whether its whole response is asked for, and who answers. Raises HostCallError."""

@@ -38,6 +38,12 @@ def client_request(name: str, arguments: dict[str, Any]) -> LiteralRequest:
     return LiteralRequest(protocol="client", method="call", url=name, body=json.dumps(arguments, ensure_ascii=False))
 
 
+def inverse_of(tool: Tool, inverses: Mapping[str, InverseTool]) -> Inverse | None:
+    """What undoes a call of a tool, as its upstream's configuration declares."""
+    declared = inverses.get(tool.name)
+    return None if declared is None else Inverse(tool=f"{tool.upstream}.{declared.tool}", arguments=declared.arguments)
+
+
 def preview_of(
     tool: Tool,
     arguments: dict[str, Any],
@@ -47,7 +53,6 @@ def preview_of(
 ) -> Preview:
     """What is known of a call of `tool` with checked arguments."""
     where = f"{request.method} {request.url.partition('?')[0]}"
-    inverse = inverses.get(tool.name)
     return Preview(
         tool=tool.full_name,
         words=f"{tool.full_name}: {tool.summary} ({where})",
@@ -55,6 +60,6 @@ def preview_of(
         target=target,
         effect=tool.effect,
         schema=tool_digest(tool),
-        inverse=Inverse(tool=f"{tool.upstream}.{inverse.tool}", arguments=inverse.arguments) if inverse else None,
+        inverse=inverse_of(tool, inverses),
         arguments=arguments,
     )

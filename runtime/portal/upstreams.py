@@ -10,6 +10,7 @@ from typing import Self
 
 from runtime.enclosure.enclosure import Way
 from runtime.enclosure.walls import Surroundings
+from runtime.execution.literal_request import Inverse
 from runtime.portal.catalog import Catalog
 from runtime.portal.catalog_change import change_between
 from runtime.portal.document_cache import DocumentCache
@@ -20,6 +21,7 @@ from runtime.portal.mcp_tools import ToolChoice
 from runtime.portal.mcp_transport import McpWire, TransportFactory, http_wire, stdio_wire
 from runtime.portal.mcp_upstream import McpService
 from runtime.portal.openapi_upstream import OpenApiService
+from runtime.portal.preview import inverse_of
 from runtime.portal.tool import SkippedTool, Tool
 from runtime.portal.upstream import ServiceToken, Upstream
 from runtime.portal.upstream_state import Backoff, UpstreamState
@@ -51,6 +53,7 @@ class Upstreams:
     ) -> None:
         self.catalog = Catalog()
         self.states: dict[str, UpstreamState] = {name: UpstreamState(phase="starting") for name in configs}
+        self._inverses = {name: config.inverses for name, config in configs.items()}
         self._listeners: list[Callable[[Catalog], None]] = []
         self._changed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -78,6 +81,10 @@ class Upstreams:
     def find(self, name: str) -> GuardedUpstream | None:
         """The upstream of that name. None if none is declared."""
         return self._running.get(name)
+
+    def inverse(self, tool: Tool) -> Inverse | None:
+        """What undoes a call of a tool; None if nothing is declared."""
+        return inverse_of(tool, self._inverses.get(tool.upstream, {}))
 
     def surroundings(self) -> dict[str, Surroundings]:
         """Of every MCP server that is a child and runs now, by its upstream's name."""

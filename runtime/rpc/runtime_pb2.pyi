@@ -963,6 +963,7 @@ class RollbackStep(_message.Message):
     TOOL_FIELD_NUMBER: _builtins.int
     OUTCOME_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    EXECUTION_ID_FIELD_NUMBER: _builtins.int
     call_number: _builtins.int
     """HostCall.number of the call that is undone."""
     target: _builtins.str
@@ -970,11 +971,14 @@ class RollbackStep(_message.Message):
     tool: _builtins.str
     """The tool that undoes it; empty if none is declared."""
     outcome: _builtins.str
-    """"offered" (it could be undone so), "undone", "not undoable" (no inverse is declared, or its result lacks what the
-    inverse needs), or the code of the error that undoing it ended with.
+    """"offered" (Rollback would undo it so), "undone", "not undoable" (no inverse is declared, or its result lacks what the
+    inverse needs), the code of the error that undoing it ended with, "queued", "running" or "paused" (the rollback has not
+    ended), or "unknown" (it ended before it told).
     """
     reason: _builtins.str
     """Why it was not undone."""
+    execution_id: _builtins.str
+    """The execution that undoes it, with its host calls and what it waits for; empty if none was begun."""
     def __init__(
         self,
         *,
@@ -983,10 +987,11 @@ class RollbackStep(_message.Message):
         tool: _builtins.str = ...,
         outcome: _builtins.str = ...,
         reason: _builtins.str = ...,
+        execution_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_number", b"call_number", "outcome", b"outcome", "reason", b"reason", "target", b"target", "tool", b"tool"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_number", b"call_number", "execution_id", b"execution_id", "outcome", b"outcome", "reason", b"reason", "target", b"target", "tool", b"tool"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1688,6 +1693,58 @@ class ReplayDifference(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReplayDifference: _TypeAlias = ReplayDifference  # noqa: Y015
+
+@_typing.final
+class RollbackRequest(_message.Message):
+    """Which execution to undo."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXECUTION_ID_FIELD_NUMBER: _builtins.int
+    CONTEXT_FIELD_NUMBER: _builtins.int
+    execution_id: _builtins.str
+    """Its id."""
+    @_builtins.property
+    def context(self) -> Global___Context:
+        """Who asks, and why. Required; the owner has to be the execution's."""
+
+    def __init__(
+        self,
+        *,
+        execution_id: _builtins.str = ...,
+        context: Global___Context | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "execution_id", b"execution_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RollbackRequest: _TypeAlias = RollbackRequest  # noqa: Y015
+
+@_typing.final
+class RollbackResponse(_message.Message):
+    """What came of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXECUTION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def execution(self) -> Global___Execution:
+        """The execution that was to be undone, with `rollback`."""
+
+    def __init__(
+        self,
+        *,
+        execution: Global___Execution | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["execution", b"execution"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["execution", b"execution"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RollbackResponse: _TypeAlias = RollbackResponse  # noqa: Y015
 
 @_typing.final
 class ListProfilesRequest(_message.Message):

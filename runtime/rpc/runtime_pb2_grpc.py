@@ -75,6 +75,11 @@ class RuntimeStub:
                 request_serializer=lockgate_dot_v1_dot_runtime__pb2.ReplayRequest.SerializeToString,
                 response_deserializer=lockgate_dot_v1_dot_runtime__pb2.ReplayResponse.FromString,
                 _registered_method=True)
+        self.Rollback = channel.unary_unary(
+                '/lockgate.v1.Runtime/Rollback',
+                request_serializer=lockgate_dot_v1_dot_runtime__pb2.RollbackRequest.SerializeToString,
+                response_deserializer=lockgate_dot_v1_dot_runtime__pb2.RollbackResponse.FromString,
+                _registered_method=True)
         self.ListProfiles = channel.unary_unary(
                 '/lockgate.v1.Runtime/ListProfiles',
                 request_serializer=lockgate_dot_v1_dot_runtime__pb2.ListProfilesRequest.SerializeToString,
@@ -156,6 +161,15 @@ class RuntimeServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Rollback(self, request, context):
+        """Undo the completed writes of an execution that did not succeed, as far as inverses are declared: the last first, by
+        calls under the same profile, policy and approvals. Returns when that is over, or waits for a human. An execution is
+        rolled back once; asked again, the same is told.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListProfiles(self, request, context):
         """The profiles this service has loaded.
         """
@@ -219,6 +233,11 @@ def add_RuntimeServicer_to_server(servicer, server):
                     servicer.Replay,
                     request_deserializer=lockgate_dot_v1_dot_runtime__pb2.ReplayRequest.FromString,
                     response_serializer=lockgate_dot_v1_dot_runtime__pb2.ReplayResponse.SerializeToString,
+            ),
+            'Rollback': grpc.unary_unary_rpc_method_handler(
+                    servicer.Rollback,
+                    request_deserializer=lockgate_dot_v1_dot_runtime__pb2.RollbackRequest.FromString,
+                    response_serializer=lockgate_dot_v1_dot_runtime__pb2.RollbackResponse.SerializeToString,
             ),
             'ListProfiles': grpc.unary_unary_rpc_method_handler(
                     servicer.ListProfiles,
@@ -453,6 +472,33 @@ class Runtime:
             '/lockgate.v1.Runtime/Replay',
             lockgate_dot_v1_dot_runtime__pb2.ReplayRequest.SerializeToString,
             lockgate_dot_v1_dot_runtime__pb2.ReplayResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Rollback(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lockgate.v1.Runtime/Rollback',
+            lockgate_dot_v1_dot_runtime__pb2.RollbackRequest.SerializeToString,
+            lockgate_dot_v1_dot_runtime__pb2.RollbackResponse.FromString,
             options,
             channel_credentials,
             insecure,

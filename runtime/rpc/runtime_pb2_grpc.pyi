@@ -60,6 +60,11 @@ class RuntimeStub:
     """End a running execution. Returns when it has ended; an ended one is returned as it is."""
     Replay: _grpc.UnaryUnaryMultiCallable[_runtime_pb2.ReplayRequest, _runtime_pb2.ReplayResponse]
     """Run an ended execution once more from its record, without touching anything outside, and tell what differed."""
+    Rollback: _grpc.UnaryUnaryMultiCallable[_runtime_pb2.RollbackRequest, _runtime_pb2.RollbackResponse]
+    """Undo the completed writes of an execution that did not succeed, as far as inverses are declared: the last first, by
+    calls under the same profile, policy and approvals. Returns when that is over, or waits for a human. An execution is
+    rolled back once; asked again, the same is told.
+    """
     ListProfiles: _grpc.UnaryUnaryMultiCallable[_runtime_pb2.ListProfilesRequest, _runtime_pb2.ListProfilesResponse]
     """The profiles this service has loaded."""
     GetProfile: _grpc.UnaryUnaryMultiCallable[_runtime_pb2.GetProfileRequest, _runtime_pb2.GetProfileResponse]
@@ -94,6 +99,11 @@ class RuntimeAsyncStub(RuntimeStub):
     """End a running execution. Returns when it has ended; an ended one is returned as it is."""
     Replay: _aio.UnaryUnaryMultiCallable[_runtime_pb2.ReplayRequest, _runtime_pb2.ReplayResponse]  # type: ignore[assignment]
     """Run an ended execution once more from its record, without touching anything outside, and tell what differed."""
+    Rollback: _aio.UnaryUnaryMultiCallable[_runtime_pb2.RollbackRequest, _runtime_pb2.RollbackResponse]  # type: ignore[assignment]
+    """Undo the completed writes of an execution that did not succeed, as far as inverses are declared: the last first, by
+    calls under the same profile, policy and approvals. Returns when that is over, or waits for a human. An execution is
+    rolled back once; asked again, the same is told.
+    """
     ListProfiles: _aio.UnaryUnaryMultiCallable[_runtime_pb2.ListProfilesRequest, _runtime_pb2.ListProfilesResponse]  # type: ignore[assignment]
     """The profiles this service has loaded."""
     GetProfile: _aio.UnaryUnaryMultiCallable[_runtime_pb2.GetProfileRequest, _runtime_pb2.GetProfileResponse]  # type: ignore[assignment]
@@ -173,6 +183,17 @@ class RuntimeServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_runtime_pb2.ReplayResponse, _abc.Awaitable[_runtime_pb2.ReplayResponse]]:
         """Run an ended execution once more from its record, without touching anything outside, and tell what differed."""
+
+    @_abc_1.abstractmethod
+    def Rollback(
+        self,
+        request: _runtime_pb2.RollbackRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_runtime_pb2.RollbackResponse, _abc.Awaitable[_runtime_pb2.RollbackResponse]]:
+        """Undo the completed writes of an execution that did not succeed, as far as inverses are declared: the last first, by
+        calls under the same profile, policy and approvals. Returns when that is over, or waits for a human. An execution is
+        rolled back once; asked again, the same is told.
+        """
 
     @_abc_1.abstractmethod
     def ListProfiles(

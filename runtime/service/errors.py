@@ -11,6 +11,7 @@ from grpc_status import rpc_status
 from runtime.store.errors import StoreError, StoreQuotaError
 
 DOMAIN = "lockgate"
+_QUEUE_RETRY_S = 0.25
 _STORE_RETRY_S = 1.0
 
 
@@ -72,3 +73,9 @@ def store_failed(error: StoreError) -> ApiError:
         metadata = {"limit": error.quota, "value": str(error.value)}
         return ApiError(grpc.StatusCode.RESOURCE_EXHAUSTED, "STORE_FULL", str(error), metadata=metadata)
     return ApiError(grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE", str(error), retry_after_s=_STORE_RETRY_S)
+
+
+def queue_full(error: Exception) -> ApiError:
+    """No more executions are taken for now."""
+    message = f"{error}; nothing was started, try again later"
+    return ApiError(grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL", message, retry_after_s=_QUEUE_RETRY_S)

@@ -30,7 +30,7 @@ def program_of(
 ) -> Program:
     """The validated program. Raises ApiError that names every field at fault. `session`: as in Program."""
     faults: Faults = []
-    caller = _caller(request, principal, faults)
+    caller = _caller(request.context, principal, faults)
     profile = _profile(request.profile, profiles, faults)
     _check_code(request.code, faults)
     if request.language and request.language not in LANGUAGES:
@@ -39,6 +39,8 @@ def program_of(
         faults.append(("idempotency_key", f"has {len(request.idempotency_key)} characters; at most {MOST_KEY}"))
     if len(request.session_id) > MOST_KEY:
         faults.append(("session_id", f"has {len(request.session_id)} characters; at most {MOST_KEY}"))
+    if request.on_failure not in {pb.ON_FAILURE_UNSPECIFIED, pb.ON_FAILURE_ROLLBACK}:
+        faults.append(("on_failure", f"there is no {request.on_failure}"))
     if request.inline_bytes and request.inline_bytes < LEAST_BYTES:
         faults.append(("inline_bytes", f"is {request.inline_bytes}; 0 for all, or at least {LEAST_BYTES}"))
     if faults or profile is None or caller is None:
@@ -74,11 +76,21 @@ def _under_profile(request: pb.ExecuteRequest, profile: Profile, caller: Caller,
         session_id=request.session_id,
         inline_bytes=request.inline_bytes,
         read_only=request.read_only,
+        dry_run=request.dry_run,
+        on_failure="rollback" if request.on_failure == pb.ON_FAILURE_ROLLBACK else "keep",
     )
 
 
-def _caller(request: pb.ExecuteRequest, principal: str, faults: Faults) -> Caller | None:
-    context = request.context
+def caller_of(context: pb.Context, principal: str) -> Caller:
+    """Who asks. Raises ApiError that names every field at fault."""
+    faults: Faults = []
+    caller = _caller(context, principal, faults)
+    if caller is None:
+        raise bad_fields(faults)
+    return caller
+
+
+def _caller(context: pb.Context, principal: str, faults: Faults) -> Caller | None:
     before = len(faults)
     for field, most in (("actor", MOST_NAME), ("owner", MOST_NAME), ("reason", MOST_REASON)):
         value = getattr(context, field).strip()

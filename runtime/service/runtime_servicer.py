@@ -9,9 +9,7 @@ import grpc
 from runtime.execution.execution import CallEnded, CallProgress, CallStarted, Execution, Happening, Program
 from runtime.execution.executor import Executor, QueueFullError
 from runtime.execution.file import File
-from runtime.governance.approvals import Approvals
 from runtime.rpc import runtime_pb2 as pb
-from runtime.service.control_messages import pending_message
 from runtime.service.convert import (
     LANGUAGE_NUMBERS,
     STATUSES,
@@ -20,12 +18,13 @@ from runtime.service.convert import (
     file_message,
     log_message,
 )
-from runtime.service.errors import ApiError, bad_fields, store_failed
+from runtime.service.errors import ApiError, bad_fields, queue_full, store_failed
+from runtime.service.governed_reply import GovernedReply
 from runtime.service.handlers import ServicerContext
 from runtime.service.kept_result import kept_result
 from runtime.service.readiness import Readiness
 from runtime.service.replayed import MOST_CODE, replayed
-from runtime.service.requests import MOST_REASON, program_of
+from runtime.service.requests import MOST_REASON, caller_of, program_of
 from runtime.service.session import EventStream, Sessions
 from runtime.store.errors import StoreError
 from sandboxes.canonical_json import canonical_json
@@ -33,7 +32,6 @@ from sandboxes.profile import Profile
 
 MOST_PAGE = 500
 DEFAULT_PAGE = 50
-_RETRY_S = 0.25
 
 
 class RuntimeServicer:
@@ -45,9 +43,9 @@ class RuntimeServicer:
         profiles: Mapping[str, Profile],
         readiness: Readiness,
         sessions: Sessions | None = None,
-        approvals: Approvals | None = None,
+        governed: GovernedReply | None = None,
     ) -> None:
-        self._approvals = approvals
+        self._governed = governed
         self._executor = executor
         self._sessions = sessions or Sessions()
         self.profiles = profiles
@@ -59,26 +57,28 @@ class RuntimeServicer:
         execution, _attached = await self._begin(request, principal)
         try:
             await execution.halted.wait()
+            if self._governed is not None:
+                await self._governed.over(execution)
         except asyncio.CancelledError:
             self._client_left(execution)
             raise
         return pb.ExecuteResponse(execution=await self._message(execution))
 
     async def _message(self, execution: Execution) -> pb.Execution:
-        """All that is known of an execution, and what it waits for."""
+        """All that is known of an execution."""
         message = execution_message(execution)
-        message.pending_approvals.extend(await self._pending(execution))
+        if self._governed is not None:
+            await self._governed.fill(message, execution)
         return message
 
-    async def _pending(self, execution: Execution) -> list[pb.PendingApproval]:
-        if execution.state != "paused" or self._approvals is None:
-            return []
-        principal = execution.program.caller.principal
-        try:
-            page = await self._approvals.page(principal, execution_id=execution.id)
-        except StoreError as error:
-            raise store_failed(error) from None
-        return [pending_message(approval) for approval in page]
+    async def Rollback(  # noqa: N802, D102
+        self, request: pb.RollbackRequest, principal: str, _: ServicerContext
+    ) -> pb.RollbackResponse:
+        caller = caller_of(request.context, principal)
+        execution = await self._find(request.execution_id, principal)
+        if self._governed is not None:
+            await self._governed.undo(execution, caller)
+        return pb.RollbackResponse(execution=await self._message(execution))
 
     async def ExecuteStream(  # noqa: N802, D102
         self, request: pb.ExecuteRequest, principal: str, _: ServicerContext
@@ -93,14 +93,23 @@ class RuntimeServicer:
         try:
             yield pb.ExecuteEvent(accepted=pb.Accepted(execution_id=execution.id, attached=attached))
             async for event in _watch(execution):
-                if event.HasField("paused"):
-                    event.paused.approvals.extend(await self._pending(execution))
+                await self._fill(event, execution)
                 yield event
         except (asyncio.CancelledError, GeneratorExit):
             self._client_left(execution)
             raise
         finally:
             execution.watchers -= 1
+
+    async def _fill(self, event: pb.ExecuteEvent, execution: Execution) -> None:
+        """What an event has beside what is known of it at once."""
+        if self._governed is None:
+            return
+        if event.HasField("paused"):
+            event.paused.approvals.extend(await self._governed.pending(execution))
+        elif event.HasField("finished"):
+            await self._governed.over(execution)
+            await self._governed.fill(event.finished, execution)
 
     async def Session(  # noqa: N802, D102
         self, requests: AsyncIterator[pb.SessionRequest], principal: str, _: ServicerContext
@@ -130,8 +139,7 @@ class RuntimeServicer:
                 return await self._executor.accept(program), False
             return self._executor.submit(program), False
         except QueueFullError as error:
-            message = f"{error}; nothing was started, try again later"
-            raise ApiError(grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL", message, retry_after_s=_RETRY_S) from None
+            raise queue_full(error) from None
         except StoreError as error:
             raise store_failed(error) from None
 
@@ -283,6 +291,7 @@ def _check_same(earlier: Program, now: Program) -> None:
         and earlier.profile.digest() == now.profile.digest()
         and earlier.limits == now.limits
         and earlier.read_only == now.read_only
+        and (earlier.dry_run, earlier.on_failure) == (now.dry_run, now.on_failure)
     )
     if not same:
         raise ApiError(
