@@ -90,7 +90,9 @@ class ApprovalRule(FrozenModel):
     def _asks_of_asking_rules(self) -> Self:
         if self.action == "ask":
             return self
-        unused = [name for name in ("approvers", "expires_s", "self_approval") if name in self.model_fields_set]
+        fields = type(self).model_fields
+        asking = ("approvers", "expires_s", "self_approval")
+        unused = [name for name in asking if getattr(self, name) != fields[name].default]
         if unused:
             raise ValueError(f"{', '.join(unused)}: says nothing with action: {self.action}, which asks nobody")
         return self

@@ -21,6 +21,10 @@ _NAME: Final = re.compile(
 _HARMLESS: Final = re.compile(r"(?:page|next|sync|continuation|cursor|max|stop|sort)_tokens?$")
 _CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _PERSONAL: Final = frozenset({"card-number", "iban", "email-address"})
+_LITERAL: Final = re.compile(
+    r"""(?P<head>\b(?P<name>[A-Za-z_][\w-]{0,80})["'`]?\s{0,8}(?::|=(?!=))\s{0,8})(?P<quote>["'`])"""
+    r"""(?P<text>(?:(?!(?P=quote))[^\\]|\\.){0,2000})(?P=quote)"""
+)
 _HEADERS: Final = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key", "x-auth-token"})
 _BEARER: Final = r"(?i)\b(?:bearer|basic) [A-Za-z0-9._~+/=-]{12,}"
 
@@ -44,6 +48,17 @@ def masked_text(text: str) -> str:
     except UnicodeEncodeError:
         return _removed(text)
     return text
+
+
+def masked_code(line: str) -> str:
+    """A line of a program; a quoted text after a name of a secret and `:` or `=` is removed, too."""
+    return masked_text(_LITERAL.sub(_masked_literal, line))
+
+
+def _masked_literal(match: re.Match[str]) -> str:
+    if not is_secret_name(match["name"]):
+        return match[0]
+    return f"{match['head']}{match['quote']}{_removed(match['text'])}{match['quote']}"
 
 
 def masked_url(url: str) -> str:

@@ -29,6 +29,7 @@ from runtime.store.errors import StoreError, StoreUnavailableError
 from runtime.store.store import Store
 from runtime.worker.link import Link
 from runtime.worker.pool import WorkerPool
+from sandboxes.profile import Profile
 from sandboxes.walls import missing_walls
 
 log = logging.getLogger(__name__)
@@ -89,6 +90,7 @@ class Executor:
         self._gate = gate
         self._recovered = asyncio.Event()
         self._alone = True
+        self.in_force: Callable[[Profile], Profile] = lambda profile: profile
         self.on_ended: Callable[[Execution], None] = lambda _execution: None
         self._pauses: dict[str, Pause] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -403,8 +405,10 @@ class Executor:
         self._runs[execution.id] = run
         self._young[execution.id] = execution.started
         self._by_tenant[program.caller.tenant] += 1
+        # The egress proxy knows the profiles in force; of one that goes on, that may be another than it began under.
+        terms = program.profile if execution.attempts == 1 else self.in_force(program.profile)
         self._tokens[execution.id] = self._mint.for_execution(
-            execution.id, program.caller, program.profile.digest(), execution.ends - execution.started
+            execution.id, program.caller, terms.digest(), execution.ends - execution.started
         )
         execution.missing_walls = missing_walls(link.walls)
         execution.happened("started")

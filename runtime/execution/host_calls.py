@@ -14,7 +14,7 @@ from runtime.execution.byte_budget import ByteBudget, Hold, current_hold
 from runtime.execution.call_gate import CallGate, GatedCall, OpenGate, Planned, Refused, Suspended
 from runtime.execution.call_record import JournalledCall, idempotency_key
 from runtime.execution.execution import CallEnded, CallStarted, Execution, HostCallRecord
-from runtime.execution.hostcall import CallContext, HostCallError, current_call_key
+from runtime.execution.hostcall import CallContext, HostCallError, current_call_edits, current_call_key
 from runtime.execution.literal_request import Preview
 from runtime.execution.progress import ProgressReports
 from runtime.execution.window import Window
@@ -204,6 +204,7 @@ class HostCalls:
                     record.began = True
                     if isinstance(admitted, Answer):
                         return admitted
+                    current_call_edits.set(tuple(record.edits))
                     return await self._route(call, record, admitted)
         except TimeoutError:
             raise HostCallError("timeout", "the execution's time was over before the answer came") from None

@@ -66,6 +66,9 @@ class HostCallError(Exception):
         return fields if self.retry_after is None else {**fields, "retry_after": self.retry_after}
 
 
+current_call_edits: ContextVar[tuple[str, ...]] = ContextVar("current_call_edits", default=())
+"""How an approver narrowed the arguments of the call under way, in words."""
+
 current_call_key: ContextVar[str] = ContextVar("current_call_key", default="")
 """What an upstream knows the host call by that is being made, however often it is sent; empty for none."""
 

@@ -111,7 +111,8 @@ class Approvals:
         for _ in range(_TRIES):
             asked = [await self.find(principal, approval_id) for approval_id, _ in said]
             _check_alike(asked)
-            await self._check_going_on(asked)
+            if all(approval.row.state == "open" for approval in asked):
+                await self._check_going_on(asked)
             now = self._now_ns()
             changes: list[Change] = []
             for approval, (_, word) in zip(asked, said, strict=True):
@@ -140,8 +141,7 @@ class Approvals:
         if head is not None and head.state != "ended":
             return
         for approval in asked:
-            if approval.row.state == "open":
-                await self.end(approval.row, "void", "the execution is over")
+            await self.end(approval.row, "void", "the execution is over")
         raise DecisionRefusedError("EXECUTION_OVER", f"the execution {execution_id} is over; nothing waits for this")
 
     async def watch(self, principal: str) -> AsyncGenerator[Approval]:

@@ -50,7 +50,7 @@ def entry_of(plan: str) -> PlanEntry | None:
 def _as_answered(call: GatedCall, answer: dict[str, Any], preview: Preview) -> dict[str, Any]:
     """In the form the program expects: a fetch is answered with a response, 200, the placeholder as its JSON."""
     if call.name.endswith(_RESPONSE):
-        return {"data": answer, "status": None, "headers": {}, "links": {}, "next": None}
+        return {"data": answer, "status": None, "headers": {}, "links": {}, "related": {}, "next": None}
     if preview.tool:
         return answer
     return {

@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 from runtime.governance.approval_request import ShownLine
-from sandboxes.masking import masked_text
+from sandboxes.masking import masked_code
 
 MOST_LINES: Final = 400
 MOST_CHARACTERS: Final = 32 << 10
@@ -26,7 +26,7 @@ def marked_lines(code: str, tool: str) -> tuple[tuple[ShownLine, ...], bool]:
     shown: list[ShownLine] = []
     room = MOST_CHARACTERS
     for line in wanted:
-        text = masked_text(texts[line][:_MOST_LINE])
+        text = masked_code(texts[line][:_MOST_LINE])
         room -= len(text) + 1
         if room < 0 or len(shown) >= MOST_LINES:
             break

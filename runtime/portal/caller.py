@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from runtime.execution.host_calls import Answer
-from runtime.execution.hostcall import CallContext, HostCallError
+from runtime.execution.hostcall import CallContext, HostCallError, current_call_edits
 from runtime.execution.literal_request import Inverse, Preview
 from runtime.portal.catalog_calls import PREFIX as CATALOG
 from runtime.portal.offers import Offer, Offers
@@ -140,6 +140,7 @@ def _whole(reply: ToolReply) -> dict[str, Any]:
         "links": dict(reply.links),
         "related": dict(reply.related),
         "next": dict(reply.next) if reply.next is not None else None,
+        **({"edits": list(edits)} if (edits := current_call_edits.get()) else {}),
     }
 
 

@@ -127,7 +127,7 @@ async def serve(settings: GatewaySettings, lines: asyncio.StreamReader) -> None:
             store=store,
             gate=governed.gate,
         )
-        governed.decided = executor.decided
+        governed.attach(executor)
         readiness = Readiness(
             judge(found_versions(), config.accept_vulnerable_versions),
             pool.walls,

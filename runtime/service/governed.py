@@ -7,6 +7,7 @@ from typing import Final
 
 from starlette.types import ASGIApp
 
+from runtime.execution.executor import Executor
 from runtime.execution.host_calls import Tools
 from runtime.execution.outbound import OutboundRequest
 from runtime.execution.tokens import TokenMint
@@ -26,10 +27,7 @@ _PURPOSE: Final = "approvals-webhook"
 
 
 class Governed:
-    """What a gateway has of approvals. `async with governed.running():` once the store is open.
-
-    `decided` is told of decisions: the executor's, once there is one.
-    """
+    """What a gateway has of approvals. `async with governed.running():` once the store is open."""
 
     def __init__(  # noqa: PLR0913 - its collaborators
         self,
@@ -43,7 +41,8 @@ class Governed:
         profiles: Profiles,
     ) -> None:
         webhook = channels.webhook
-        self.decided: Decided | None = None
+        self._tell_of: Decided | None = None
+        self._profiles = profiles
         self.approvals = Approvals(store, self._decided, notify=webhook is not None)
         self.gate = ApprovalGate(self.approvals, tools, egress, profiles)
         self._callbacks = Callbacks(state.signing_key("callback")) if channels.callback else None
@@ -53,9 +52,14 @@ class Governed:
             self._sender = WebhookSender(store, post, state.signing_key("webhook"))
             self.approvals.on_delivery = self._sender.wake
 
+    def attach(self, executor: Executor) -> None:
+        """Tell the executor of decisions, and let it ask which version of a profile is in force."""
+        self._tell_of = executor.decided
+        executor.in_force = lambda profile: self._profiles().get(profile.name, profile)
+
     def _decided(self, execution_id: str, number: int) -> None:
-        if self.decided is not None:
-            self.decided(execution_id, number)
+        if self._tell_of is not None:
+            self._tell_of(execution_id, number)
 
     def beside(self, app: ASGIApp) -> ASGIApp:
         """The HTTP application with the callback beside it, if the operator wants one."""

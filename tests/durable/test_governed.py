@@ -220,12 +220,11 @@ async def test_a_step_that_needs_a_human_waits_and_the_others_are_told(cell: Cel
     (waiting,) = undoing.pending_approvals
     approval = await client.approvals.get(waiting.approval_id)
     await client.approvals.decide([approval], approve=False, approver="alice", reason="keep it")
-    undoing = await client.execution(undoing.id)
-    while not undoing.HasField("ended_at"):
-        for each in undoing.pending_approvals:
-            approval = await client.approvals.get(each.approval_id)
+    async for approval in client.approvals.watch():
+        if approval.execution_id == undoing.id and approval.state == control_pb2.APPROVAL_STATE_OPEN:
             await client.approvals.decide([approval], approve=True, approver="alice")
-        undoing = await client.execution(undoing.id)
+            break
+    await ended(cell.grpc_address, cell.token, undoing.id)
     after = await client.execution(done.id)
     assert [step.outcome for step in after.rollback] == ["undone", "undone", "undone", "denied", "undone"]
 

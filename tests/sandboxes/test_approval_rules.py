@@ -137,6 +137,20 @@ def profile(environments: list[str], **rule: Any) -> Profile:
     )
 
 
+def test_a_profile_is_read_again_as_it_is_written_down() -> None:
+    written = [{"name": name, "action": name} for name in ("allow", "ask", "deny")]
+    made = Profile.model_validate(
+        {
+            "name": "p",
+            "version": 1,
+            "languages": ["python"],
+            "environments": ["dev"],
+            "approvals": {"rules": [{**each, "arguments": {"/a": {"above": 1}}} for each in written]},
+        }
+    )
+    assert Profile.model_validate_json(made.model_dump_json(by_alias=True)) == made
+
+
 def test_self_approval_is_for_development_only() -> None:
     assert profile(["dev"], self_approval=True).approvals.rules[0].self_approval
     for environments in (["prod"], ["dev", "prod"]):

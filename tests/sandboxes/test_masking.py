@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandboxes.masking import is_secret_name, masked, masked_body, masked_headers, masked_text, masked_url
+from sandboxes.masking import (
+    is_secret_name,
+    masked,
+    masked_body,
+    masked_code,
+    masked_headers,
+    masked_text,
+    masked_url,
+)
 
 TOKEN = "ghp_" + "a1B2" * 9
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTYifQ.c2lnbmF0dXJl"
@@ -52,6 +60,22 @@ def test_urls_headers_and_bodies() -> None:
     assert json.loads(masked_body('{"password": "x", "n": 1}')) == {"password": "[removed: 1 characters]", "n": 1}
     assert masked_body("password=x&n=1") == "password=[removed: 1 characters]&n=1"
     assert masked_body("plain text") == "plain text"
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("login({password: 'hunter2'})", "login({password: '[removed: 7 characters]'})"),
+        ('api_key = "abc"', 'api_key = "[removed: 3 characters]"'),
+        ('{"token": "a\\"b", "n": "x"}', '{"token": "[removed: 4 characters]", "n": "x"}'),
+        ("if token == 'x': pass", "if token == 'x': pass"),
+        ("name = 'x'", "name = 'x'"),
+        (f"fetch(u, '{TOKEN}')", "fetch(u, '[removed: github-token]')"),
+        ("password: '" + "x" * 5_000, "password: '" + "x" * 5_000),
+    ],
+)
+def test_literals_in_programs(line: str, shown: str) -> None:
+    assert masked_code(line) == shown
 
 
 JSON = st.recursive(
