@@ -43,7 +43,6 @@ from runtime.service.egress_link import EgressLink
 from runtime.service.follower import Follower
 from runtime.service.garbage import Garbage
 from runtime.service.governed import Governed
-from runtime.service.governed_reply import GovernedReply
 from runtime.service.handlers import generic_handler
 from runtime.service.kept_images import keeping_images, older_images
 from runtime.service.listeners import Listeners
@@ -54,7 +53,6 @@ from runtime.service.pruning import pruning
 from runtime.service.readiness import Readiness
 from runtime.service.recovery import recovery
 from runtime.service.revoker import Revoker
-from runtime.service.rollbacks import Rollbacks
 from runtime.service.runtime_servicer import RuntimeServicer
 from runtime.service.session import Sessions
 from runtime.service.settings import GatewaySettings
@@ -127,7 +125,6 @@ async def serve(settings: GatewaySettings, lines: asyncio.StreamReader) -> None:
             store=store,
             gate=governed.gate,
         )
-        governed.attach(executor)
         readiness = Readiness(
             judge(found_versions(), config.accept_vulnerable_versions),
             pool.walls,
@@ -138,13 +135,9 @@ async def serve(settings: GatewaySettings, lines: asyncio.StreamReader) -> None:
         if readiness.refusals:
             log.error("no execution is started: %s", readiness.refusals)
         sessions = Sessions(offers, lambda: upstreams.states)
-        rollbacks = Rollbacks(executor, store, caller.inverse)
-        replies = GovernedReply(governed.approvals, rollbacks)
-        servicer = RuntimeServicer(executor, profiles, readiness, sessions, replies)
-        control = ControlServicer(governed.approvals)
-        listeners = await _listeners(
-            settings.grpc_address, authenticator, servicer, PortalServicer(finder, offers), control
-        )
+        servicer = RuntimeServicer(executor, profiles, readiness, sessions, governed.attach(executor, caller.inverse))
+        portal, control = PortalServicer(finder, offers), ControlServicer(governed.approvals)
+        listeners = await _listeners(settings.grpc_address, authenticator, servicer, portal, control)
         await listeners.start()
         stack.push_async_callback(listeners.stop, _STOP_GRACE_S)
         stack.push_async_callback(executor.close)

@@ -14,9 +14,12 @@ from runtime.execution.tokens import TokenMint
 from runtime.governance.approval_gate import ApprovalGate, Profiles
 from runtime.governance.approvals import Approvals, Decided
 from runtime.governance.callback import Callbacks
+from runtime.governance.rollback import InverseOf
 from runtime.governance.webhook import Post, WebhookSender
 from runtime.service.callback_route import BesideCallback
 from runtime.service.egress_link import EgressLink
+from runtime.service.governed_reply import GovernedReply
+from runtime.service.rollbacks import Rollbacks
 from runtime.store.store import Store
 from sandboxes.approval_channels import ApprovalChannels, Webhook
 from sandboxes.state import StateDirectory
@@ -43,6 +46,7 @@ class Governed:
         webhook = channels.webhook
         self._tell_of: Decided | None = None
         self._profiles = profiles
+        self._store = store
         self.approvals = Approvals(store, self._decided, notify=webhook is not None)
         self.gate = ApprovalGate(self.approvals, tools, egress, profiles)
         self._callbacks = Callbacks(state.signing_key("callback")) if channels.callback else None
@@ -52,10 +56,14 @@ class Governed:
             self._sender = WebhookSender(store, post, state.signing_key("webhook"))
             self.approvals.on_delivery = self._sender.wake
 
-    def attach(self, executor: Executor) -> None:
-        """Tell the executor of decisions, and let it ask which version of a profile is in force."""
+    def attach(self, executor: Executor, inverse_of: InverseOf) -> GovernedReply:
+        """Tell the executor of decisions, hear from it of ends, and let it ask which version of a profile is in force.
+
+        What replies tell of its executions.
+        """
         self._tell_of = executor.decided
         executor.in_force = lambda profile: self._profiles().get(profile.name, profile)
+        return GovernedReply(self.approvals, Rollbacks(executor, self._store, inverse_of))
 
     def _decided(self, execution_id: str, number: int) -> None:
         if self._tell_of is not None:
