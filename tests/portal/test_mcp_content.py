@@ -25,6 +25,12 @@ def text(value: str) -> t.TextContent:
 IMAGE = t.ImageContent(data="AA==", mime_type="image/png")
 IMAGE_JSON = {"type": "image", "data": "AA==", "mimeType": "image/png"}
 LINK = t.ResourceLink(uri="file:///a", name="a")
+AUDIO = t.AudioContent(data="UklGRg==", mime_type="audio/wav")
+AUDIO_JSON = {"type": "audio", "data": "UklGRg==", "mimeType": "audio/wav"}
+BLOB = t.EmbeddedResource(
+    resource=t.BlobResourceContents(uri="file:///b", mime_type="application/pdf", blob="JVBERg==")
+)
+BLOB_JSON = {"uri": "file:///b", "mimeType": "application/pdf", "blob": "JVBERg=="}
 EMBEDDED = t.EmbeddedResource(resource=t.TextResourceContents(uri="file:///a", text="x"))
 
 
@@ -43,6 +49,8 @@ EMBEDDED = t.EmbeddedResource(resource=t.TextResourceContents(uri="file:///a", t
         ([text("a"), text('{"b": 2}')], None, ["a", {"b": 2}]),
         ([IMAGE], None, IMAGE_JSON),
         ([text("a"), IMAGE], None, ["a", IMAGE_JSON]),
+        ([AUDIO], None, AUDIO_JSON),
+        ([AUDIO, BLOB], None, [AUDIO_JSON, {"type": "resource", "resource": BLOB_JSON}]),
         ([LINK], None, {"type": "resource_link", "uri": "file:///a", "name": "a"}),
         ([EMBEDDED], None, {"type": "resource", "resource": {"uri": "file:///a", "text": "x"}}),
         ([text('{"a": 1}')], {"a": 1}, {"a": 1}),
