@@ -53,6 +53,7 @@ _RESULT = Statement.of("DELETE FROM results WHERE handle = :handle")
 _SESSION = Statement.of("DELETE FROM sessions WHERE id = :id")
 _VALUES = Statement.of("DELETE FROM session_values WHERE tenant = :tenant AND session = :session")
 _PROFILES = Statement.of("DELETE FROM profiles WHERE digest NOT IN (SELECT profile_digest FROM executions)")
+_HELD = Statement.of("SELECT tenant, sum(bytes) FROM holdings GROUP BY tenant")
 _FREED = Statement.of("DELETE FROM holdings WHERE holder = :holder RETURNING tenant, bytes")
 
 
@@ -86,6 +87,12 @@ def remove(transaction: Transaction, what: Doomed) -> int:
         run(_VALUES, (tenant, session))
         holders.append(plain(values_holder(original(tenant), original(session))))
     return sum(_free(transaction, holder) for holder in holders)
+
+
+def recount(transaction: Transaction) -> None:
+    """The ledger as the holdings are: another gateway may have written, too."""
+    rows = transaction.connection.run(_HELD, ())
+    transaction.ledger.load((original(tenant), int(size)) for tenant, size in rows)
 
 
 def remove_profiles(transaction: Transaction) -> None:

@@ -36,7 +36,7 @@ from runtime.store.records import (
     TraceRow,
     ValueRow,
 )
-from runtime.store.retention import Retention, counts, doomed, remove, remove_profiles
+from runtime.store.retention import Retention, counts, doomed, recount, remove, remove_profiles
 from runtime.store.rows import weight
 from runtime.store.store import PAGE, Pruned, StoreState, StoreUsage
 from runtime.store.writer import SLOW_S, Writer
@@ -225,6 +225,7 @@ class SqlStore:
             await writer.run(remove_profiles)
         if pieces:
             await writer.run(lambda transaction: self._database.tidy(transaction.connection))
+        await writer.run(recount)
         return Pruned(**total)
 
     # How reads are made.
