@@ -1,7 +1,7 @@
 """What an MCP tool answered, as a value for the program or an error. Nothing of an answer is lost.
 
-- `structuredContent` is the value where there is any. Blocks beside it that are not text go under `_content`
-  (or beside it as `{structured, content}` if it is not an object); text beside it repeats it and is dropped.
+- `structuredContent` is the value where there is any. Blocks beside it go under `_content` (or beside it as
+  `{structured, content}` if it is not an object), but for text that only repeats it, as the protocol recommends.
 - Otherwise one block is the value, several are an array, none is null.
 - A text block is its text, or parsed JSON where the text is a JSON object or array; numbers, true and quoted
   text stay text. Every other block is itself: `{type: "image", data, mimeType}` and so on.
@@ -65,12 +65,31 @@ def protocol_failure(tool: Tool, error: MCPError) -> HostCallError:
 
 
 def _structured(result: mcp_types.CallToolResult) -> Any:
-    others = [block_value(block) for block in result.content if not isinstance(block, mcp_types.TextContent)]
+    texts = [block.text for block in result.content if isinstance(block, mcp_types.TextContent)]
+    dropped = mcp_types.TextContent if _repeats(texts, result.structured_content) else ()
+    others = [block_value(block) for block in result.content if not isinstance(block, dropped)]
     if not others:
         return result.structured_content
     if isinstance(result.structured_content, dict):
         return {**result.structured_content, "_content": others}
     return {"structured": result.structured_content, "content": others}
+
+
+def _repeats(texts: list[str], structured: Any) -> bool:
+    """Whether texts say what the structured content says: all of it, its only member `result`, or that item by item."""
+    told = [structured]
+    if isinstance(structured, dict) and set(structured) == {"result"}:
+        told.append(structured["result"])
+    if len(texts) == 1 and any(_says(texts[0], value) for value in told):
+        return True
+    items = told[-1]
+    return isinstance(items, list) and len(items) == len(texts) and all(map(_says, texts, items))
+
+
+def _says(text: str, value: Any) -> bool:
+    if isinstance(value, dict | list):
+        return bool(_text_value(text) == value)
+    return text == value or text.strip() in {str(value), json.dumps(value)}
 
 
 def _text_value(text: str) -> Any:
