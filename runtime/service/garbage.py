@@ -8,8 +8,11 @@ import asyncio
 import gc
 from typing import Final
 
-_OFTEN: Final = (10_000, 5, 5)
-"""Of the young, middle and old generation: collected after so many objects, collections, and collections of those."""
+_OFTEN: Final = (700, 7, 100)
+"""Of the young, middle and old generation: collected after so many objects, collections, and collections of those.
+
+Little at a time: looking at the 50,000 objects of a thousand calls at once took 60 ms. Calls leave five objects each.
+"""
 
 _AFTER_S: Final = 1.0
 _AT_MOST_EVERY_S: Final = 60.0
