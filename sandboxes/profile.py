@@ -15,6 +15,7 @@ from sandboxes.environment import Environment
 from sandboxes.image import IMAGE_NAME
 from sandboxes.limits import Limits
 from sandboxes.rule_set import RuleSet
+from sandboxes.session_rules import SessionRules
 from sandboxes.tools import ToolRules, decide_tool
 from sandboxes.walls import Wall
 
@@ -93,6 +94,9 @@ class Profile(BaseModel):
     tools: ToolRules = Field(default_factory=ToolRules, description="Which tools a program may call.")
     approvals: Annotated[ApprovalRules, AfterValidator(_check_approvals)] = Field(
         default_factory=ApprovalRules, description="Which calls need a human. No rule, no approvals."
+    )
+    sessions: SessionRules = Field(
+        default_factory=SessionRules, description="Which programs keep their globals from one to the next."
     )
 
     def digest(self) -> str:

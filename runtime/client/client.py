@@ -114,6 +114,20 @@ class Client:
         """An ended execution run once more from its record. Raises grpc.aio.AioRpcError."""
         return await self._runtime.Replay(request, metadata=self._metadata)
 
+    async def kept_sessions(self, owner: str) -> list[runtime_pb2.KeptSession]:
+        """An owner's open sessions whose programs keep their globals. Raises grpc.aio.AioRpcError, as the next two."""
+        request = runtime_pb2.ListSessionsRequest(owner=owner)
+        return list((await self._runtime.ListSessions(request, metadata=self._metadata)).sessions)
+
+    async def close_session(self, owner: str, id: str) -> None:  # noqa: A002 - the field's name
+        """End one: its globals are gone."""
+        await self._runtime.CloseSession(runtime_pb2.CloseSessionRequest(owner=owner, id=id), metadata=self._metadata)
+
+    async def fork_session(self, owner: str, id: str, session_id: str, after: str = "") -> runtime_pb2.KeptSession:  # noqa: A002 - as above
+        """A new one with the globals another has, or had after one of its executions."""
+        request = runtime_pb2.ForkSessionRequest(owner=owner, id=id, session_id=session_id, after_execution_id=after)
+        return (await self._runtime.ForkSession(request, metadata=self._metadata)).session
+
     async def search(  # noqa: PLR0913 - the fields of the request
         self,
         query: str,

@@ -17,6 +17,7 @@ from runtime.isolate import LogLine, Usage
 from runtime.isolate.erasure import Types
 from sandboxes.limits import Limits, LimitSource
 from sandboxes.profile import Profile
+from sandboxes.session_rules import globals_kept
 from sandboxes.walls import Wall
 
 if TYPE_CHECKING:
@@ -27,13 +28,17 @@ PAUSED: Final = "paused"
 """The status of one that waits for somebody's decision, in the store and nowhere else."""
 
 
+_ENDED_BY_ITSELF: Final = frozenset({"succeeded", "program_error"})
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Program:
     """A validated request: what to run, as whom, under which terms. `inputs` is JSON.
 
     `intake` says what was made of the text that was sent; `detected`: nobody said what language it is in. `session` is
-    the id of the stream it was sent in, `session_id` names the store it has, both empty for none; `inline_bytes` is the
-    most bytes of its result to send back, 0 for all. `read_only`: no fetches, and no tools but those known to read.
+    the id of the stream it was sent in, `session_id` names the store it has, `kept_session` is the id of the session
+    whose globals it finds and keeps, all empty for none; `inline_bytes` is the most bytes of its result to send back,
+    0 for all. `read_only`: no fetches, and no tools but those known to read.
     `dry_run`: what reads is done, all else is only planned. `on_failure`: what becomes of completed writes then.
     """
 
@@ -49,10 +54,16 @@ class Program:
     detected: bool = False
     session: str = ""
     session_id: str = ""
+    kept_session: str = ""
     inline_bytes: int = 0
     read_only: bool = False
     dry_run: bool = False
     on_failure: Literal["keep", "rollback"] = "keep"
+
+    @property
+    def keeps_globals(self) -> bool:
+        """Whether it finds and keeps the globals of its session. What a dry run would leave there is not true."""
+        return bool(self.session_id) and not self.dry_run and globals_kept(self.profile.sessions, self.language).allowed
 
     @property
     def types(self) -> Types:
@@ -212,11 +223,20 @@ class Execution:
     """Workers that died under it since it last got any further."""
     outcome_unknown: bool = False
     """Whether a call of it was under way when the gateway died, and nobody knows whether it was made."""
+    position: int = 0
+    """Which program of its session it is, from 1; 0 for none."""
+    kept: int = 0
+    """How many programs of its session the isolate has run that was kept when it ended."""
     journal: "Journal | None" = None
     halted: asyncio.Event = field(default_factory=asyncio.Event)
     """It has ended, or it is paused."""
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def in_session(self) -> bool:
+        """Whether later programs of its session find its globals: it ended by itself, and its isolate was sound."""
+        return 0 < self.position == self.kept and self.status in _ENDED_BY_ITSELF
 
     @property
     def size(self) -> int:

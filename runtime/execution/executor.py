@@ -1,6 +1,7 @@
 """Runs executions: admits, queues, hands to workers, ends and remembers them."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import Counter
@@ -14,6 +15,8 @@ from runtime.execution.fair_queue import FairQueue
 from runtime.execution.host_calls import Fetcher, HostCalls, Tools
 from runtime.execution.hostcall import CallContext
 from runtime.execution.journal import Journal
+from runtime.execution.kept_session import SessionLostError
+from runtime.execution.kept_sessions import KeptSessions
 from runtime.execution.pause import Pause
 from runtime.execution.registry import Registry
 from runtime.execution.replay import replay_of
@@ -29,7 +32,7 @@ from runtime.store.errors import StoreError, StoreUnavailableError
 from runtime.store.store import Store
 from runtime.worker.link import Link
 from runtime.worker.pool import WorkerPool
-from sandboxes.profile import Profile
+from sandboxes.profile import Isolation, Profile
 from sandboxes.walls import missing_walls
 
 log = logging.getLogger(__name__)
@@ -94,6 +97,7 @@ class Executor:
         self.on_ended: Callable[[Execution], None] = lambda _execution: None
         self._pauses: dict[str, Pause] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self.sessions = KeptSessions(store, self)
         self.results = results or MemoryResults()
         self.registry = registry or Registry()
         self._pool = pool
@@ -122,8 +126,11 @@ class Executor:
         return execution
 
     async def accept(self, program: Program) -> Execution:
-        """As `submit`, with a durable row before it starts: its idempotency key never runs twice."""
-        execution = self._admitted(program)
+        """As `submit`, with a durable row before it starts: its idempotency key never runs twice.
+
+        Raises SessionRefusedError as well.
+        """
+        execution = self._admitted(await self.sessions.enter(program))
         self.registry.add(execution)
         if (journal := execution.journal) is not None:
             try:
@@ -152,7 +159,7 @@ class Executor:
             )
         execution = Execution(
             program=program,
-            image_digest=self._digests[program.image],
+            image_digest=self.sessions.digest_of(program) or self._digests[program.image],
             parser_digest="" if program.types is Types.KEEP else self._pool.parser_digest,
             hold=hold,
         )
@@ -161,13 +168,17 @@ class Executor:
         return execution
 
     def _enqueue(self, execution: Execution) -> None:
-        self._queue.push(execution)
-        self._start_next()
+        if execution.program.kept_session:
+            self.sessions.enqueue(execution)
+        else:
+            self._queue.push(execution)
+            self._start_next()
 
     def cancel(self, execution: Execution, reason: str) -> None:
         """End an execution that has not ended; `execution.ended` is set soon after, at the latest by the kill."""
         if execution.state == "queued":
-            self._queue.remove(execution)
+            with contextlib.suppress(ValueError):  # it may wait for its session
+                self._queue.remove(execution)
             self._end(execution, Status.CANCELLED, Failure(name="Cancelled", message=reason))
         elif (run := self._runs.get(execution.id)) is not None:
             run.cancel(reason)
@@ -284,18 +295,13 @@ class Executor:
 
         Raises StoreUnavailableError; ImageRetiredError; TimeoutError or RuntimeError when the worker does not do it.
         """
-        row = None if self._store is None else await self._store.execution(execution_id)
-        if row is None or self._store is None:
+        recorded = await self._recorded(execution_id)
+        if recorded is None:
             return None
-        execution = await restored(self._store, row)
-        program = execution.program
-        image = self._image_of(execution)
-        if image is None:
-            raise ImageRetiredError(execution.image_digest)
-        assert execution.journal is not None
-        calls = [execution.journal.calls[number] for number in sorted(execution.journal.calls)]
-        recorded = Recorded(execution=execution, calls=calls, trace=bytes(execution.journal.trace))
-        link = await self._some_link(program)
+        program = recorded.execution.program
+        image = self._image_of(recorded.execution)
+        assert image is not None
+        link = await self.worker_for(program)
         self._numbers += 1
         try:
             verification = Verification(recorded, until=until, code=code)
@@ -303,12 +309,63 @@ class Executor:
         finally:
             self._pool.release(link, program.profile.isolation)
 
-    async def _some_link(self, program: Program) -> Link:
+    async def worker_for(self, program: Program) -> Link:
+        """A worker it may run in. Raises TimeoutError."""
         async with asyncio.timeout(_FOR_A_WORKER_S):
             while True:
                 if (link := self._pool.acquire(program.profile.isolation, program.caller.tenant)) is not None:
                     return link
                 await asyncio.sleep(_LOOK_AGAIN_S)
+
+    async def _recorded(self, execution_id: str) -> Recorded | None:
+        row = None if self._store is None else await self._store.execution(execution_id)
+        if row is None or self._store is None:
+            return None
+        execution = await restored(self._store, row)
+        if self._image_of(execution) is None:
+            raise ImageRetiredError(execution.image_digest)
+        assert execution.journal is not None
+        calls = [execution.journal.calls[number] for number in sorted(execution.journal.calls)]
+        return Recorded(execution=execution, calls=calls, trace=bytes(execution.journal.trace))
+
+    # What sessions ask for.
+
+    def start_in_session(self, execution: Execution) -> None:
+        """Queue a program whose session is ready for it."""
+        self._queue.push(execution)
+        self._start_next()
+
+    def session_lost(self, execution: Execution, reason: str) -> None:
+        """End a program whose session's globals cannot be had."""
+        message = f"the globals of its session are gone: {reason}; the next program of this session_id begins anew"
+        if execution.state != "ended":
+            self._end(execution, "lost", Failure(name="SessionLost", message=message))
+
+    def leave_worker(self, link: Link, isolation: Isolation) -> None:
+        """A worker is not needed any more."""
+        self._pool.release(link, isolation)
+
+    async def run_again(self, execution_id: str, link: Link, session: int, position: int) -> int:
+        """Run a recorded program in a session's isolate: how many programs that has run now."""
+        try:
+            recorded = await self._recorded(execution_id)
+        except (ValueError, ImageRetiredError) as error:
+            raise SessionLostError(f"its program {position} cannot run again: {error}") from error
+        if recorded is None:
+            raise SessionLostError(f"the record of its program {position} is gone")
+        self._numbers += 1
+        verification = Verification(recorded, seat=(session, position))
+        image = self._image_of(recorded.execution)
+        assert image is not None
+        verified = await verification.run(link, self._numbers, self._pool.image_index(image))
+        if verified.differences or verified.stopped:
+            raise SessionLostError(f"its program {position} did otherwise when it ran again")
+        return verified.kept
+
+    async def image_of(self, execution_id: str) -> tuple[str, str]:
+        """The image a recorded program ran on: its name in the pool, and its digest."""
+        found = await self.find(execution_id)
+        return ("", "") if found is None else (found.program.image, found.image_digest)
 
     def _go_on(self, execution: Execution) -> None:
         if self._image_of(execution) is None:
@@ -381,7 +438,9 @@ class Executor:
         caller = execution.program.caller
         if self._by_tenant[caller.tenant] >= max(1, int(self._bounds.running * _MOST_SHARE)):
             return None
-        return self._pool.acquire(execution.program.profile.isolation, caller.tenant)
+        return self.sessions.place_of(execution) or self._pool.acquire(
+            execution.program.profile.isolation, caller.tenant
+        )
 
     def _place_newcomer(self, execution: Execution) -> Link | None:
         """A tenant of whom nothing runs need not wait until others' executions are old enough."""
@@ -400,7 +459,7 @@ class Executor:
         run = RunningExecution(self._finished, execution, link, self._numbers, self._host_calls)
         program = execution.program
         image = self._images[execution.image_digest, bool(program.limits.fuel)]
-        run.begin(self._pool.image_index(image), replay_of(execution))
+        run.begin(self._pool.image_index(image), replay_of(execution), self.sessions.seat(execution))
         # From here on in parallel with the worker, whose frames come in a later turn.
         self._runs[execution.id] = run
         self._young[execution.id] = execution.started
@@ -447,9 +506,11 @@ class Executor:
         self._by_tenant[tenant] -= 1
         if not self._by_tenant[tenant]:
             del self._by_tenant[tenant]
+        if execution.program.kept_session:
+            self.sessions.ran(execution, run.link)
         if status == AGAIN:
             execution.state = execution.status = "queued"
-            self._queue.push(execution)
+            self._enqueue(execution)
         elif status == PAUSED:
             self._pause(execution)
         else:
@@ -490,6 +551,8 @@ class Executor:
         execution.state = "ended"
         execution.hold.release()
         self.registry.note_ended(execution)
+        if execution.program.kept_session:
+            self.sessions.ended(execution)
         execution.journal = None
         self.on_ended(execution)
         execution.halted.set()
@@ -499,6 +562,7 @@ class Executor:
     async def close(self) -> None:
         """End what no store knows of; the rest is left to the next gateway. Waits until that is so."""
         self._closing = True
+        self.sessions.stop()
         running = self.registry.running()
         kept = [each for each in running if each.journal is not None and each.journal.kept]
         for execution in running:

@@ -306,7 +306,7 @@ def _execution_row(execution: Execution) -> ExecutionRow:
         image_digest=execution.image_digest,
         profile_digest=program.profile.digest(),
         attempts=execution.attempts,
-        session=program.session_id,
+        session=program.kept_session or program.session_id,
         request=program_json(program),
         seed=execution.seed,
         start_ns=execution.created_ns,

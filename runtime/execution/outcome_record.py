@@ -20,6 +20,7 @@ def outcome_json(execution: Execution) -> str:
             "cut": _plain(execution.cut),
             "missing_walls": dict(execution.missing_walls),
             "outcome_unknown": execution.outcome_unknown,
+            "position": execution.position if execution.in_session else 0,
         }
     )
 
@@ -35,6 +36,7 @@ def put_outcome(execution: Execution, text: str) -> None:
         execution.cut = _cut(record["cut"])
         execution.missing_walls = record["missing_walls"]
         execution.outcome_unknown = record["outcome_unknown"]
+        execution.position = execution.kept = record.get("position", 0)
     except (KeyError, TypeError) as error:
         raise ValueError(f"this is not the record of an execution's end: {error}") from error
 

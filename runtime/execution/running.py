@@ -60,8 +60,11 @@ class RunningExecution:
         self._log_bytes = sum(len(line.text.encode()) for line in execution.logs)
         self._timer: asyncio.TimerHandle | None = None
 
-    def begin(self, image: int, replay: Replay | None = None) -> None:
-        """Hand the program to the worker and start the clock, which stands still during a replay."""
+    def begin(self, image: int, replay: Replay | None = None, seat: tuple[int, int] = (0, 0)) -> None:
+        """Hand the program to the worker and start the clock, which stands still during a replay.
+
+        `seat`: the session in whose isolate it runs, and its position there.
+        """
         program = self._execution.program
         run = Run(
             image=image,
@@ -73,6 +76,8 @@ class RunningExecution:
             program=program.code,
             inputs=program.inputs,
             replay=replay,
+            session=seat[0],
+            position=seat[1],
         )
         self._used_ns = 0 if replay is None else replay.wall_ns
         self._set_timer(_REPLAY_S if replay is not None else 0)
@@ -261,7 +266,10 @@ class RunningExecution:
 
     def on_done(self, outcome: Outcome) -> None:  # noqa: D102
         ending = outcome.ending
-        self._execution.usage = outcome.usage
+        if ending.status is Status.SESSION_LOST:
+            self.on_lost("no worker has the isolate of its session")
+            return
+        self._execution.usage, self._execution.kept = outcome.usage, outcome.kept
         most = self._execution.program.limits.result_bytes
         if ending.status is Status.SUCCEEDED and len(outcome.result.encode()) > most:
             ending = Ending(Status.LIMIT_RESULT, "result_bytes", most)

@@ -36,7 +36,7 @@ class Difference:
 class Verified:
     """How a replay went: `calls` were made as recorded; `status` as it ended; `stopped` before its end, as was wished.
 
-    Nothing differed just if `differences` is empty.
+    Nothing differed just if `differences` is empty. `kept`: how many programs its session's isolate has run now.
     """
 
     calls: int
@@ -44,6 +44,7 @@ class Verified:
     stopped: bool
     differences: tuple[Difference, ...]
     logs: tuple[LogLine, ...]
+    kept: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,8 +59,12 @@ class Recorded:
 class Verification:
     """One replay in one worker: the Listener of its frames. On the event loop."""
 
-    def __init__(self, recorded: Recorded, *, until: int = 0, code: str | None = None) -> None:
+    def __init__(
+        self, recorded: Recorded, *, until: int = 0, code: str | None = None, seat: tuple[int, int] = (0, 0)
+    ) -> None:
+        """`seat`: the session in whose isolate it runs, and its position there."""
         self._recorded = recorded
+        self._seat = seat
         self._until = until
         self._code = code
         self._logs: list[LogLine] = []
@@ -85,6 +90,8 @@ class Verification:
             clock_ms=program.profile.clock_ms,
             program=program.code if self._code is None else self._code,
             inputs=program.inputs,
+            session=self._seat[0],
+            position=self._seat[1],
             replay=replay,
         )
         link.run(number, run, self)
@@ -149,6 +156,7 @@ class Verification:
             stopped=stopped,
             differences=differences,
             logs=tuple(self._logs),
+            kept=outcome.kept,
         )
 
     # Listener

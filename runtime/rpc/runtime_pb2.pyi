@@ -319,7 +319,8 @@ class ExecuteRequest(_message.Message):
     """
     session_id: _builtins.str
     """A name of the caller's own for what belongs together: programs of one owner with the same session_id share `store`.
-    Empty: no store, but in Runtime.Session the stream's own. At most 128 characters.
+    Empty: no store, but in Runtime.Session the stream's own. At most 128 characters. Where the profile says so
+    (sessions.languages), they keep their globals too, as in a REPL: they run one at a time, each after those before it.
     """
     inline_bytes: _builtins.int
     """The most bytes of result_json to send back: a larger result is cut, stays valid JSON, and is kept whole under a
@@ -750,6 +751,8 @@ class Execution(_message.Message):
     PLAN_FIELD_NUMBER: _builtins.int
     OUTCOME_UNKNOWN_FIELD_NUMBER: _builtins.int
     ATTEMPTS_FIELD_NUMBER: _builtins.int
+    KEPT_SESSION_FIELD_NUMBER: _builtins.int
+    SESSION_POSITION_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Its id."""
     status: Global___Status.ValueType
@@ -774,6 +777,10 @@ class Execution(_message.Message):
     """
     attempts: _builtins.int
     """How many workers it ran in: more than one if one died, the service was restarted, or it was paused."""
+    kept_session: _builtins.str
+    """The session whose globals it found (ListSessions); empty if it began anew."""
+    session_position: _builtins.int
+    """Which of the session's programs it is, counting those whose globals the session has: 1 found none. 0 without session."""
     @_builtins.property
     def error(self) -> Global___ExecutionError:
         """Why it did not succeed; absent if it did, or has not ended."""
@@ -863,10 +870,12 @@ class Execution(_message.Message):
         plan: _abc.Iterable[Global___PlannedCall] | None = ...,
         outcome_unknown: _builtins.bool = ...,
         attempts: _builtins.int = ...,
+        kept_session: _builtins.str = ...,
+        session_position: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "created_at", b"created_at", "ended_at", b"ended_at", "error", b"error", "result_cut", b"result_cut", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "context", b"context", "created_at", b"created_at", "ended_at", b"ended_at", "error", b"error", "files", b"files", "host_calls", b"host_calls", "id", b"id", "image_digest", b"image_digest", "intake", b"intake", "language", b"language", "limits", b"limits", "logs", b"logs", "missing_walls", b"missing_walls", "outcome_unknown", b"outcome_unknown", "parser_digest", b"parser_digest", "pending_approvals", b"pending_approvals", "plan", b"plan", "profile", b"profile", "profile_digest", b"profile_digest", "result_cut", b"result_cut", "result_json", b"result_json", "rollback", b"rollback", "status", b"status", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "context", b"context", "created_at", b"created_at", "ended_at", b"ended_at", "error", b"error", "files", b"files", "host_calls", b"host_calls", "id", b"id", "image_digest", b"image_digest", "intake", b"intake", "kept_session", b"kept_session", "language", b"language", "limits", b"limits", "logs", b"logs", "missing_walls", b"missing_walls", "outcome_unknown", b"outcome_unknown", "parser_digest", b"parser_digest", "pending_approvals", b"pending_approvals", "plan", b"plan", "profile", b"profile", "profile_digest", b"profile_digest", "result_cut", b"result_cut", "result_json", b"result_json", "rollback", b"rollback", "session_position", b"session_position", "status", b"status", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2529,3 +2538,220 @@ class SessionRefusal(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SessionRefusal: _TypeAlias = SessionRefusal  # noqa: Y015
+
+@_typing.final
+class KeptSession(_message.Message):
+    """A session whose programs keep their globals. One session_id has a session in each language."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    LANGUAGE_FIELD_NUMBER: _builtins.int
+    PROGRAMS_FIELD_NUMBER: _builtins.int
+    LAST_EXECUTION_ID_FIELD_NUMBER: _builtins.int
+    RUNNING_EXECUTION_ID_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
+    MEMORY_BYTES_FIELD_NUMBER: _builtins.int
+    IN_MEMORY_FIELD_NUMBER: _builtins.int
+    PARENT_ID_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    USED_AT_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Its id, given by the service."""
+    session_id: _builtins.str
+    """ExecuteRequest.session_id."""
+    language: Global___Language.ValueType
+    """JavaScript, which TypeScript is part of, or Python."""
+    programs: _builtins.int
+    """How many programs it has the globals of. One that was ended by a limit, or cancelled, is not among them."""
+    last_execution_id: _builtins.str
+    """The execution that ran last of these; empty if there is none. ForkSessionRequest takes it."""
+    running_execution_id: _builtins.str
+    """The execution that runs, or is paused, in it; empty if none is."""
+    waiting: _builtins.int
+    """How many programs wait for that one."""
+    memory_bytes: _builtins.int
+    """Bytes of memory of its isolate when its last program ended; 0 if that is not known."""
+    in_memory: _builtins.bool
+    """Whether a worker has its isolate. If none has, it is made again for the next program."""
+    parent_id: _builtins.str
+    """The session it was forked from, by id; empty if it was not."""
+    @_builtins.property
+    def created_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was opened."""
+
+    @_builtins.property
+    def used_at(self) -> _timestamp_pb2.Timestamp:
+        """When a program of it last ended."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        session_id: _builtins.str = ...,
+        language: Global___Language.ValueType = ...,
+        programs: _builtins.int = ...,
+        last_execution_id: _builtins.str = ...,
+        running_execution_id: _builtins.str = ...,
+        waiting: _builtins.int = ...,
+        memory_bytes: _builtins.int = ...,
+        in_memory: _builtins.bool = ...,
+        parent_id: _builtins.str = ...,
+        created_at: _timestamp_pb2.Timestamp | None = ...,
+        used_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "used_at", b"used_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "id", b"id", "in_memory", b"in_memory", "language", b"language", "last_execution_id", b"last_execution_id", "memory_bytes", b"memory_bytes", "parent_id", b"parent_id", "programs", b"programs", "running_execution_id", b"running_execution_id", "session_id", b"session_id", "used_at", b"used_at", "waiting", b"waiting"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeptSession: _TypeAlias = KeptSession  # noqa: Y015
+
+@_typing.final
+class ListSessionsRequest(_message.Message):
+    """Whose sessions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OWNER_FIELD_NUMBER: _builtins.int
+    owner: _builtins.str
+    """Context.owner. Required."""
+    def __init__(
+        self,
+        *,
+        owner: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["owner", b"owner"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSessionsRequest: _TypeAlias = ListSessionsRequest  # noqa: Y015
+
+@_typing.final
+class ListSessionsResponse(_message.Message):
+    """Open sessions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def sessions(self) -> _containers.RepeatedCompositeFieldContainer[Global___KeptSession]:
+        """Oldest first."""
+
+    def __init__(
+        self,
+        *,
+        sessions: _abc.Iterable[Global___KeptSession] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sessions", b"sessions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSessionsResponse: _TypeAlias = ListSessionsResponse  # noqa: Y015
+
+@_typing.final
+class CloseSessionRequest(_message.Message):
+    """Which session to close."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OWNER_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    owner: _builtins.str
+    """Context.owner. Required."""
+    id: _builtins.str
+    """KeptSession.id. Required."""
+    def __init__(
+        self,
+        *,
+        owner: _builtins.str = ...,
+        id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "owner", b"owner"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CloseSessionRequest: _TypeAlias = CloseSessionRequest  # noqa: Y015
+
+@_typing.final
+class CloseSessionResponse(_message.Message):
+    """It is closed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CloseSessionResponse: _TypeAlias = CloseSessionResponse  # noqa: Y015
+
+@_typing.final
+class ForkSessionRequest(_message.Message):
+    """Which session to fork, and where."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OWNER_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    AFTER_EXECUTION_ID_FIELD_NUMBER: _builtins.int
+    owner: _builtins.str
+    """Context.owner. Required."""
+    id: _builtins.str
+    """KeptSession.id. Required."""
+    session_id: _builtins.str
+    """ExecuteRequest.session_id of the new session; no open session of the owner and language may have it. Required."""
+    after_execution_id: _builtins.str
+    """The last execution whose globals the new session has; empty for the last there is."""
+    def __init__(
+        self,
+        *,
+        owner: _builtins.str = ...,
+        id: _builtins.str = ...,
+        session_id: _builtins.str = ...,
+        after_execution_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_execution_id", b"after_execution_id", "id", b"id", "owner", b"owner", "session_id", b"session_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForkSessionRequest: _TypeAlias = ForkSessionRequest  # noqa: Y015
+
+@_typing.final
+class ForkSessionResponse(_message.Message):
+    """The fork."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def session(self) -> Global___KeptSession:
+        """The new session."""
+
+    def __init__(
+        self,
+        *,
+        session: Global___KeptSession | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["session", b"session"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["session", b"session"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForkSessionResponse: _TypeAlias = ForkSessionResponse  # noqa: Y015

@@ -80,6 +80,21 @@ class RuntimeStub:
                 request_serializer=lockgate_dot_v1_dot_runtime__pb2.RollbackRequest.SerializeToString,
                 response_deserializer=lockgate_dot_v1_dot_runtime__pb2.RollbackResponse.FromString,
                 _registered_method=True)
+        self.ListSessions = channel.unary_unary(
+                '/lockgate.v1.Runtime/ListSessions',
+                request_serializer=lockgate_dot_v1_dot_runtime__pb2.ListSessionsRequest.SerializeToString,
+                response_deserializer=lockgate_dot_v1_dot_runtime__pb2.ListSessionsResponse.FromString,
+                _registered_method=True)
+        self.CloseSession = channel.unary_unary(
+                '/lockgate.v1.Runtime/CloseSession',
+                request_serializer=lockgate_dot_v1_dot_runtime__pb2.CloseSessionRequest.SerializeToString,
+                response_deserializer=lockgate_dot_v1_dot_runtime__pb2.CloseSessionResponse.FromString,
+                _registered_method=True)
+        self.ForkSession = channel.unary_unary(
+                '/lockgate.v1.Runtime/ForkSession',
+                request_serializer=lockgate_dot_v1_dot_runtime__pb2.ForkSessionRequest.SerializeToString,
+                response_deserializer=lockgate_dot_v1_dot_runtime__pb2.ForkSessionResponse.FromString,
+                _registered_method=True)
         self.ListProfiles = channel.unary_unary(
                 '/lockgate.v1.Runtime/ListProfiles',
                 request_serializer=lockgate_dot_v1_dot_runtime__pb2.ListProfilesRequest.SerializeToString,
@@ -170,6 +185,28 @@ class RuntimeServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListSessions(self, request, context):
+        """The open sessions of an owner whose programs keep their globals, oldest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CloseSession(self, request, context):
+        """End a session: what runs or waits in it is cancelled, its globals are gone. Its executions stay as they are.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ForkSession(self, request, context):
+        """A new session with the globals that another has, or had after one of its programs. They are made by running its
+        programs again from their records, when the new one's first program comes; no host call is repeated.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListProfiles(self, request, context):
         """The profiles this service has loaded.
         """
@@ -238,6 +275,21 @@ def add_RuntimeServicer_to_server(servicer, server):
                     servicer.Rollback,
                     request_deserializer=lockgate_dot_v1_dot_runtime__pb2.RollbackRequest.FromString,
                     response_serializer=lockgate_dot_v1_dot_runtime__pb2.RollbackResponse.SerializeToString,
+            ),
+            'ListSessions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSessions,
+                    request_deserializer=lockgate_dot_v1_dot_runtime__pb2.ListSessionsRequest.FromString,
+                    response_serializer=lockgate_dot_v1_dot_runtime__pb2.ListSessionsResponse.SerializeToString,
+            ),
+            'CloseSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.CloseSession,
+                    request_deserializer=lockgate_dot_v1_dot_runtime__pb2.CloseSessionRequest.FromString,
+                    response_serializer=lockgate_dot_v1_dot_runtime__pb2.CloseSessionResponse.SerializeToString,
+            ),
+            'ForkSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForkSession,
+                    request_deserializer=lockgate_dot_v1_dot_runtime__pb2.ForkSessionRequest.FromString,
+                    response_serializer=lockgate_dot_v1_dot_runtime__pb2.ForkSessionResponse.SerializeToString,
             ),
             'ListProfiles': grpc.unary_unary_rpc_method_handler(
                     servicer.ListProfiles,
@@ -499,6 +551,87 @@ class Runtime:
             '/lockgate.v1.Runtime/Rollback',
             lockgate_dot_v1_dot_runtime__pb2.RollbackRequest.SerializeToString,
             lockgate_dot_v1_dot_runtime__pb2.RollbackResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSessions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lockgate.v1.Runtime/ListSessions',
+            lockgate_dot_v1_dot_runtime__pb2.ListSessionsRequest.SerializeToString,
+            lockgate_dot_v1_dot_runtime__pb2.ListSessionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CloseSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lockgate.v1.Runtime/CloseSession',
+            lockgate_dot_v1_dot_runtime__pb2.CloseSessionRequest.SerializeToString,
+            lockgate_dot_v1_dot_runtime__pb2.CloseSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForkSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lockgate.v1.Runtime/ForkSession',
+            lockgate_dot_v1_dot_runtime__pb2.ForkSessionRequest.SerializeToString,
+            lockgate_dot_v1_dot_runtime__pb2.ForkSessionResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -65,6 +65,14 @@ class RuntimeStub:
     calls under the same profile, policy and approvals. Returns when that is over, or waits for a human. An execution is
     rolled back once; asked again, the same is told.
     """
+    ListSessions: _grpc.UnaryUnaryMultiCallable[_runtime_pb2.ListSessionsRequest, _runtime_pb2.ListSessionsResponse]
+    """The open sessions of an owner whose programs keep their globals, oldest first."""
+    CloseSession: _grpc.UnaryUnaryMultiCallable[_runtime_pb2.CloseSessionRequest, _runtime_pb2.CloseSessionResponse]
+    """End a session: what runs or waits in it is cancelled, its globals are gone. Its executions stay as they are."""
+    ForkSession: _grpc.UnaryUnaryMultiCallable[_runtime_pb2.ForkSessionRequest, _runtime_pb2.ForkSessionResponse]
+    """A new session with the globals that another has, or had after one of its programs. They are made by running its
+    programs again from their records, when the new one's first program comes; no host call is repeated.
+    """
     ListProfiles: _grpc.UnaryUnaryMultiCallable[_runtime_pb2.ListProfilesRequest, _runtime_pb2.ListProfilesResponse]
     """The profiles this service has loaded."""
     GetProfile: _grpc.UnaryUnaryMultiCallable[_runtime_pb2.GetProfileRequest, _runtime_pb2.GetProfileResponse]
@@ -103,6 +111,14 @@ class RuntimeAsyncStub(RuntimeStub):
     """Undo the completed writes of an execution that did not succeed, as far as inverses are declared: the last first, by
     calls under the same profile, policy and approvals. Returns when that is over, or waits for a human. An execution is
     rolled back once; asked again, the same is told.
+    """
+    ListSessions: _aio.UnaryUnaryMultiCallable[_runtime_pb2.ListSessionsRequest, _runtime_pb2.ListSessionsResponse]  # type: ignore[assignment]
+    """The open sessions of an owner whose programs keep their globals, oldest first."""
+    CloseSession: _aio.UnaryUnaryMultiCallable[_runtime_pb2.CloseSessionRequest, _runtime_pb2.CloseSessionResponse]  # type: ignore[assignment]
+    """End a session: what runs or waits in it is cancelled, its globals are gone. Its executions stay as they are."""
+    ForkSession: _aio.UnaryUnaryMultiCallable[_runtime_pb2.ForkSessionRequest, _runtime_pb2.ForkSessionResponse]  # type: ignore[assignment]
+    """A new session with the globals that another has, or had after one of its programs. They are made by running its
+    programs again from their records, when the new one's first program comes; no host call is repeated.
     """
     ListProfiles: _aio.UnaryUnaryMultiCallable[_runtime_pb2.ListProfilesRequest, _runtime_pb2.ListProfilesResponse]  # type: ignore[assignment]
     """The profiles this service has loaded."""
@@ -193,6 +209,32 @@ class RuntimeServicer(metaclass=_abc_1.ABCMeta):
         """Undo the completed writes of an execution that did not succeed, as far as inverses are declared: the last first, by
         calls under the same profile, policy and approvals. Returns when that is over, or waits for a human. An execution is
         rolled back once; asked again, the same is told.
+        """
+
+    @_abc_1.abstractmethod
+    def ListSessions(
+        self,
+        request: _runtime_pb2.ListSessionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_runtime_pb2.ListSessionsResponse, _abc.Awaitable[_runtime_pb2.ListSessionsResponse]]:
+        """The open sessions of an owner whose programs keep their globals, oldest first."""
+
+    @_abc_1.abstractmethod
+    def CloseSession(
+        self,
+        request: _runtime_pb2.CloseSessionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_runtime_pb2.CloseSessionResponse, _abc.Awaitable[_runtime_pb2.CloseSessionResponse]]:
+        """End a session: what runs or waits in it is cancelled, its globals are gone. Its executions stay as they are."""
+
+    @_abc_1.abstractmethod
+    def ForkSession(
+        self,
+        request: _runtime_pb2.ForkSessionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_runtime_pb2.ForkSessionResponse, _abc.Awaitable[_runtime_pb2.ForkSessionResponse]]:
+        """A new session with the globals that another has, or had after one of its programs. They are made by running its
+        programs again from their records, when the new one's first program comes; no host call is repeated.
         """
 
     @_abc_1.abstractmethod

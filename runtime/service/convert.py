@@ -49,6 +49,8 @@ def execution_message(
     message.parser_digest = execution.parser_digest
     message.outcome_unknown = execution.outcome_unknown
     message.attempts = execution.attempts
+    message.kept_session = program.kept_session
+    message.session_position = execution.position
     if execution.failure is not None:
         message.error.CopyFrom(error_message(execution.failure))
     if logs:

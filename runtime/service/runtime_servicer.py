@@ -22,6 +22,7 @@ from runtime.service.errors import ApiError, bad_fields, queue_full, store_faile
 from runtime.service.governed_reply import GovernedReply
 from runtime.service.handlers import ServicerContext
 from runtime.service.kept_result import kept_result
+from runtime.service.kept_sessions import as_api_errors, close_session, fork_session, list_sessions
 from runtime.service.readiness import Readiness
 from runtime.service.replayed import MOST_CODE, replayed
 from runtime.service.requests import MOST_REASON, caller_of, program_of
@@ -135,8 +136,9 @@ class RuntimeServicer:
                 _check_same(earlier.program, program)
                 return earlier, True
             self._readiness.check(program.profile)
-            if program.idempotency_key:
-                return await self._executor.accept(program), False
+            if program.idempotency_key or program.keeps_globals:
+                with as_api_errors():
+                    return await self._executor.accept(program), False
             return self._executor.submit(program), False
         except QueueFullError as error:
             raise queue_full(error) from None
@@ -215,6 +217,21 @@ class RuntimeServicer:
         if len(request.code) > MOST_CODE:
             raise bad_fields([("code", f"has {len(request.code)} characters; at most {MOST_CODE}")])
         return await replayed(self._executor, request)
+
+    async def ListSessions(  # noqa: N802, D102
+        self, request: pb.ListSessionsRequest, principal: str, _: ServicerContext
+    ) -> pb.ListSessionsResponse:
+        return await list_sessions(self._executor.sessions, request, principal)
+
+    async def CloseSession(  # noqa: N802, D102
+        self, request: pb.CloseSessionRequest, principal: str, _: ServicerContext
+    ) -> pb.CloseSessionResponse:
+        return await close_session(self._executor.sessions, request, principal)
+
+    async def ForkSession(  # noqa: N802, D102
+        self, request: pb.ForkSessionRequest, principal: str, _: ServicerContext
+    ) -> pb.ForkSessionResponse:
+        return await fork_session(self._executor.sessions, request, principal)
 
     async def ListProfiles(  # noqa: N802, D102
         self, _request: pb.ListProfilesRequest, _principal: str, _: ServicerContext

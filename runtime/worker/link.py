@@ -68,7 +68,7 @@ class Link(asyncio.Protocol):
         """Those whose isolates it keeps, as far as it has told."""
         self._transport: asyncio.Transport | None = None
         self._reason = ""
-        self._closing = False
+        self._closing = self._gone = False
         self._pinged = 0.0
 
     @property
@@ -82,6 +82,9 @@ class Link(asyncio.Protocol):
 
     def run(self, number: int, run: Run, listener: Listener) -> None:
         """Send a program; `listener` hears of it until on_done or on_lost."""
+        if self._gone:
+            asyncio.get_running_loop().call_soon(listener.on_lost, "the worker process had ended")
+            return
         self._listeners[number] = listener
         self._limits[number] = run.limits
         self.served += 1
@@ -108,6 +111,10 @@ class Link(asyncio.Protocol):
         """Ask to be told whenever a program waits and has nothing to hear."""
         if number in self._listeners:
             self._write(frames.encode(Kind.PAUSE, number))
+
+    def keeps(self, session: int) -> bool:
+        """Whether a session's next program finds its isolate here."""
+        return session in self.sessions and not self._closing and self._transport is not None
 
     def end_session(self, session: int) -> None:
         """A session's isolate is not needed any more."""
@@ -238,6 +245,8 @@ class Link(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: D102
         self._transport = None
+        self._gone = True
+        self.sessions.clear()
         self.process.forget()
         reason = self._reason or (f"the worker process ended: {exc}" if exc else "the worker process ended")
         listeners, self._listeners = self._listeners, {}

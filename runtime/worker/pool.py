@@ -136,11 +136,11 @@ class WorkerPool:
         return link
 
     def release(self, link: Link, isolation: Isolation) -> None:
-        """An execution left a worker. A dedicated worker goes with it, once its last reply has left.
+        """An execution left a worker. A dedicated one goes with it, or with its session, once its last reply has left.
 
         Taking a process apart keeps a core busy for a while.
         """
-        if isolation == "dedicated":
+        if isolation == "dedicated" and not link.sessions:
             asyncio.get_running_loop().call_later(_AFTER_REPLY_S, link.close)
 
     def walls(self) -> dict[str, str]:
@@ -279,7 +279,7 @@ class WorkerPool:
         for key, cordon in list(self._cordons.items()):
             if key == SHARED:
                 continue
-            if any(link.load for link in cordon.links):
+            if any(link.load or link.sessions for link in cordon.links):
                 cordon.idle_since = now
             elif now - cordon.idle_since > _TENANT_IDLE_S:
                 del self._cordons[key]

@@ -195,3 +195,15 @@ def test_an_ended_one_is_closed_once() -> None:
     all_kept.end(1)
     all_kept.end(1)
     assert isolate.closed == 1
+
+
+async def test_a_program_for_a_worker_that_is_gone_is_lost_at_once(pool: WorkerPool) -> None:
+    session = Session(await fresh(pool), JAVASCRIPT)
+    await session.run("x = 1")
+    session.link.kill("a test")
+    async with asyncio.timeout(30):
+        while session.link.sessions:
+            await asyncio.sleep(0.01)
+    late = Execution(session.link, program(JAVASCRIPT, "x"), 77)
+    assert "ended" in str(await asyncio.wait_for(late.ended, 30))
+    assert session.link.load == 0

@@ -1,0 +1,386 @@
+"""All sessions whose programs keep their globals: opened, run in order, made again, forked and closed."""
+
+import asyncio
+import contextlib
+import dataclasses
+import itertools
+import json
+import logging
+import time
+from collections.abc import Coroutine
+from typing import Final, Protocol
+
+from runtime.execution.execution import Execution, Program
+from runtime.execution.kept_session import (
+    KeptSession,
+    SessionLostError,
+    SessionRefusedError,
+    kept_name,
+    new_session_id,
+)
+from runtime.store.changes import PutSession, UpdateSession
+from runtime.store.errors import StoreError
+from runtime.store.records import SessionRow
+from runtime.store.store import Store
+from runtime.worker.link import Link
+from sandboxes.profile import Isolation
+from sandboxes.session_rules import SessionRules
+
+log = logging.getLogger(__name__)
+
+_TRIES: Final = 6
+"""Workers that may die while a session is made again."""
+_SWEEP_S: Final = 5.0
+
+
+class Runs(Protocol):
+    """What sessions ask of the executor."""
+
+    def start_in_session(self, execution: Execution) -> None:
+        """Queue it: its session is ready for it."""
+
+    def session_lost(self, execution: Execution, reason: str) -> None:
+        """End it: its session's globals cannot be had."""
+
+    def cancel(self, execution: Execution, reason: str) -> None:
+        """End it."""
+
+    async def worker_for(self, program: Program) -> Link:
+        """A worker it may run in. Raises TimeoutError."""
+
+    def leave_worker(self, link: Link, isolation: Isolation) -> None:
+        """A worker is not needed any more."""
+
+    async def run_again(self, execution_id: str, link: Link, session: int, position: int) -> int:
+        """Run a recorded program in a session's isolate: how many programs that has run now.
+
+        Raises SessionLostError if it does otherwise than recorded; RuntimeError or TimeoutError if the worker fails.
+        """
+
+    async def image_of(self, execution_id: str) -> tuple[str, str]:
+        """The image a recorded program ran on: its name in the pool, and its digest."""
+
+
+class KeptSessions:
+    """On the event loop. Each session runs one program at a time; the others wait in the order they came."""
+
+    def __init__(self, store: Store | None, runs: Runs) -> None:
+        self._store = store
+        self._runs = runs
+        self._by_id: dict[str, KeptSession] = {}
+        self._numbers = itertools.count(1)
+        self._opening = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._sweeper: asyncio.TimerHandle | None = None
+
+    async def enter(self, program: Program) -> Program:
+        """The program as one of its session, if there is to be one. Raises SessionRefusedError and StoreError."""
+        profile = program.profile
+        if self._store is None or not program.keeps_globals:
+            return program
+        async with self._opening:
+            session = await self._open(self._store, program.caller.tenant, kept_name(program), profile.sessions)
+            session.admit(program)
+            session.image, session.rules, session.isolation = program.image, profile.sessions, profile.isolation
+        self._sweep_later()
+        return dataclasses.replace(program, kept_session=session.id)
+
+    def digest_of(self, program: Program) -> str:
+        """Digest of the image that a session's programs run on; empty if none did yet."""
+        session = self._by_id.get(program.kept_session)
+        return "" if session is None else session.image_digest
+
+    def place_of(self, execution: Execution) -> Link | None:
+        """The worker that has its session's isolate."""
+        session = self._by_id.get(execution.program.kept_session)
+        return None if session is None else session.place
+
+    def seat(self, execution: Execution) -> tuple[int, int]:
+        """The session's number in frames and the program's position in it; zeros for a program without."""
+        session = self._by_id.get(execution.program.kept_session)
+        if session is None:
+            return 0, 0
+        execution.position = len(session.history) + 1
+        return session.number, execution.position
+
+    # The life of one program.
+
+    def enqueue(self, execution: Execution) -> None:
+        """Let it run when it is its turn, in an isolate in which the programs before it have run."""
+        session = self._by_id.get(execution.program.kept_session)
+        if session is None:
+            self._spawn(self._find_and_enqueue(execution))
+        elif session.running is not None and not session.runs(execution):
+            session.waiting.append(execution)
+        else:
+            self._begin(session, execution)
+
+    async def _find_and_enqueue(self, execution: Execution) -> None:
+        """After a restart of the gateway."""
+        assert self._store is not None
+        try:
+            row = await self._store.session_by_id(execution.program.kept_session)
+            async with self._opening:
+                known = row is not None and row.state == "open" and await self._loaded(self._store, row)
+        except (StoreError, SessionLostError) as error:
+            self._runs.session_lost(execution, str(error))
+        else:
+            if known:
+                self.enqueue(execution)
+            else:
+                self._runs.session_lost(execution, "it was closed")
+
+    def _begin(self, session: KeptSession, execution: Execution) -> None:
+        session.running = execution
+        if not session.history or session.place is not None:
+            self._runs.start_in_session(execution)
+        elif not session.preparing:
+            session.preparing = True
+            self._spawn(self._prepare(session, execution.program))
+
+    async def _prepare(self, session: KeptSession, program: Program) -> None:
+        try:
+            await self._make_again(session, program)
+        except (SessionLostError, StoreError, TimeoutError) as error:
+            session.preparing = False
+            self._lose(session, str(error) or "no worker was free in time")
+            return
+        session.preparing = False
+        if session.running is not None:
+            self._runs.start_in_session(session.running)
+
+    async def _make_again(self, session: KeptSession, program: Program) -> None:
+        """Run the programs of its history once more, from their records, in another isolate."""
+        if session.link is not None:
+            session.link.end_session(session.number)
+            session.link = None
+        for _ in range(_TRIES):
+            link = await self._runs.worker_for(program)
+            try:
+                for position, execution_id in enumerate(session.history, 1):
+                    if await self._runs.run_again(execution_id, link, session.number, position) != position:
+                        raise SessionLostError(f"run again, its program {position} left nothing that could be kept")
+            except (RuntimeError, TimeoutError) as error:
+                link.end_session(session.number)
+                self._runs.leave_worker(link, program.profile.isolation)
+                if isinstance(error, SessionLostError | StoreError):
+                    raise
+                log.warning("a session is made again in another worker: %s", error)
+            else:
+                session.link, session.at = link, len(session.history)
+                return
+        raise SessionLostError(f"{_TRIES} workers died while it was made again")
+
+    def _lose(self, session: KeptSession, reason: str) -> None:
+        """Its globals are gone: what waits for them ends, and the next program begins a new session."""
+        log.error("session %s is lost: %s", session.id, reason)
+        self._spawn(self._shut_if_possible(session))
+        for execution in self._let_go(session):
+            self._runs.session_lost(execution, reason)
+
+    def ran(self, execution: Execution, link: Link) -> None:
+        """One left its worker, which keeps the isolate if it can."""
+        session = self._by_id.get(execution.program.kept_session)
+        if session is not None:
+            session.link, session.at = link, execution.kept
+            session.memory_bytes = execution.usage.memory_bytes if execution.usage is not None else 0
+
+    def ended(self, execution: Execution) -> None:
+        """One is over, and the store knows: the next may begin."""
+        session = self._by_id.get(execution.program.kept_session)
+        if session is None:
+            return
+        if not session.runs(execution):
+            with contextlib.suppress(ValueError):
+                session.waiting.remove(execution)
+            return
+        session.running = None
+        session.used_ns = time.time_ns()
+        if execution.in_session:
+            session.history.append(execution.id)
+            session.image_digest = execution.image_digest
+        if self._store is not None:
+            with contextlib.suppress(StoreError):
+                self._store.write_soon(UpdateSession(id=session.id, used_ns=session.used_ns))
+        if session.waiting:
+            self._begin(session, session.waiting.popleft())
+
+    # Opening, listing, forking, closing.
+
+    async def _open(self, store: Store, tenant: str, name: str, rules: SessionRules) -> KeptSession:
+        row = await store.session(tenant, name)
+        session = None if row is None else await self._loaded(store, row)
+        if session is not None and session.is_over(rules, time.time_ns()):
+            await self.close(session)
+            session = None
+        return session or await self._new(store, tenant, name, rules)
+
+    async def _new(self, store: Store, tenant: str, name: str, rules: SessionRules) -> KeptSession:
+        await self._check_room(store, tenant, rules)
+        now = time.time_ns()
+        session = KeptSession(
+            id=new_session_id(),
+            tenant=tenant,
+            name=name,
+            number=next(self._numbers),
+            created_ns=now,
+            used_ns=now,
+            rules=rules,
+        )
+        await store.write(PutSession(session.row()))
+        self._by_id[session.id] = session
+        return session
+
+    async def _check_room(self, store: Store, tenant: str, rules: SessionRules) -> None:
+        if len(await _open_rows(store, tenant)) >= rules.per_owner:
+            message = f"this owner has {rules.per_owner} open sessions, which is sessions.per_owner; close one"
+            raise SessionRefusedError("TOO_MANY_SESSIONS", message)
+
+    async def _loaded(self, store: Store, row: SessionRow) -> KeptSession:
+        if (known := self._by_id.get(row.id)) is not None:
+            return known
+        history = await _history(store, row)
+        image, image_digest = await self._runs.image_of(history[-1]) if history else ("", "")
+        session = self._by_id[row.id] = KeptSession(
+            id=row.id,
+            tenant=row.tenant,
+            name=row.name,
+            number=next(self._numbers),
+            created_ns=row.created_ns,
+            used_ns=row.used_ns,
+            parent=row.parent,
+            image=image,
+            image_digest=image_digest,
+            history=history,
+        )
+        return session
+
+    async def find(self, tenant: str, session_id: str) -> KeptSession:
+        """An open session by its id. Raises SessionRefusedError if the tenant has none such; StoreError."""
+        row = None if self._store is None else await self._store.session_by_id(session_id)
+        if row is None or self._store is None or row.tenant != tenant or row.state != "open":
+            raise SessionRefusedError("NO_SUCH_SESSION", f'there is no open session "{session_id[:100]}"')
+        async with self._opening:
+            return await self._loaded(self._store, row)
+
+    async def all_of(self, tenant: str) -> list[KeptSession]:
+        """A tenant's open sessions, oldest first. Raises StoreError."""
+        if self._store is None:
+            return []
+        rows = await _open_rows(self._store, tenant)
+        async with self._opening:
+            return [await self._loaded(self._store, row) for row in rows]
+
+    async def fork(self, source: KeptSession, session_id: str, after: str = "") -> KeptSession:
+        """A new session with the history of another up to an execution of it, or all; no host call is repeated.
+
+        Raises SessionRefusedError and StoreError.
+        """
+        assert self._store is not None
+        if after and after not in source.history:
+            message = f'"{after[:100]}" is not among the programs whose globals the session has'
+            raise SessionRefusedError("NO_SUCH_EXECUTION", message)
+        history = source.history[: source.history.index(after) + 1] if after else list(source.history)
+        name = f"{source.language}:{session_id}"
+        async with self._opening:
+            if await self._store.session(source.tenant, name) is not None:
+                raise SessionRefusedError("SESSION_EXISTS", f'"{session_id}" is open already; close it, or use another')
+            await self._check_room(self._store, source.tenant, source.rules or SessionRules())
+            now = time.time_ns()
+            forked = KeptSession(
+                id=new_session_id(),
+                tenant=source.tenant,
+                name=name,
+                number=next(self._numbers),
+                created_ns=now,
+                used_ns=now,
+                parent=source.id,
+                rules=source.rules,
+                isolation=source.isolation,
+                image=source.image if history else "",
+                image_digest=source.image_digest if history else "",
+                history=history,
+            )
+            await self._store.write(PutSession(forked.row(history[-1] if history else "")))
+            self._by_id[forked.id] = forked
+        return forked
+
+    async def close(self, session: KeptSession) -> None:
+        """End what runs and waits in it, and forget its globals. Raises StoreError, and then it is still open."""
+        await self._shut(session)
+        for execution in self._let_go(session):
+            self._runs.cancel(execution, "its session was closed")
+
+    async def _shut(self, session: KeptSession) -> None:
+        assert self._store is not None
+        await self._store.write(UpdateSession(id=session.id, used_ns=time.time_ns(), state="closed"))
+
+    async def _shut_if_possible(self, session: KeptSession) -> None:
+        with contextlib.suppress(StoreError):
+            await self._shut(session)
+
+    def _let_go(self, session: KeptSession) -> list[Execution]:
+        """Forget it; what was in it."""
+        self._by_id.pop(session.id, None)
+        left = [each for each in (session.running, *session.waiting) if each is not None]
+        session.running = None
+        session.waiting.clear()
+        if session.link is not None:
+            session.link.end_session(session.number)
+            if not left:
+                self._runs.leave_worker(session.link, session.isolation)
+        return left
+
+    def _sweep_later(self) -> None:
+        if self._sweeper is None:
+            self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, lambda: self._spawn(self._sweep()))
+
+    async def _sweep(self) -> None:
+        """Close those that are over."""
+        self._sweeper = None
+        for session in list(self._by_id.values()):
+            if session.rules is not None and session.is_over(session.rules, time.time_ns()):
+                with contextlib.suppress(StoreError):
+                    await self.close(session)
+        if self._by_id:
+            self._sweep_later()
+
+    def stop(self) -> None:
+        """Begin nothing any more."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        for task in list(self._tasks):
+            task.cancel()
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def _open_rows(store: Store, tenant: str) -> list[SessionRow]:
+    rows, after = list[SessionRow](), ""
+    while page := await store.sessions(tenant, after):
+        rows += [row for row in page if row.state == "open"]
+        after = page[-1].id
+    return rows
+
+
+async def _history(store: Store, row: SessionRow) -> list[str]:
+    """The ids of the executions whose globals a session has: those of what it was forked from first."""
+    earlier: list[str] = []
+    if row.parent and row.forked_at and (parent := await store.session_by_id(row.parent)) is not None:
+        earlier = await _history(store, parent)
+        if row.forked_at not in earlier:
+            raise SessionLostError("the session it was forked from is gone")
+        earlier = earlier[: earlier.index(row.forked_at) + 1]
+    own = list[tuple[int, str]]()
+    before = ""
+    while heads := await store.executions(tenant=row.tenant, session=row.id, state="ended", before=before):
+        for head in heads:
+            execution = await store.execution(head.id)
+            position = 0 if execution is None else json.loads(execution.outcome or "{}").get("position", 0)
+            if position:
+                own.append((position, head.id))
+        before = heads[-1].id
+    return earlier + [execution_id for _, execution_id in sorted(own)]

@@ -1,0 +1,306 @@
+"""Sessions whose programs keep their globals: in order, through deaths of workers and gateways, forked, bounded."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+import yaml
+
+from runtime.client import Client, Context
+from runtime.rpc import runtime_pb2 as pb
+from runtime.service.cell import Cell
+from sandboxes.state import StateDirectory
+from tests.cell import open_shared_state, upstreams_settled
+from tests.durable.conftest import PROFILE, durable_cell, kill_gateway, kill_workers, write_config
+from tests.durable.marks import Marks, marks
+from tests.durable.test_recovery import ended
+from tests.service.programs import CONTEXT, request
+
+LANGUAGES = ["javascript", "python"]
+RULES = {"languages": ["javascript", "typescript", "python"]}
+
+
+PROFILES: dict[str, dict[str, Any]] = {
+    "durable": {"sessions": RULES},
+    "few": {"sessions": {**RULES, "max_programs": 2, "per_owner": 1}},
+    "alone": {"sessions": {**RULES, "max_waiting": 0}},
+    "python-only": {"sessions": {"languages": ["python"]}},
+    "shared": {"sessions": RULES, "isolation": "shared"},
+    "dedicated": {"sessions": RULES, "isolation": "dedicated"},
+}
+
+
+def write_profiles(directory: Path, upstream: Marks) -> Path:
+    """lockgate.yaml, and all profiles of these tests."""
+    config = write_config(directory, upstream)
+    for name, more in PROFILES.items():
+        document = PROFILE | {"name": name, "languages": ["javascript", "typescript", "python"]} | more
+        directory.joinpath("profiles", f"{name}.yaml").write_text(yaml.safe_dump(document))
+    return config
+
+
+@pytest.fixture
+def config(tmp_path: Path, upstream: Marks) -> Path:
+    """For a cell that is killed."""
+    return write_profiles(tmp_path, upstream)
+
+
+@pytest.fixture(scope="module")
+def cell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cell, Marks]]:
+    """For all others."""
+    directory = tmp_path_factory.mktemp("sessions")
+    state = open_shared_state(directory / "state")
+    with marks() as kept, durable_cell(state, write_profiles(directory, kept)) as served:
+        asyncio.run(upstreams_settled(served.grpc_address, served.token))
+        yield served, kept
+
+
+@pytest.fixture
+async def client(cell: tuple[Cell, Marks]) -> AsyncIterator[Client]:
+    async with Client(cell[0].grpc_address, cell[0].token) as connected:
+        yield connected
+
+
+@pytest.fixture
+def owner(request: pytest.FixtureRequest) -> str:
+    """An owner that no other test has."""
+    return request.node.name[:200]
+
+
+@contextlib.asynccontextmanager
+async def served(state: StateDirectory, config: Path) -> AsyncIterator[tuple[Any, Client]]:
+    with durable_cell(state, config) as cell:
+        await upstreams_settled(cell.grpc_address, cell.token)
+        async with Client(cell.grpc_address, cell.token) as client:
+            yield cell, client
+
+
+def in_session(
+    code: str, language: Any = "javascript", owner: str = CONTEXT.owner, **options: Any
+) -> pb.ExecuteRequest:
+    options = {"profile": "durable", "session_id": "s", **options}
+    context = Context(actor="tester", owner=owner, environment="dev", reason="a test", expires_in_s=120)
+    return request(code, language, context=context, **options)
+
+
+async def value(client: Client, code: str, language: Any = "javascript", **options: Any) -> Any:
+    """The program's value. Fails for any other end."""
+    execution = await client.execute(in_session(code, language, **options))
+    assert execution.status == pb.STATUS_SUCCEEDED, execution.error
+    return json.loads(execution.result_json)
+
+
+async def refusal(call: Any) -> tuple[grpc.StatusCode, str]:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    return caught.value.code(), caught.value.details() or ""
+
+
+SET = {
+    "javascript": "let n = (await codemode.marks.mark({name: 'one'})).count; const drawn = [Math.random()]; n",
+    "python": "import random\nn = (await codemode.marks.mark(name='one'))['count']\ndrawn = [random.random()]\nn",
+}
+MORE = {
+    "javascript": "n += (await codemode.marks.look({name: 'two'})).count; drawn.push(Math.random()); return drawn",
+    "python": "n += (await codemode.marks.look(name='two'))['count']\ndrawn.append(random.random())\nreturn drawn",
+}
+GET = {"javascript": "[n, drawn]", "python": "[n, drawn]"}
+
+
+async def surely(client: Client, code: str, language: Any) -> Any:
+    """The program's value, asked for until there is a gateway."""
+    for _ in range(600):
+        try:
+            return await value(client, code, language)
+        except grpc.aio.AioRpcError as error:
+            assert error.code() is grpc.StatusCode.UNAVAILABLE
+            await asyncio.sleep(0.05)
+    raise AssertionError("no gateway came")
+
+
+async def test_globals_survive(state: StateDirectory, config: Path, upstream: Marks) -> None:
+    async with served(state, config) as (cell, client):
+        drawn: dict[str, list[float]] = {}
+        for language in LANGUAGES:
+            upstream.writes.clear()
+            upstream.reads.clear()
+            assert await value(client, SET[language], language) == 1
+            drawn[language] = await value(client, MORE[language], language)
+        for death in (None, kill_workers, kill_gateway):
+            if death is not None:
+                death(cell)
+            for language in LANGUAGES:
+                assert await surely(client, GET[language], language) == [2, drawn[language]]
+        assert (upstream.writes, upstream.reads) == (["one"], ["two"])
+
+
+async def test_the_reply_says_which_program_it_was(client: Client, owner: str) -> None:
+    executions = [await client.execute(in_session(code, owner=owner)) for code in ("x = 1", "throw x", "x", "y")]
+    assert [each.session_position for each in executions] == [1, 2, 3, 4]
+    (session,) = await client.kept_sessions(owner)
+    assert {each.kept_session for each in executions} == {session.id}
+    assert (session.session_id, session.programs, session.in_memory) == ("s", 4, True)
+    assert session.last_execution_id == executions[-1].id
+    alone = await client.execute(request("typeof x", profile="durable"))
+    assert (alone.result_json, alone.kept_session, alone.session_position) == ('"undefined"', "", 0)
+
+
+async def test_languages_owners_and_names_have_sessions_of_their_own(client: Client, owner: str) -> None:
+    await value(client, "x = 1", owner=owner)
+    assert await value(client, "'x' in globals()", "python", owner=owner) is False
+    assert await value(client, "typeof x", session_id="t", owner=owner) == "undefined"
+    assert await value(client, "typeof x", owner=f"not {owner}") == "undefined"
+    assert await value(client, "const y: number = x; return y + 1", "typescript", owner=owner) == 2
+    assert len(await client.kept_sessions(owner)) == 3
+    assert len(await client.kept_sessions(f"not {owner}")) == 1
+
+
+async def test_programs_of_a_session_run_one_after_the_other(client: Client, owner: str) -> None:
+    step = "var seen = globalThis.seen ?? []; const at = seen.length; await new Promise(r => setTimeout(r, 5));"
+    programs = [value(client, f"{step} seen.push(at); return seen", owner=owner) for _ in range(8)]
+    results = await asyncio.gather(*programs)
+    assert sorted(map(len, results)) == list(range(1, 9))
+    assert max(results, key=len) == list(range(8))
+
+
+LOOP = {"javascript": "x = 2; for (;;);", "python": "x = 2\nwhile True: pass"}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_a_program_ended_by_a_limit_leaves_no_globals(client: Client, owner: str, language: Any) -> None:
+    await value(client, "x = 1", language, owner=owner)
+    looped = await client.execute(in_session(LOOP[language], language, owner, limits={"cpu_ms": 30}))
+    assert looped.status == pb.STATUS_LIMIT_CPU
+    assert await value(client, "x", language, owner=owner) == 1
+    assert (await client.kept_sessions(owner))[0].programs == 2
+
+
+async def test_a_killed_worker_in_the_middle_of_a_program(state: StateDirectory, config: Path, upstream: Marks) -> None:
+    async with served(state, config) as (cell, client):
+        await value(client, SET["javascript"])
+        running = asyncio.create_task(value(client, "n += (await codemode.marks.mark({name: 'hold'})).count; return n"))
+        await asyncio.to_thread(upstream.wait_for, "hold")
+        kill_workers(cell)
+        upstream.release()
+        assert await running == 2
+        assert await value(client, "n") == 2
+        assert upstream.writes == ["one", "hold"]
+
+
+async def test_a_killed_gateway_in_the_middle_of_a_program(
+    state: StateDirectory, config: Path, upstream: Marks
+) -> None:
+    async with served(state, config) as (cell, client):
+        await value(client, SET["javascript"])
+        stream = client.stream(in_session("n += (await codemode.marks.look({name: 'hold'})).count; return n"))
+        accepted = (await anext(stream)).accepted.execution_id
+        await asyncio.to_thread(upstream.wait_for, "hold")
+        kill_gateway(cell)
+        upstream.release()
+        execution = await ended(cell.grpc_address, cell.token, accepted)
+        # A read that nobody answered is asked again, and the marks count that.
+        assert (execution.status, execution.result_json) == (pb.STATUS_SUCCEEDED, "3")
+        assert upstream.writes == ["one"]
+    async with served(state, config) as (_, client):
+        assert await value(client, "n") == 3
+        assert upstream.writes == ["one"]
+
+
+async def test_a_fork_goes_on_by_itself_and_repeats_no_call(
+    state: StateDirectory, config: Path, upstream: Marks
+) -> None:
+    async with served(state, config) as (_, client):
+        first = await client.execute(in_session(SET["javascript"]))
+        await value(client, "n += 10")
+        (source,) = await client.kept_sessions(CONTEXT.owner)
+        whole = await client.fork_session(CONTEXT.owner, source.id, "whole")
+        early = await client.fork_session(CONTEXT.owner, source.id, "early", first.id)
+        assert (whole.programs, early.programs) == (2, 1)
+        assert (whole.parent_id, early.last_execution_id) == (source.id, first.id)
+        assert await value(client, "n += 100", session_id="whole") == 111
+        assert await value(client, "n += 100", session_id="early") == 101
+        assert await value(client, "n") == 11
+        assert upstream.writes == ["one"]
+        await client.close_session(CONTEXT.owner, source.id)
+    async with served(state, config) as (_, client):
+        twice = next(s for s in await client.kept_sessions(CONTEXT.owner) if s.session_id == "early")
+        again = await client.fork_session(CONTEXT.owner, twice.id, "again")
+        assert await value(client, "n", session_id="again") == 101
+        assert again.programs == 2
+        assert upstream.writes == ["one"]
+
+
+async def test_what_cannot_be_forked(client: Client, owner: str) -> None:
+    await value(client, "x = 1", owner=owner)
+    (source,) = await client.kept_sessions(owner)
+    for call, code in (
+        (client.fork_session(f"not {owner}", source.id, "t"), grpc.StatusCode.NOT_FOUND),
+        (client.fork_session(owner, "ses_none", "t"), grpc.StatusCode.NOT_FOUND),
+        (client.fork_session(owner, source.id, "s"), grpc.StatusCode.ALREADY_EXISTS),
+        (client.fork_session(owner, source.id, "t", "exe_none"), grpc.StatusCode.NOT_FOUND),
+        (client.fork_session(owner, source.id, ""), grpc.StatusCode.INVALID_ARGUMENT),
+        (client.close_session(f"not {owner}", source.id), grpc.StatusCode.NOT_FOUND),
+        (client.kept_sessions(""), grpc.StatusCode.INVALID_ARGUMENT),
+    ):
+        assert (await refusal(call))[0] is code
+
+
+async def test_a_closed_session_begins_anew(client: Client, cell: tuple[Cell, Marks], owner: str) -> None:
+    await value(client, "x = 1", owner=owner)
+    running = asyncio.create_task(
+        client.execute(in_session("await new Promise(r => setTimeout(r, 9000))", owner=owner))
+    )
+    waiting = asyncio.create_task(client.execute(in_session("x", owner=owner)))
+    for _ in range(500):
+        (session,) = await client.kept_sessions(owner)
+        if session.waiting:
+            break
+        await asyncio.sleep(0.01)
+    assert session.running_execution_id
+    await client.close_session(owner, session.id)
+    assert [each.status for each in await asyncio.gather(running, waiting)] == [pb.STATUS_CANCELLED] * 2
+    assert await client.kept_sessions(owner) == []
+    assert await value(client, "typeof x", owner=owner) == "undefined"
+
+
+async def test_sessions_are_bounded(client: Client, owner: str) -> None:
+    for code in ("1", "2"):
+        await value(client, code, owner=owner, profile="few")
+    for name, message in (("s", "sessions.max_programs 2"), ("t", "sessions.per_owner")):
+        code, details = await refusal(client.execute(in_session("3", owner=owner, profile="few", session_id=name)))
+        assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert message in details
+
+
+async def test_programs_that_wait_are_bounded(client: Client, owner: str) -> None:
+    stream = client.stream(in_session("await new Promise(r => setTimeout(r, 9000))", owner=owner, profile="alone"))
+    await anext(stream)
+    code, details = await refusal(client.execute(in_session("1", owner=owner, profile="alone")))
+    assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "sessions.max_waiting" in details
+    await stream.aclose()  # type: ignore[attr-defined]
+    (session,) = await client.kept_sessions(owner)
+    await client.close_session(owner, session.id)
+
+
+async def test_without_the_profiles_word_each_program_begins_anew(client: Client, owner: str) -> None:
+    await value(client, "x = 1; await store.set('k', 2)", owner=owner, profile="python-only")
+    again = await value(client, "[typeof x, await store.get('k')]", owner=owner, profile="python-only")
+    assert again == ["undefined", 2]
+    await value(client, "x = 1", "python", owner=owner, profile="python-only")
+    assert await value(client, "x", "python", owner=owner, profile="python-only") == 1
+
+
+@pytest.mark.parametrize("isolation", ["shared", "dedicated"])
+async def test_in_workers_of_every_isolation(client: Client, owner: str, isolation: str) -> None:
+    for language in LANGUAGES:
+        await value(client, "x = 1", language, owner=owner, profile=isolation)
+        assert await value(client, "x", language, owner=owner, profile=isolation) == 1
+    for session in await client.kept_sessions(owner):
+        assert session.in_memory
+        await client.close_session(owner, session.id)
