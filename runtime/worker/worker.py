@@ -131,9 +131,10 @@ class Worker:
         with self._counting:
             self._readers -= 1
             nobody_reads = self._readers == 0
+        # In this order: if no thread can be made, this one still reads when its program has ended.
+        self._reading.release()
         if nobody_reads:
             self._add_reader()
-        self._reading.release()
 
     def _next_job(self) -> "_Job":
         while not self._jobs:
