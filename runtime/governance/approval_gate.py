@@ -1,6 +1,6 @@
 """The gate before every host call: what the profile's approval rules say, and what people have said.
 
-Security boundary: a call that needs a human passes here only with a decision that is bound to exactly this call.
+Security boundary. A call that needs a human passes here only with a decision that is bound to exactly this call.
 """
 
 import time

@@ -1,6 +1,6 @@
 """What one approver's word does to a question: pure, so that every refusal can be told apart and tested.
 
-Security boundary: nothing else makes an approval approved.
+Security boundary. Nothing else makes an approval approved.
 """
 
 import unicodedata

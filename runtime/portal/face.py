@@ -6,15 +6,39 @@ from typing import Any, Protocol
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Waiting:
+    """A call that waits for a human. `words` says what it will do; `expires_at` is RFC 3339."""
+
+    approval_id: str
+    target: str
+    words: str
+    expires_at: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Said:
+    """What the person at the client said of a call."""
+
+    approved: bool
+    reason: str = ""
+
+
+type Ask = Callable[[Waiting], Awaitable[Said | None]]
+"""Puts a question to the person at the client; None if they did not answer it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Requester:
     """Who asks: whom the bearer token proved (empty over stdio), and what the MCP client calls itself.
 
     `session` is the same for all requests of one MCP session, whose programs share a store; empty where there is none.
+    `ask` is None where the client cannot put questions to a person.
     """
 
     principal: str = ""
     client: str = ""
     session: str = ""
+    ask: Ask | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -122,7 +146,10 @@ class ProgramError:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExecuteReply:
-    """`status` is "succeeded" exactly when the program finished; then `result` is JSON."""
+    """`status` is "succeeded" exactly when the program finished; then `result` is JSON.
+
+    `waiting`: what a paused one waits for.
+    """
 
     execution_id: str
     status: str
@@ -133,6 +160,7 @@ class ExecuteReply:
     calls: tuple[CallLine, ...] = ()
     files: tuple[PortalFile, ...] = ()
     left_out: LeftOut | None = None
+    waiting: tuple[Waiting, ...] = ()
 
 
 class BadRequestError(ValueError):
@@ -180,5 +208,9 @@ class PortalFace(Protocol):
         on_call: OnCall,
         requester: Requester,
     ) -> ExecuteReply:
-        """Run a program to its end. Cancelling the call cancels the program."""
+        """Run a program to its end, or until it waits for a human. Cancelling the call cancels the program."""
+        ...
+
+    async def resume(self, execution_id: str, requester: Requester) -> ExecuteReply:
+        """The result of a program that was paused, once it has one; it may still be paused, or running."""
         ...

@@ -28,6 +28,7 @@ from runtime.portal.face import (
     SearchReply,
 )
 from runtime.portal.file_content import file_block
+from runtime.portal.mcp_elicitation import ask_of
 from runtime.portal.reply_text import describe_text, execute_text, search_text
 from runtime.portal.schema import Shape
 from runtime.portal.validation import check
@@ -115,6 +116,8 @@ class _Handlers:
             problems = check(Shape(schema={**tool.input_schema, "additionalProperties": False}, root={}), arguments)
             if problems:
                 return _failed("; ".join(f"{problem}" for problem in problems))
+            if tool.name == pair.EXECUTE and ("code" in arguments) == ("resume" in arguments):
+                return _failed("code: is required, or resume with the execution_id of a paused program, not both")
             if tool.name == pair.SEARCH:
                 return await self._search(context, arguments, requester)
             return await self._execute(context, arguments, requester)
@@ -150,6 +153,9 @@ class _Handlers:
         async def on_log(line: PortalLog) -> None:
             await _send_log(context, line)
 
+        if "resume" in arguments:
+            reply = await self._face.resume(arguments["resume"], requester)
+            return _execute_answer(reply)
         async with _progress(context) as progress:
             reply = await self._face.execute(
                 arguments["code"],
@@ -160,10 +166,7 @@ class _Handlers:
                 progress.called,
                 requester,
             )
-        finished = reply.status == "succeeded"
-        answer = _text(execute_text(reply), structured=_execute_structure(reply), is_error=not finished)
-        answer.content.extend(file_block(file, reply.execution_id) for file in reply.files)
-        return answer
+        return _execute_answer(reply)
 
     async def _not_a_tool(self, name: str, requester: Requester) -> _Answer:
         """A tool of the catalog called like a tool of MCP: how to call it instead."""
@@ -181,7 +184,7 @@ class _Handlers:
         client = context.session.client_params
         called = client.client_info.name if client is not None and client.client_info is not None else ""
         principal, session = self._requester_of(context.request), self._session(context.request)
-        return Requester(principal=principal, client=called[:100], session=session)
+        return Requester(principal=principal, client=called[:100], session=session, ask=ask_of(context))
 
     def _session(self, request: Any) -> str:
         """What is the same for all requests of one client: the process over stdio, otherwise the session's header."""
@@ -249,6 +252,13 @@ async def _send_log(context: _Context, line: PortalLog) -> None:
     await context.session.send_notification(notification, related_request_id=context.request_id)
 
 
+def _execute_answer(reply: ExecuteReply) -> _Answer:
+    failed = reply.status not in {"succeeded", "paused", "running", "queued"}
+    answer = _text(execute_text(reply), structured=_execute_structure(reply), is_error=failed)
+    answer.content.extend(file_block(file, reply.execution_id) for file in reply.files)
+    return answer
+
+
 def _search_structure(reply: SearchReply) -> dict[str, Any]:
     return {
         "tools": [asdict(hit) for hit in reply.tools],
@@ -272,6 +282,8 @@ def _execute_structure(reply: ExecuteReply) -> dict[str, Any]:
         structure["left_out"] = asdict(reply.left_out)
     if reply.files:
         structure["files"] = [{"name": file.name, "type": file.type, "sha256": file.sha256} for file in reply.files]
+    if reply.waiting:
+        structure["waiting"] = [asdict(each) for each in reply.waiting]
     if reply.calls:
         structure["calls"] = [asdict(call) for call in reply.calls]
     return structure

@@ -30,7 +30,7 @@ JavaScript: `const i = await codemode.github.issuesGet({issue_number: 1}); retur
 Python: `i = await codemode.up.get(id=1); return i["title"]` or \
 `import asyncio; return await asyncio.gather(*[codemode.up.get(id=n) for n in inputs])`
 A failed call throws: error.code, .status, .message, .retryable. Page after page: \
-`for await (const page of codemode.up.list.pages({...}))` / `async for`. `fetch` works where the profile \
+`for await (const page of codemode.up.list.pages({...}))` / `async for`. `fetch`: where the profile \
 allows. `inputs` holds the given inputs. console.log / print are shown. No packages, no files."""
 _READ_ONLY: Final = "Here only tools marked [reads] can be called, and no fetch."
 
@@ -68,8 +68,8 @@ def tools(overview: Overview | None = None, *, read_only: bool = False) -> list[
                     "language": {"enum": ["javascript", "typescript", "python"]},
                     "inputs": {},
                     "profile": {"type": "string"},
+                    "resume": {"type": "string"},
                 },
-                ["code"],
             ),
             output_schema=_object("status", "result"),
             annotations=mcp_types.ToolAnnotations(read_only_hint=read_only or None, destructive_hint=not read_only),

@@ -43,9 +43,20 @@ def describe_text(reply: DescribeReply) -> str:
     return "\n\n".join([*([reply.text] if reply.text else []), *unknown])
 
 
+def paused_text(reply: ExecuteReply) -> str:
+    """What a program waits for, and how its result is had later."""
+    told = [f"- {each.target}: {each.words} ({each.approval_id}, until {each.expires_at})" for each in reply.waiting]
+    how = f'Call execute with {{"resume": "{reply.execution_id}"}} for its result then; do not run it again.'
+    if not told:
+        return f"The program is {reply.status}. {how}"
+    return "\n".join(["Paused: a person has to approve first; it then goes on by itself.", *told, how])
+
+
 def execute_text(reply: ExecuteReply) -> str:
     """The result or the error, then the log; after a failure also what had been done."""
-    if reply.error is None and reply.status == "succeeded":
+    if reply.status in {"paused", "running", "queued"}:
+        parts = [paused_text(reply)]
+    elif reply.error is None and reply.status == "succeeded":
         parts = [json.dumps(reply.result, ensure_ascii=False, separators=(",", ":")), left_out_text(reply.left_out)]
     else:
         parts = [error_text(reply.status, reply.error), calls_text(reply.calls)]

@@ -1,6 +1,9 @@
 """The MCP server's functions over the gRPC API: over stdio from another process, over HTTP from the gateway itself."""
 
+import asyncio
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import grpc
@@ -26,14 +29,20 @@ from runtime.portal.face import (
 )
 from runtime.portal.reply_text import last_lines
 from runtime.rpc import runtime_pb2 as pb
+from runtime.service.client_questions import asked, waiting_of
 from sandboxes.bounded_json import MOST_ANSWER_VALUES, JsonBoundError, loads
 from sandboxes.portal import Portal
 
 _LEVELS = {1: "debug", 2: "info", 3: "warning", 4: "error"}
 _LANGUAGES = {"javascript", "typescript", "python"}
+LIFETIME_S = 2 * 86_400.0
+"""How long an MCP client's program may take, approvals included."""
+RESUME_S = 20.0
+_LOOK_S = 0.1
 _REFUSALS = {
     grpc.StatusCode.FAILED_PRECONDITION,
     grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.NOT_FOUND,
     grpc.StatusCode.PERMISSION_DENIED,
     grpc.StatusCode.RESOURCE_EXHAUSTED,
     grpc.StatusCode.UNAVAILABLE,
@@ -125,7 +134,10 @@ class ClientFace:
             owner=self._owner,
             environment=self._environment,
             reason="an MCP client called execute",
+            # A person may take a day to decide.
+            expires_in_s=LIFETIME_S,
         )
+        execution_id = ""
         request = execute_request(
             code,
             profile=profile or self._profile,
@@ -140,7 +152,13 @@ class ClientFace:
         logs: list[PortalLog] = []
         try:
             async for event in self._client.stream(request):
-                if event.HasField("log"):
+                if event.HasField("accepted"):
+                    execution_id = event.accepted.execution_id
+                elif event.HasField("paused"):
+                    if not await asked(self._client, event.paused.approvals, requester):
+                        paused = await self._client.execution(execution_id)
+                        return await self._paused(paused, logs, files)
+                elif event.HasField("log"):
                     line = PortalLog(
                         number=event.log.number, level=_LEVELS.get(event.log.level, "info"), text=event.log.text
                     )
@@ -149,19 +167,60 @@ class ClientFace:
                 elif event.HasField("file"):
                     file = event.file
                     files.append(PortalFile(name=file.name, type=file.type, data=file.data, sha256=file.sha256))
-                elif event.HasField("call_started"):
-                    await on_call(CallNote(number=event.call_started.number, target=event.call_started.target))
-                elif event.HasField("call_progress"):
-                    far = event.call_progress
-                    await on_call(CallNote(number=far.number, target=far.target, progress=_progress(far)))
-                elif event.HasField("call_ended"):
-                    ended = event.call_ended
-                    await on_call(CallNote(number=ended.number, target=ended.target, outcome=ended.outcome))
+                elif (note := _note(event)) is not None:
+                    await on_call(note)
                 elif event.HasField("finished"):
                     return _reply(event.finished, logs, files, self._portal)
         except grpc.aio.AioRpcError as error:
             raise _refused(error) from None
         raise BadRequestError("the stream ended before the execution did; whether it finished is not known")
+
+    async def resume(self, execution_id: str, requester: Requester) -> ExecuteReply:
+        """What has become of a program that was paused; waits a while for its end. Raises BadRequestError."""
+        until = time.monotonic() + RESUME_S
+        try:
+            while True:
+                execution = await self._client.execution(execution_id)
+                if execution.context.owner != self._owner:
+                    raise BadRequestError(f'there is no execution "{execution_id[:100]}"')
+                if execution.HasField("ended_at"):
+                    return _reply(execution, _logs(execution), _files(execution), self._portal)
+                paused = execution.status == pb.STATUS_PAUSED
+                if paused and not await asked(self._client, execution.pending_approvals, requester):
+                    return await self._paused(execution, _logs(execution), _files(execution))
+                if time.monotonic() > until:
+                    return await self._paused(execution, _logs(execution), _files(execution))
+                await asyncio.sleep(_LOOK_S)
+        except grpc.aio.AioRpcError as error:
+            raise _refused(error) from None
+
+    async def _paused(self, execution: pb.Execution, logs: list[PortalLog], files: list[PortalFile]) -> ExecuteReply:
+        waiting = [await self._client.approvals.get(each.approval_id) for each in execution.pending_approvals]
+        reply = _reply(execution, logs, files, self._portal)
+        return replace(reply, waiting=tuple(waiting_of(each) for each in waiting))
+
+
+def _logs(execution: pb.Execution) -> list[PortalLog]:
+    return [
+        PortalLog(number=line.number, level=_LEVELS.get(line.level, "info"), text=line.text) for line in execution.logs
+    ]
+
+
+def _files(execution: pb.Execution) -> list[PortalFile]:
+    return [PortalFile(name=file.name, type=file.type, data=file.data, sha256=file.sha256) for file in execution.files]
+
+
+def _note(event: pb.ExecuteEvent) -> CallNote | None:
+    """What an event says of a host call."""
+    if event.HasField("call_started"):
+        return CallNote(number=event.call_started.number, target=event.call_started.target)
+    if event.HasField("call_progress"):
+        far = event.call_progress
+        return CallNote(number=far.number, target=far.target, progress=_progress(far))
+    if event.HasField("call_ended"):
+        ended = event.call_ended
+        return CallNote(number=ended.number, target=ended.target, outcome=ended.outcome)
+    return None
 
 
 def _progress(told: pb.CallProgress) -> str:

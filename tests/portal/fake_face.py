@@ -105,6 +105,11 @@ class FakeFace:
                 return reply(result=[requester.principal, requester.client])
         return reply(result={"code": code, "language": language, "inputs": inputs, "profile": profile})
 
+    async def resume(self, execution_id: str, requester: Requester) -> ExecuteReply:
+        if execution_id != "x-1":
+            raise BadRequestError("there is no such execution")
+        return reply(result=["resumed", requester.principal])
+
 
 def reply(status: str = "succeeded", **more: Any) -> ExecuteReply:
     return ExecuteReply(execution_id="x-1", status=status, **more)

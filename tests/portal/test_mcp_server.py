@@ -177,7 +177,7 @@ async def test_cancelling_the_request_cancels_the_program(mode: str) -> None:
         ("search", {"query": "x", "cursor": "bad"}, "cursor: this is not a cursor of a search"),
         ("search", {"querry": "x"}, "querry: is not an argument; there are query, describe, code, detail, language, "
          "limit, cursor"),
-        ("execute", {}, "code: is required (a string)"),
+        ("execute", {}, "code: is required, or resume with"),
         (
             "execute",
             {"code": "x", "language": "ruby"},
