@@ -2,37 +2,38 @@
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 
+from runtime.execution.archive import Archive
 from runtime.execution.byte_budget import MOST_HELD, ByteBudget, Hold
 from runtime.execution.call_gate import CallGate
 from runtime.execution.execution import PAUSED, Execution, Failure, Program
 from runtime.execution.fair_queue import FairQueue
 from runtime.execution.host_calls import Fetcher, HostCalls, Tools
 from runtime.execution.hostcall import CallContext
+from runtime.execution.image_index import ImageIndex
 from runtime.execution.journal import Journal
-from runtime.execution.kept_session import SessionLostError
 from runtime.execution.kept_sessions import KeptSessions
 from runtime.execution.pause import Pause
 from runtime.execution.registry import Registry
 from runtime.execution.replay import replay_of
-from runtime.execution.restored import restored
 from runtime.execution.result_cut import cut_result
 from runtime.execution.results import MemoryResults, Results
 from runtime.execution.running import AGAIN, RunningExecution
 from runtime.execution.tokens import ExecutionTokens, TokenMint
-from runtime.execution.verification import Recorded, Verification, Verified
+from runtime.execution.verifier import Verifier
 from runtime.isolate import Status
 from runtime.isolate.erasure import Types
 from runtime.store.errors import StoreError, StoreUnavailableError
 from runtime.store.store import Store
 from runtime.worker.link import Link
 from runtime.worker.pool import WorkerPool
-from sandboxes.profile import Isolation, Profile
+from sandboxes.profile import Profile
 from sandboxes.walls import missing_walls
 
 log = logging.getLogger(__name__)
@@ -43,13 +44,6 @@ _CALM = 4
 _FOR_A_WORKER_S = 20.0
 # So that a tenant whose programs wait for long leaves places for others.
 _MOST_SHARE = 0.75
-
-
-class ImageRetiredError(RuntimeError):
-    """The image an execution ran on is no longer here."""
-
-    def __init__(self, digest: str) -> None:
-        super().__init__(f"the image {digest} it ran on is no longer here")
 
 
 class QueueFullError(RuntimeError):
@@ -91,29 +85,28 @@ class Executor:
     ) -> None:
         self._store = store
         self._gate = gate
-        self._recovered = asyncio.Event()
-        self._alone = True
         self.in_force: Callable[[Profile], Profile] = lambda profile: profile
         self.on_ended: Callable[[Execution], None] = lambda _execution: None
         self._pauses: dict[str, Pause] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self.sessions = KeptSessions(store, self)
         self.results = results or MemoryResults()
-        self.registry = registry or Registry()
+        self.archive = Archive(registry or Registry(), store)
+        self.registry = self.archive.registry
         self._pool = pool
         self._tools = tools
         self._fetcher = fetcher
         self._mint = mint
         self._bounds = bounds or Bounds()
         self._budget = ByteBudget(self._bounds.held_bytes)
-        self._digests = {image.name: f"sha256:{image.digest}" for image in pool.images}
-        self._images = {(f"sha256:{image.digest}", image.fuel): image.name for image in pool.images}
+        self._images = ImageIndex(pool.images)
+        self._numbers = itertools.count(1)
+        self.verifier = Verifier(pool, self._images, store, self._numbers)
+        self.sessions = KeptSessions(store, self, self.verifier)
         self._runs: dict[str, RunningExecution] = {}
         self._tokens: dict[str, ExecutionTokens] = {}
         self._young: dict[str, float] = {}
         self._by_tenant: Counter[str] = Counter()
         self._queue = FairQueue()
-        self._numbers = 0
         self._looking = False
         self._resting = self._closing = False
         pool.on_available = self._start_next
@@ -159,7 +152,7 @@ class Executor:
             )
         execution = Execution(
             program=program,
-            image_digest=self.sessions.digest_of(program) or self._digests[program.image],
+            image_digest=self.sessions.digest_of(program) or self._images.digest(program),
             parser_digest="" if program.types is Types.KEEP else self._pool.parser_digest,
             hold=hold,
         )
@@ -211,6 +204,13 @@ class Executor:
             self.cancel(execution, pause.cancelled)
         elif pause.decided:
             self._go_on(execution)
+        elif pause.due_ns:
+            wait_s = max(0.0, (pause.due_ns - time.time_ns()) / 1e9)
+            asyncio.get_running_loop().call_later(wait_s, self._due, execution.id)
+
+    def _due(self, execution_id: str) -> None:
+        if not self._closing:
+            self._spawn(self.resume(execution_id))
 
     def decided(self, execution_id: str, number: int) -> None:
         """Somebody decided about a call: it is asked about again, and a paused execution goes on."""
@@ -224,109 +224,20 @@ class Executor:
     async def resume(self, execution_id: str) -> None:
         """Let an execution go on that waits in the store. Nothing happens to one that runs, or has ended."""
         try:
-            execution = await self.take(execution_id)
+            execution = await self.archive.take(execution_id)
         except StoreError as error:
             log.error("%s does not go on: %s", execution_id, error)
             return
         if execution is not None and execution.state == "paused":
             self._go_on(execution)
 
-    async def find(self, execution_id: str) -> Execution | None:
-        """An execution that this gateway knows, or the store has, to be looked at. Raises StoreUnavailableError."""
-        if (known := self.registry.of(execution_id)) is not None or self._store is None:
-            return known
-        row = await self._store.execution(execution_id)
-        try:
-            return None if row is None else await restored(self._store, row)
-        except ValueError as error:
-            log.error("%s cannot be had from the store: %s", execution_id, error)
-            return None
-
-    async def by_key(self, principal: str, key: str) -> Execution | None:
-        """The execution an idempotency key stands for, here or in the store. Raises StoreUnavailableError."""
-        if (known := self.registry.by_key(principal, key)) is not None or self._store is None:
-            return known
-        row = await self._store.execution_by_key(principal, key)
-        found = None if row is None else await self.take(row.id)
-        return self.registry.by_key(principal, key) or found
-
-    async def take(self, execution_id: str) -> Execution | None:
-        """As `find`; one that has not ended is this gateway's from now on. Raises StoreUnavailableError."""
-        found = await self.find(execution_id)
-        if found is None or found.state == "ended" or self.registry.of(execution_id) is found:
-            return found
-        if found.state == "queued":
-            # It ran in a gateway that is no more, or in another one.
-            await self._recovered.wait()
-            if (known := self.registry.of(execution_id)) is None and not self._alone:
-                raise StoreUnavailableError(f"{execution_id} runs in another gateway of this store; ask that one")
-            return known or await self.find(execution_id)
-        return self._adopted(found)
-
-    def _adopted(self, found: Execution) -> Execution:
-        """One from the store, unless somebody was faster."""
-        if (known := self.registry.of(found.id)) is not None:
-            return known
-        self.registry.add(found)
-        return found
-
     async def recover(self) -> int:
         """Let all that ran when the last gateway died go on; how many they are. Raises StoreUnavailableError."""
-        count, after = 0, ""
-        while self._store is not None and (heads := await self._store.unfinished(after)):
-            for head in heads:
-                if head.state != "running" or self.registry.of(head.id) is not None:
-                    continue
-                found = await self.find(head.id)
-                if found is not None and found.state == "queued" and self._adopted(found) is found:
-                    self._go_on(found)
-                    count += 1
-            after = heads[-1].id
-        self._recovered.set()
-        return count
-
-    def stand_aside(self) -> None:
-        """Another gateway recovers what is in the store."""
-        self._alone = False
-        self._recovered.set()
-
-    async def verify(self, execution_id: str, *, until: int = 0, code: str | None = None) -> Verified | None:
-        """Run an ended execution again from its record; None if there is none.
-
-        Raises StoreUnavailableError; ImageRetiredError; TimeoutError or RuntimeError when the worker does not do it.
-        """
-        recorded = await self._recorded(execution_id)
-        if recorded is None:
-            return None
-        program = recorded.execution.program
-        image = self._image_of(recorded.execution)
-        assert image is not None
-        link = await self.worker_for(program)
-        self._numbers += 1
-        try:
-            verification = Verification(recorded, until=until, code=code)
-            return await verification.run(link, self._numbers, self._pool.image_index(image))
-        finally:
-            self._pool.release(link, program.profile.isolation)
-
-    async def worker_for(self, program: Program) -> Link:
-        """A worker it may run in. Raises TimeoutError."""
-        async with asyncio.timeout(_FOR_A_WORKER_S):
-            while True:
-                if (link := self._pool.acquire(program.profile.isolation, program.caller.tenant)) is not None:
-                    return link
-                await asyncio.sleep(_LOOK_AGAIN_S)
-
-    async def _recorded(self, execution_id: str) -> Recorded | None:
-        row = None if self._store is None else await self._store.execution(execution_id)
-        if row is None or self._store is None:
-            return None
-        execution = await restored(self._store, row)
-        if self._image_of(execution) is None:
-            raise ImageRetiredError(execution.image_digest)
-        assert execution.journal is not None
-        calls = [execution.journal.calls[number] for number in sorted(execution.journal.calls)]
-        return Recorded(execution=execution, calls=calls, trace=bytes(execution.journal.trace))
+        left = await self.archive.left_behind()
+        for execution in left:
+            self._go_on(execution)
+        self.archive.settle(alone=True)
+        return len(left)
 
     # What sessions ask for.
 
@@ -341,34 +252,8 @@ class Executor:
         if execution.state != "ended":
             self._end(execution, "lost", Failure(name="SessionLost", message=message))
 
-    def leave_worker(self, link: Link, isolation: Isolation) -> None:
-        """A worker is not needed any more."""
-        self._pool.release(link, isolation)
-
-    async def run_again(self, execution_id: str, link: Link, session: int, position: int) -> int:
-        """Run a recorded program in a session's isolate: how many programs that has run now."""
-        try:
-            recorded = await self._recorded(execution_id)
-        except (ValueError, ImageRetiredError) as error:
-            raise SessionLostError(f"its program {position} cannot run again: {error}") from error
-        if recorded is None:
-            raise SessionLostError(f"the record of its program {position} is gone")
-        self._numbers += 1
-        verification = Verification(recorded, seat=(session, position))
-        image = self._image_of(recorded.execution)
-        assert image is not None
-        verified = await verification.run(link, self._numbers, self._pool.image_index(image))
-        if verified.differences or verified.stopped:
-            raise SessionLostError(f"its program {position} did otherwise when it ran again")
-        return verified.kept
-
-    async def image_of(self, execution_id: str) -> tuple[str, str]:
-        """The image a recorded program ran on: its name in the pool, and its digest."""
-        found = await self.find(execution_id)
-        return ("", "") if found is None else (found.program.image, found.image_digest)
-
     def _go_on(self, execution: Execution) -> None:
-        if self._image_of(execution) is None:
+        if not self._images.has(execution):
             message = f"the image {execution.image_digest} it began on is no longer here, so it cannot go on"
             execution.state = "running"
             self._end(execution, "image_retired", Failure(name="ImageRetired", message=message))
@@ -380,10 +265,6 @@ class Executor:
         execution.hold = Hold(self._budget)
         execution.hold.add(execution.size)
         self._enqueue(execution)
-
-    def _image_of(self, execution: Execution) -> str | None:
-        """The name of the image it began on, if that is still here."""
-        return self._images.get((execution.image_digest, bool(execution.program.limits.fuel)))
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -452,14 +333,12 @@ class Executor:
         return self._place(execution)
 
     def _start(self, execution: Execution, link: Link) -> None:
-        self._numbers += 1
         execution.started = time.monotonic()
         execution.attempts += 1
         execution.state = execution.status = "running"
-        run = RunningExecution(self._finished, execution, link, self._numbers, self._host_calls)
+        run = RunningExecution(self._finished, execution, link, next(self._numbers), self._host_calls)
         program = execution.program
-        image = self._images[execution.image_digest, bool(program.limits.fuel)]
-        run.begin(self._pool.image_index(image), replay_of(execution), self.sessions.seat(execution))
+        run.begin(self._images.place(execution), replay_of(execution), self.sessions.seat(execution))
         # From here on in parallel with the worker, whose frames come in a later turn.
         self._runs[execution.id] = run
         self._young[execution.id] = execution.started

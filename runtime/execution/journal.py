@@ -64,6 +64,8 @@ class Journal:
         """Whether all that the program heard is recorded; what has heard too much cannot be replayed."""
         self.clocks = (0, 0, 0)
         """Processor, active and wall time used when the trace was last told of, nanoseconds."""
+        self.due_ns = 0
+        """When its program wakes by itself though it waits for a decision, Unix nanoseconds; 0 if it does not."""
         self.kept = False
         """Whether the execution is in the store, or on its way there."""
         self.closed = False
@@ -128,6 +130,7 @@ class Journal:
         if self.complete:
             self.trace += trace.data
         self.clocks = (trace.cpu_ns, trace.active_ns, trace.wall_ns)
+        self.due_ns = trace.due_ns
         self._later()
 
     def wrote(self) -> None:

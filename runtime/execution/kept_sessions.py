@@ -45,6 +45,10 @@ class Runs(Protocol):
     def cancel(self, execution: Execution, reason: str) -> None:
         """End it."""
 
+
+class Replays(Protocol):
+    """Recorded programs that run again, to make a session's isolate once more."""
+
     async def worker_for(self, program: Program) -> Link:
         """A worker it may run in. Raises TimeoutError."""
 
@@ -64,9 +68,10 @@ class Runs(Protocol):
 class KeptSessions:
     """On the event loop. Each session runs one program at a time; the others wait in the order they came."""
 
-    def __init__(self, store: Store | None, runs: Runs) -> None:
+    def __init__(self, store: Store | None, runs: Runs, replays: Replays) -> None:
         self._store = store
         self._runs = runs
+        self._replays = replays
         self._by_id: dict[str, KeptSession] = {}
         self._numbers = itertools.count(1)
         self._opening = asyncio.Lock()
@@ -155,14 +160,14 @@ class KeptSessions:
             session.link.end_session(session.number)
             session.link = None
         for _ in range(_TRIES):
-            link = await self._runs.worker_for(program)
+            link = await self._replays.worker_for(program)
             try:
                 for position, execution_id in enumerate(session.history, 1):
-                    if await self._runs.run_again(execution_id, link, session.number, position) != position:
+                    if await self._replays.run_again(execution_id, link, session.number, position) != position:
                         raise SessionLostError(f"run again, its program {position} left nothing that could be kept")
             except (RuntimeError, TimeoutError) as error:
                 link.end_session(session.number)
-                self._runs.leave_worker(link, program.profile.isolation)
+                self._replays.leave_worker(link, program.profile.isolation)
                 if isinstance(error, SessionLostError | StoreError):
                     raise
                 log.warning("a session is made again in another worker: %s", error)
@@ -240,7 +245,7 @@ class KeptSessions:
         if (known := self._by_id.get(row.id)) is not None:
             return known
         history = await _history(store, row)
-        image, image_digest = await self._runs.image_of(history[-1]) if history else ("", "")
+        image, image_digest = await self._replays.image_of(history[-1]) if history else ("", "")
         session = self._by_id[row.id] = KeptSession(
             id=row.id,
             tenant=row.tenant,
@@ -328,7 +333,7 @@ class KeptSessions:
         if session.link is not None:
             session.link.end_session(session.number)
             if not left:
-                self._runs.leave_worker(session.link, session.isolation)
+                self._replays.leave_worker(session.link, session.isolation)
         return left
 
     def _sweep_later(self) -> None:

@@ -13,6 +13,12 @@ class Pause:
     decided: bool = False
     cancelled: str = ""
 
+    @property
+    def due_ns(self) -> int:
+        """When its program wakes by itself: it waits for a timer, too. 0 if it does not."""
+        journal = self.execution.journal
+        return 0 if journal is None else journal.due_ns
+
     async def record(self) -> None:
         """Make it durable, then tell those who follow. Raises StoreError other than that the store is unavailable."""
         execution = self.execution

@@ -33,6 +33,8 @@ from sandboxes.store_config import PostgresStore
 log = logging.getLogger(__name__)
 
 START_TIMEOUT_S = 60.0
+_FIRST_PORT, _PORTS = 10_000, 22_000
+_PORT_TRIES = 100
 SLOTS = 1
 """Guests that run at once in a worker. A process more beats a thread more: each has an address space of its own."""
 
@@ -226,10 +228,14 @@ def _without_secrets() -> dict[str, str]:
 
 
 def _free_port(host: str) -> int:
+    """One that is free now, below those the kernel gives to connections: one of these may be taken a moment later."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
+    for _ in range(_PORT_TRIES):
+        port = _FIRST_PORT + secrets.randbelow(_PORTS)
+        with socket.socket(family) as probe, contextlib.suppress(OSError):
+            probe.bind((host, port))
+            return port
+    raise OSError(f"no port of {host} is free")
 
 
 def describe(cell: Cell) -> str:

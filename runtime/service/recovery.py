@@ -31,7 +31,7 @@ async def recovery(executor: Executor, upstreams: Upstreams, store: Store) -> As
 
 async def _recover(executor: Executor, upstreams: Upstreams, store: Store) -> None:
     if not await _patiently(store.claim):
-        executor.stand_aside()
+        executor.archive.settle(alone=False)
         log.info("another gateway has this store; what it leaves is recovered when it is gone")
         return
     deadline = time.monotonic() + _UPSTREAMS_S

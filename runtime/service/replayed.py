@@ -4,7 +4,8 @@ from typing import Final
 
 import grpc
 
-from runtime.execution.executor import Executor, ImageRetiredError
+from runtime.execution.executor import Executor
+from runtime.execution.image_index import ImageRetiredError
 from runtime.rpc import runtime_pb2 as pb
 from runtime.service.convert import log_message
 from runtime.service.errors import ApiError, store_failed
@@ -16,7 +17,7 @@ MOST_CODE: Final = 4 << 20
 async def replayed(executor: Executor, request: pb.ReplayRequest) -> pb.ReplayResponse:
     """What differed. Raises ApiError."""
     try:
-        found = await executor.verify(request.execution_id, until=request.until, code=request.code or None)
+        found = await executor.verifier.verify(request.execution_id, until=request.until, code=request.code or None)
     except StoreError as error:
         raise store_failed(error) from None
     except ImageRetiredError as error:

@@ -58,7 +58,7 @@ class Rollbacks:
         """Undo an execution that has ended; None if there is nothing to undo. Raises StoreError, QueueFullError."""
         key = KEY + execution.id
         principal = execution.program.caller.principal
-        if (begun := await self._executor.by_key(principal, key)) is not None:
+        if (begun := await self._executor.archive.by_key(principal, key)) is not None:
             return begun
         steps = await self.steps(execution)
         if not undoable(steps):
@@ -76,7 +76,7 @@ class Rollbacks:
         if execution.state != "ended" or not (steps := await self.steps(execution)):
             return []
         key = KEY + execution.id
-        begun = await self._executor.by_key(execution.program.caller.principal, key)
+        begun = await self._executor.archive.by_key(execution.program.caller.principal, key)
         return _messages(steps, begun)
 
     async def _undo(self, execution: Execution) -> None:

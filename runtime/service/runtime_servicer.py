@@ -132,11 +132,12 @@ class RuntimeServicer:
     async def _begin(self, request: pb.ExecuteRequest, principal: str, session: str = "") -> tuple[Execution, bool]:
         program = program_of(request, principal, self.profiles, session)
         try:
-            if program.idempotency_key and (earlier := await self._executor.by_key(principal, program.idempotency_key)):
+            archive, key = self._executor.archive, program.idempotency_key
+            if key and (earlier := await archive.by_key(principal, key)) is not None:
                 _check_same(earlier.program, program)
                 return earlier, True
             self._readiness.check(program.profile)
-            if program.idempotency_key or program.keeps_globals:
+            if key or program.keeps_globals:
                 with as_api_errors():
                     return await self._executor.accept(program), False
             return self._executor.submit(program), False
@@ -159,7 +160,7 @@ class RuntimeServicer:
 
     async def _find(self, execution_id: str, principal: str) -> Execution:
         try:
-            execution = await self._executor.find(execution_id)
+            execution = await self._executor.archive.find(execution_id)
         except StoreError as error:
             raise store_failed(error) from None
         if execution is None or execution.program.caller.principal != principal:
@@ -202,7 +203,7 @@ class RuntimeServicer:
         if len(request.reason) > MOST_REASON:
             raise bad_fields([("reason", f"has {len(request.reason)} characters; at most {MOST_REASON}")])
         await self._find(request.execution_id, principal)
-        execution = await self._executor.take(request.execution_id)
+        execution = await self._executor.archive.take(request.execution_id)
         assert execution is not None
         self._executor.cancel(execution, f"cancelled: {request.reason}" if request.reason else "cancelled")
         await execution.ended.wait()
