@@ -29,7 +29,7 @@ _WRITES = 500
 _BURST = 1_000
 _WARM_UP = 50
 _CALLS = 10
-_AT_ONCE = 200
+_AT_ONCE = 50
 _PAGE = 1_000
 _PROFILE = ProfileRow(digest="p" * 64, document='{"name":"standard"}' * 100)
 _numbers = itertools.count(1)

@@ -28,6 +28,7 @@ PROBE_S: Final = 0.5
 MOST_WAITING: Final = 20_000
 MOST_WAITING_BYTES: Final = 64 << 20
 _MOST_GROUP = 500
+"""Changes of one transaction, each one or two round trips on PostgreSQL; and their bytes."""
 _MOST_GROUP_BYTES = 8 << 20
 
 _HEARTBEAT = Statement.of(
@@ -123,7 +124,7 @@ class Writer:
 
     def _enqueue(self, write: Write) -> None:
         with self._lock:
-            if self._count >= MOST_WAITING or self._bytes + write.size > MOST_WAITING_BYTES:
+            if self._count >= MOST_WAITING or (self._count and self._bytes + write.size > MOST_WAITING_BYTES):
                 what = f"{self._count} writes of {self._bytes} bytes wait for the store already"
                 raise StoreUnavailableError(f"{what}{self.problem and ': '}{self.problem}")
             self._count += 1
@@ -188,14 +189,15 @@ class Writer:
     def _group(self) -> list[Write]:
         """The next transaction's writes; those given up are left out."""
         group: list[Write] = []
-        size = 0
+        count = size = 0
         with self._lock:
-            while self._waiting and len(group) < _MOST_GROUP and size < _MOST_GROUP_BYTES:
+            while self._waiting and count < _MOST_GROUP and size < _MOST_GROUP_BYTES:
                 write = self._waiting.popleft()
                 if write.withdrawn:
                     self._forget(write)
                     continue
                 write.taken = True
+                count += len(write.changes)
                 size += write.size
                 group.append(write)
         self._urgent = bool(self._waiting)

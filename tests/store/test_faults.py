@@ -173,6 +173,18 @@ async def test_what_waits_for_a_locked_store_is_bounded(tmp_path: Path, monkeypa
     await store.close()
 
 
+async def test_one_write_larger_than_what_may_wait_is_made(
+    make_database: MakeDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "MOST_WAITING_BYTES", 100_000)
+    store = SqlStore(make_database())
+    await store.open()
+    row = execution(request="x" * 3_000_000)
+    await store.write(PutExecution(row))
+    assert await store.execution(row.id) == row
+    await store.close()
+
+
 async def test_a_server_that_stops_loses_nothing_and_is_found_again(postgres: PostgresServer) -> None:
     store = SqlStore(postgres.database(postgres.new_database()))
     await store.open()
