@@ -70,7 +70,11 @@ class SqlStore:
         return StoreState(ok=not problem, reason=problem)
 
     async def open(self) -> None:  # noqa: D102
-        await self._off_loop(self._prepare)
+        try:
+            await self._off_loop(self._prepare)
+        except BaseException:
+            await self.close()
+            raise
         self._writer = Writer(self._database, self._ledger, slow_s=self._slow_s)
         self._writer.start()
 

@@ -30,6 +30,7 @@ def _maker(request: pytest.FixtureRequest, directory: Path) -> MakeDatabase:
         return lambda: SqliteDatabase(directory / "store.sqlite")
     server: PostgresServer = request.getfixturevalue("postgres")
     name = server.new_database()
+    request.addfinalizer(lambda: server.drop_database(name))
     return lambda: server.database(name)
 
 

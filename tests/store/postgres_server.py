@@ -25,6 +25,7 @@ from runtime.store.postgres import Login, PostgresDatabase
 
 _UNPACKED = Path(__file__).parents[2] / "build" / "postgresql"
 _USER, _GROUP = "nobody", "nogroup"
+_ROOM = 512 << 20
 _START_S = 60
 _INSTALL_S = 600
 
@@ -112,6 +113,9 @@ class PostgresServer:
         self.command(f"CREATE DATABASE {name}")
         return name
 
+    def drop_database(self, name: str) -> None:
+        self.command(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
     def command(self, text: str, database: str = "postgres") -> list[list[Any]]:
         """Run one statement as the superuser; its rows."""
         with contextlib.closing(native.Connection(**self.login(database).arguments())) as connection:
@@ -142,7 +146,7 @@ class PostgresServer:
 def running_postgres(*, synced: bool = False) -> Iterator[PostgresServer]:
     """A server with an empty cluster, ended and removed afterwards. Raises NoPostgresError."""
     programs, environment = _installed()
-    with tempfile.TemporaryDirectory(prefix="lockgate-postgres-") as name:
+    with tempfile.TemporaryDirectory(prefix="lockgate-postgres-", dir=None if synced else _memory()) as name:
         directory = Path(name)
         if os.geteuid() == 0:
             shutil.chown(directory, _USER, _GROUP)
@@ -151,6 +155,12 @@ def running_postgres(*, synced: bool = False) -> Iterator[PostgresServer]:
         with server.watched():
             server.start()
             yield server
+
+
+def _memory() -> str | None:
+    """A file system in memory with room enough, where making and removing databases costs no disk."""
+    shared = Path("/dev/shm")
+    return str(shared) if shared.is_dir() and shutil.disk_usage(shared).free > _ROOM else None
 
 
 def _drop() -> list[str]:
