@@ -28,6 +28,7 @@ BENCHMARKS = (
     "search",
     "tokens",
     "store",
+    "durability",
     "soak",
 )
 

@@ -28,16 +28,16 @@ def scratch_state() -> Iterator[StateDirectory]:
 
 
 @contextlib.asynccontextmanager
-async def running_cell(*profiles: dict[str, Any]) -> AsyncIterator[Cell]:
-    """A whole cell, egress proxy included, with these profiles beside the shipped ones."""
+async def running_cell(*profiles: dict[str, Any], **config: Any) -> AsyncIterator[Cell]:
+    """A whole cell, egress proxy included, with these profiles beside the shipped ones; `config`: of lockgate.yaml."""
     with scratch_state() as state:
         directory = state.path.parent / "profiles"
         directory.mkdir()
         for document in profiles:
             (directory / f"{document['name']}.yaml").write_text(yaml.safe_dump(document))
-        config = state.path.parent / "lockgate.yaml"
-        config.write_text(yaml.safe_dump({"profiles": [directory.name]}))
-        async with Cell(CellOptions(state=state, config_file=config, any_port=True)) as cell:
+        file = state.path.parent / "lockgate.yaml"
+        file.write_text(yaml.safe_dump({"profiles": [directory.name], **config}))
+        async with Cell(CellOptions(state=state, config_file=file, any_port=True)) as cell:
             yield cell
 
 

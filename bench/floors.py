@@ -104,6 +104,17 @@ FLOORS: Final[Mapping[str, tuple[Floor, ...]]] = {
         Floor("sqlite_paused_kb", "under", 20),
         Floor("postgres_paused_kb", "under", 20),
     ),
+    "durability": (
+        Floor("sqlite_write_added_p50_ms", "at most", 2.0),
+        Floor("sqlite_none_stored_count", "at most", 0),
+        Floor("postgres_none_stored_count", "at most", 0),
+        Floor("resume_10_receipt_p95_ms", "at most", 50),
+        Floor("resume_10_reply_p95_ms", "at most", 50),
+        Floor("sqlite_paused_kb", "under", 20),
+        Floor("postgres_paused_kb", "under", 20),
+        Floor("held_processes_added_count", "at most", 0),
+        Floor("held_worker_threads_most_count", "at most", 20),
+    ),
     "soak": (
         Floor("pss_growth_percent", "under", 5),
         Floor("descriptors_leaked_count", "at most", 0),

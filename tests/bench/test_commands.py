@@ -8,6 +8,7 @@ import pytest
 from bench.__main__ import BENCHMARKS
 from bench.floors import FLOORS
 from bench.machine import ROOT
+from bench.result import read_result
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -40,6 +41,15 @@ def test_a_benchmark_writes_its_result_and_its_plot_and_prints_its_table(tmp_pat
     assert "serve.serve_to_first_execution_p50_s" in done.stdout
     assert f"result  {tmp_path}/serve.json" in done.stdout
     assert (tmp_path / "serve.svg").read_text().startswith("<?xml")
+
+
+def test_durable_executions_are_measured_on_both_stores_and_through_kills(tmp_path) -> None:
+    done = run("bench.durability", "--rounds", "1", "--n", "10", "--no-plot", "--json", str(tmp_path / "it.json"))
+    assert done.returncode == 0, done.stderr
+    figures = read_result(tmp_path / "it.json")["figures"]
+    assert {floor.figure for floor in FLOORS["durability"]} <= set(figures)
+    assert {f"{beside}recover_{what}_s" for beside in ("", "held_") for what in ("workers", "gateway")} <= set(figures)
+    assert figures["sqlite_none_stored_count"] == figures["held_processes_added_count"] == 0
 
 
 def test_matplotlib_is_not_loaded_without_a_plot() -> None:
