@@ -66,8 +66,10 @@ def execute_request(  # noqa: PLR0913 - the fields of the request
     session_id: str = "",
     inline_bytes: int = 0,
     read_only: bool = False,
+    dry_run: bool = False,
+    rollback: bool = False,
 ) -> runtime_pb2.ExecuteRequest:
-    """The request for one program; `inputs` is any JSON value."""
+    """The request for one program; `inputs` is any JSON value. `rollback`: what it did is undone if it fails."""
     return runtime_pb2.ExecuteRequest(
         code=code,
         language=LANGUAGES[language],
@@ -79,4 +81,6 @@ def execute_request(  # noqa: PLR0913 - the fields of the request
         session_id=session_id,
         inline_bytes=inline_bytes,
         read_only=read_only,
+        dry_run=dry_run,
+        on_failure=runtime_pb2.ON_FAILURE_ROLLBACK if rollback else runtime_pb2.ON_FAILURE_UNSPECIFIED,
     )

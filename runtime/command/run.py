@@ -27,6 +27,8 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--inputs", default="", help="the program's inputs: JSON, or @FILE")
     parser.add_argument("--environment", choices=["dev", "stage", "prod"], default="dev")
     parser.add_argument("--reason", default="", help="why it runs, for the record")
+    parser.add_argument("--dry-run", action="store_true", help="make calls that read, print the others with --json")
+    parser.add_argument("--rollback", action="store_true", help="if it fails, undo what it did, where that is declared")
     parser.add_argument("--json", action="store_true", help="print the whole reply as proto JSON")
     add_options(parser, embedded=True)
     parser.set_defaults(main=run)
@@ -61,6 +63,8 @@ def _request(arguments: argparse.Namespace) -> pb.ExecuteRequest:
         profile=arguments.profile,
         context=local_context(reason, arguments.environment),
         language=language,
+        dry_run=arguments.dry_run,
+        rollback=arguments.rollback,
     )
     request.inputs_json = _read_inputs(arguments.inputs)
     return request
@@ -112,6 +116,10 @@ async def _follow(client: Client, request: pb.ExecuteRequest) -> pb.Execution:
             level = _LEVELS.get(event.log.level, "")
             text = _harmless(event.log.text)
             print(f"[{level}] {text}" if level else text, file=sys.stderr, flush=True)
+        elif event.HasField("paused"):
+            for each in event.paused.approvals:
+                shown = f"lockgate approvals show {each.approval_id}"
+                print(_harmless(f"lockgate: {each.target} waits for approval: {shown}"), file=sys.stderr, flush=True)
         elif event.HasField("finished"):
             execution = event.finished
             execution.logs.extend(logs)
@@ -132,6 +140,9 @@ def _explain(execution: pb.Execution) -> str:
         lines.append(f"    {error.source_line}")
         if error.column:
             lines.append("    " + " " * (error.column - 1) + "^")
+    for step in execution.rollback:
+        undo = f" by {step.tool}" if step.tool else ""
+        lines.append(f"lockgate: call {step.call_number} {step.target}: {step.outcome}{undo} {step.reason}".rstrip())
     if error.side_effects_possible:
         lines.append("lockgate: host calls that may have changed something had been made")
     return _harmless("\n".join(lines))
