@@ -12,6 +12,7 @@ from google.protobuf import json_format
 
 from runtime.command.connection import add_options, connected, find_place
 from runtime.command.exits import Exit
+from runtime.command.text import harmless
 from runtime.rpc import control_pb2 as pb
 
 _STATES = {number: name.removeprefix("APPROVAL_STATE_").lower() for name, number in pb.ApprovalState.items() if number}
@@ -205,8 +206,3 @@ def _indented(text: str) -> str:
         return json.dumps(json.loads(text), indent=2).replace("\n", "\n            ")
     except ValueError:
         return harmless(text)
-
-
-def harmless(text: str) -> str:
-    """Without control characters and those that turn or hide text, which could rewrite what a terminal shows."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

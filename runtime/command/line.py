@@ -9,7 +9,20 @@ from importlib.metadata import version
 
 import grpc
 
-from runtime.command import approvals, catalog, doctor, egress, mcp, profiles, replay, run, serve, store, tools
+from runtime.command import (
+    approvals,
+    catalog,
+    doctor,
+    egress,
+    mcp,
+    profiles,
+    replay,
+    rollback,
+    run,
+    serve,
+    store,
+    tools,
+)
 from runtime.command.exits import Exit
 from runtime.service.child import ChildFailedError
 from sandboxes.problem import DocumentError
@@ -36,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
     tools.add_parser(commands)
     profiles.add_parser(commands)
     approvals.add_parser(commands)
+    rollback.add_parser(commands)
     egress.add_parser(commands)
     store.add_parser(commands)
     doctor.add_parser(commands)

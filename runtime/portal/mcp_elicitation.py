@@ -1,17 +1,19 @@
 """Approvals put to the person at an MCP client, as a form: yes or no, and why. Nothing secret is ever asked for."""
 
 import logging
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 import mcp_types
 from mcp.server.context import ServerRequestContext
 from mcp.shared.exceptions import MCPError
 
-from runtime.portal.face import Ask, Said, Waiting
+from runtime.portal.face import Ask, ExecuteReply, Said, Waiting
 
 log = logging.getLogger(__name__)
 
 MOST_REASON: Final = 2_000
+_IN_ANSWERS: Final = "2026-07-28"
 _ELICITS: Final = mcp_types.ClientCapabilities(elicitation=mcp_types.ElicitationCapability())
 _FORM: Final[dict[str, Any]] = {
     "type": "object",
@@ -23,9 +25,12 @@ _FORM: Final[dict[str, Any]] = {
 }
 
 
-def ask_of(context: ServerRequestContext[Any, Any]) -> Ask | None:
+type _Context = ServerRequestContext[Any, Any]
+
+
+def ask_of(context: _Context) -> Ask | None:
     """How to ask the person at the client; None where the client does not offer it."""
-    if not context.session.check_client_capability(_ELICITS):
+    if not offers_forms(context) or asks_in_answers(context):
         return None
 
     async def ask(waiting: Waiting) -> Said | None:
@@ -38,6 +43,40 @@ def ask_of(context: ServerRequestContext[Any, Any]) -> Ask | None:
         return said_of(answer)
 
     return ask
+
+
+def offers_forms(context: _Context) -> bool:
+    """Whether the client can put a form to a person."""
+    return context.session.check_client_capability(_ELICITS)
+
+
+def asks_in_answers(context: _Context) -> bool:
+    """Whether questions go as answers, after which the client sends its request again: since 2026-07-28."""
+    return context.protocol_version >= _IN_ANSWERS
+
+
+def ask_from(responses: Mapping[str, Any]) -> Ask:
+    """What the client brought with its request sent again, by the approvals' ids."""
+
+    async def ask(waiting: Waiting) -> Said | None:
+        answer = responses.get(waiting.approval_id)
+        return said_of(answer) if isinstance(answer, mcp_types.ElicitResult) else None
+
+    return ask
+
+
+def input_required(reply: ExecuteReply, answered: Collection[str]) -> mcp_types.InputRequiredResult | None:
+    """The questions of a paused program as an answer; None where there is none that was not asked before."""
+    fresh = [each for each in reply.waiting if each.approval_id not in answered]
+    if reply.status != "paused" or not fresh:
+        return None
+    requests = {
+        each.approval_id: mcp_types.ElicitRequest(
+            params=mcp_types.ElicitRequestFormParams(message=question(each), requested_schema=_FORM)
+        )
+        for each in fresh
+    }
+    return mcp_types.InputRequiredResult(input_requests=requests, request_state=reply.execution_id)
 
 
 def question(waiting: Waiting) -> str:

@@ -5,8 +5,8 @@ import contextlib
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
-from dataclasses import asdict
+from collections.abc import AsyncIterator, Callable, Collection
+from dataclasses import asdict, replace
 from typing import Any, Final
 
 import mcp_types
@@ -28,7 +28,7 @@ from runtime.portal.face import (
     SearchReply,
 )
 from runtime.portal.file_content import file_block
-from runtime.portal.mcp_elicitation import ask_of
+from runtime.portal.mcp_elicitation import ask_from, ask_of, asks_in_answers, input_required, offers_forms
 from runtime.portal.reply_text import describe_text, execute_text, search_text
 from runtime.portal.schema import Shape
 from runtime.portal.validation import check
@@ -41,7 +41,7 @@ BEAT_S: Final = 5.0
 _LEVELS: Final = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 
 type _Context = ServerRequestContext[Any, Any]
-type _Answer = mcp_types.CallToolResult
+type _Answer = mcp_types.CallToolResult | mcp_types.InputRequiredResult
 
 
 def portal_server(
@@ -120,6 +120,8 @@ class _Handlers:
                 return _failed("code: is required, or resume with the execution_id of a paused program, not both")
             if tool.name == pair.SEARCH:
                 return await self._search(context, arguments, requester)
+            if params.request_state is not None:
+                return await self._answered(context, params, requester)
             return await self._execute(context, arguments, requester)
         except BadRequestError as error:
             return _failed(str(error))
@@ -155,7 +157,7 @@ class _Handlers:
 
         if "resume" in arguments:
             reply = await self._face.resume(arguments["resume"], requester)
-            return _execute_answer(reply)
+            return _asked_or_told(context, reply)
         async with _progress(context) as progress:
             reply = await self._face.execute(
                 arguments["code"],
@@ -166,7 +168,15 @@ class _Handlers:
                 progress.called,
                 requester,
             )
-        return _execute_answer(reply)
+        return _asked_or_told(context, reply)
+
+    async def _answered(
+        self, context: _Context, params: mcp_types.CallToolRequestParams, requester: Requester
+    ) -> _Answer:
+        """The request sent again with what the person said: its state is the id of the program that waits for it."""
+        responses = params.input_responses or {}
+        reply = await self._face.resume(params.request_state or "", replace(requester, ask=ask_from(responses)))
+        return _asked_or_told(context, reply, responses)
 
     async def _not_a_tool(self, name: str, requester: Requester) -> _Answer:
         """A tool of the catalog called like a tool of MCP: how to call it instead."""
@@ -252,7 +262,15 @@ async def _send_log(context: _Context, line: PortalLog) -> None:
     await context.session.send_notification(notification, related_request_id=context.request_id)
 
 
-def _execute_answer(reply: ExecuteReply) -> _Answer:
+def _asked_or_told(context: _Context, reply: ExecuteReply, answered: Collection[str] = ()) -> _Answer:
+    """What became of a program; of a paused one the questions to the person, where they go as an answer."""
+    asked = None
+    if asks_in_answers(context) and offers_forms(context):
+        asked = input_required(reply, answered)
+    return asked or _execute_answer(reply)
+
+
+def _execute_answer(reply: ExecuteReply) -> mcp_types.CallToolResult:
     failed = reply.status not in {"succeeded", "paused", "running", "queued"}
     answer = _text(execute_text(reply), structured=_execute_structure(reply), is_error=failed)
     answer.content.extend(file_block(file, reply.execution_id) for file in reply.files)
@@ -289,7 +307,7 @@ def _execute_structure(reply: ExecuteReply) -> dict[str, Any]:
     return structure
 
 
-def _text(text: str, *, structured: dict[str, Any] | None = None, is_error: bool = False) -> _Answer:
+def _text(text: str, *, structured: dict[str, Any] | None = None, is_error: bool = False) -> mcp_types.CallToolResult:
     return mcp_types.CallToolResult(
         content=[mcp_types.TextContent(text=text.encode("utf-8", "replace").decode())],
         structured_content=_sound(structured),
@@ -305,5 +323,5 @@ def _sound(structured: dict[str, Any] | None) -> dict[str, Any] | None:
     return sound
 
 
-def _failed(text: str) -> _Answer:
+def _failed(text: str) -> mcp_types.CallToolResult:
     return _text(text, is_error=True)

@@ -1,5 +1,6 @@
 """Edits, fetches, dry runs, rollbacks and the command line, all of one cell with an upstream that records."""
 
+import getpass
 import json
 import os
 import subprocess
@@ -248,6 +249,19 @@ def lockgate(place: tuple[Cell, Shop, Path], *arguments: str) -> subprocess.Comp
     command = [sys.executable, "-m", "runtime.cli", *arguments, "--server", cell.grpc_address]
     env = {**os.environ, "LOCKGATE_HOME": str(state)}
     return subprocess.run(command, check=False, capture_output=True, text=True, env=env, cwd=ROOT, timeout=60, input="")
+
+
+async def test_undone_from_the_command_line(place: Any, client: Client, asked: Shop) -> None:
+    asking = request(FAILING["javascript"], profile="shop")
+    asking.context.owner = getpass.getuser()
+    done = await client.execute(asking)
+    undone = lockgate(place, "rollback", done.id)
+    assert undone.stdout.splitlines() == [
+        "call 3 shop.place: undone by shop.cancel",
+        "call 2 shop.note: not undoable no inverse is declared",
+        "call 1 shop.place: undone by shop.cancel",
+    ]
+    assert undone.returncode == 0
 
 
 async def test_from_the_command_line(place: Any, client: Client, asked: Shop) -> None:

@@ -132,11 +132,22 @@ async def test_closing_the_form_decides_nothing(place: tuple[Cell, Shop]) -> Non
         await control.cancel(told["execution_id"])
 
 
-async def test_a_protocol_without_a_way_back_pauses(place: tuple[Cell, Shop]) -> None:
-    cell, _ = place
+async def test_since_2026_07_28_the_question_is_an_answer_and_the_request_comes_again(place: tuple[Cell, Shop]) -> None:
+    cell, kept = place
+    kept.asked.clear()
     yes = mcp_types.ElicitResult(action="accept", content={"approve": True})
     async with mcp_client(cell, yes, mode="2026-07-28") as client:
         result = await execute(client, code=CODE)
+        assert len(client.asked) == 1  # type: ignore[attr-defined]
+    assert text(result) == "500"
+    assert len(kept.writes) == 1
+
+
+async def test_since_2026_07_28_too_closing_the_form_decides_nothing(place: tuple[Cell, Shop]) -> None:
+    cell, _ = place
+    async with mcp_client(cell, mcp_types.ElicitResult(action="cancel"), mode="2026-07-28") as client:
+        result = await execute(client, code=CODE)
+        assert len(client.asked) == 1  # type: ignore[attr-defined]
     told = result.structured_content or {}
     assert told["status"] == "paused"
     async with Client(cell.grpc_address, cell.token) as control:
