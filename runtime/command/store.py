@@ -4,15 +4,13 @@ import argparse
 import asyncio
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from runtime.command.connection import Place, find_place
+from runtime.command.connection import find_place
 from runtime.command.exits import Exit
-from runtime.store.configured import configured_database
-from runtime.store.connection import Database
 from runtime.store.password import store_password
-from runtime.store.upkeep import described, migrated, restored, saved
 
 
 def add_parser(commands: Any) -> None:
@@ -26,37 +24,30 @@ def add_parser(commands: Any) -> None:
     restore.add_argument("--replace", action="store_true", help="remove what is in the store")
     for action in (backup, restore):
         action.add_argument("file", type=Path, metavar="FILE")
-    for action, main in ((info, _info), (migrate, _migrate), (backup, _back_up), (restore, _restore)):
+    for action in (info, migrate, backup, restore):
         action.add_argument("--config", help="lockgate.yaml to use")
-        action.set_defaults(main=main)
+        action.set_defaults(main=_store)
 
 
-async def _info(arguments: argparse.Namespace) -> int:
+async def _store(arguments: argparse.Namespace) -> int:
+    """Do it, and print its lines."""
+    # SQLAlchemy takes a quarter of a second to load, which no other command has to wait for.
+    from runtime.store import upkeep  # noqa: PLC0415 - as said
+    from runtime.store.configured import configured_database  # noqa: PLC0415
+    from runtime.store.connection import Database  # noqa: PLC0415
+
     place = find_place(config=arguments.config, server=None)
-    return await _told(place, lambda database: described(database, place.config.store, place.state))
-
-
-async def _migrate(arguments: argparse.Namespace) -> int:
-    return await _told(find_place(config=arguments.config, server=None), migrated)
-
-
-async def _back_up(arguments: argparse.Namespace) -> int:
-    place = find_place(config=arguments.config, server=None)
-    return await _told(place, lambda database: saved(database, arguments.file.absolute()))
-
-
-async def _restore(arguments: argparse.Namespace) -> int:
-    place = find_place(config=arguments.config, server=None)
-    file = arguments.file.absolute()
-    return await _told(place, lambda database: restored(database, file, replace=arguments.replace))
-
-
-async def _told(place: Place, work: Callable[[Database], list[str]]) -> int:
-    """Do the work and print its lines."""
     config = place.config.store
+    file = arguments.file.absolute() if "file" in arguments else Path()
+    actions: dict[str, Callable[[Database], list[str]]] = {
+        "info": partial(upkeep.described, config=config, state=place.state),
+        "migrate": upkeep.migrated,
+        "backup": partial(upkeep.saved, path=file),
+        "restore": partial(upkeep.restored, path=file, replace=arguments.action == "restore" and arguments.replace),
+    }
     database = configured_database(config, place.state, store_password(config, os.environ))
     try:
-        for line in await asyncio.to_thread(work, database):
+        for line in await asyncio.to_thread(actions[arguments.action], database):
             print(line)
     finally:
         database.close()
