@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from .call_facts import CallFacts, CallKind
+from .call_facts import CallFacts, CallKind, Effect
 from .egress_rule import Method
 from .environment import Environment
 from .field_rule import ArgumentRule
@@ -102,8 +102,8 @@ class ApprovalRule(FrozenModel):
         return (
             (not self.kinds or facts.kind in self.kinds)
             and (not self.tools or (facts.kind == "tool" and name_matches_any(self.tools, facts.tool)))
-            and (not self.methods or _method_named(self.methods, facts.method))
-            and (not self.effects or any(_has(facts, effect) for effect in self.effects))
+            and (not self.methods or method_named(self.methods, facts.method))
+            and (not self.effects or any(has_effect(facts.effect, effect) for effect in self.effects))
             and (not self.environments or facts.environment in self.environments)
             and (self.risk_at_least is None or risk >= self.risk_at_least)
             and (self.after_writes is None or facts.earlier_writes >= self.after_writes)
@@ -119,14 +119,16 @@ class ApprovalRule(FrozenModel):
         return len(found) > _MOST_PLACES or any(each is not False for each in told)
 
 
-def _method_named(methods: tuple[str, ...], method: str) -> bool:
+def method_named(methods: tuple[str, ...], method: str) -> bool:
+    """Whether a rule's methods name an HTTP method; where there is none, they do not."""
     return bool(method) and (method in methods or "*" in methods)
 
 
-def _has(facts: CallFacts, effect: EffectWord) -> bool:
-    if effect == "read":
-        return facts.effect.read_only
-    return not facts.effect.read_only and (effect == "write" or facts.effect.destructive)
+def has_effect(effect: Effect, word: EffectWord) -> bool:
+    """Whether a rule's word says it of an effect."""
+    if word == "read":
+        return effect.read_only
+    return not effect.read_only and (word == "write" or effect.destructive)
 
 
 def values_at(value: Any, place: str) -> list[tuple[bool, Any]]:

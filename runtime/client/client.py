@@ -11,7 +11,7 @@ import grpc
 from runtime.client.approvals import ApprovalsClient
 from runtime.client.backoff import waits
 from runtime.client.function import Offer
-from runtime.client.request import LANGUAGES, Context, Language
+from runtime.client.request import ENVIRONMENTS, LANGUAGES, Context, Language
 from runtime.client.session import Session
 from runtime.rpc import portal_pb2, portal_pb2_grpc, runtime_pb2, runtime_pb2_grpc
 
@@ -137,8 +137,10 @@ class Client:
         language: Language = "",
         read_only: bool = False,
         session_id: str = "",
+        profile: str = "",
+        environment: str = "",
     ) -> portal_pb2.SearchResponse:
-        """Tools that match words; with Session.id its functions, too."""
+        """Tools that match words; with Session.id its functions, too; with a profile what it says of each."""
         request = portal_pb2.SearchRequest(
             query=query,
             limit=limit,
@@ -146,6 +148,8 @@ class Client:
             language=LANGUAGES[language],
             read_only=read_only,
             session_id=session_id,
+            profile=profile,
+            environment=ENVIRONMENTS[environment] if environment else runtime_pb2.ENVIRONMENT_UNSPECIFIED,
         )
         return await self._portal.Search(request, metadata=self._metadata)
 

@@ -18,7 +18,7 @@ LANGUAGES: dict[Language, runtime_pb2.Language.ValueType] = {
     "python": runtime_pb2.LANGUAGE_PYTHON,
     "typescript": runtime_pb2.LANGUAGE_TYPESCRIPT,
 }
-_ENVIRONMENTS = {
+ENVIRONMENTS = {
     "dev": runtime_pb2.ENVIRONMENT_DEV,
     "stage": runtime_pb2.ENVIRONMENT_STAGE,
     "prod": runtime_pb2.ENVIRONMENT_PROD,
@@ -42,7 +42,7 @@ class Context:
         return runtime_pb2.Context(
             actor=self.actor,
             owner=self.owner,
-            environment=_ENVIRONMENTS[self.environment],
+            environment=ENVIRONMENTS[self.environment],
             reason=self.reason,
             expires_at=expires,
         )
@@ -68,6 +68,7 @@ def execute_request(  # noqa: PLR0913 - the fields of the request
     read_only: bool = False,
     dry_run: bool = False,
     rollback: bool = False,
+    catalog_profile: str = "",
 ) -> runtime_pb2.ExecuteRequest:
     """The request for one program; `inputs` is any JSON value. `rollback`: what it did is undone if it fails."""
     return runtime_pb2.ExecuteRequest(
@@ -83,4 +84,5 @@ def execute_request(  # noqa: PLR0913 - the fields of the request
         read_only=read_only,
         dry_run=dry_run,
         on_failure=runtime_pb2.ON_FAILURE_ROLLBACK if rollback else runtime_pb2.ON_FAILURE_UNSPECIFIED,
+        catalog_profile=catalog_profile,
     )

@@ -72,10 +72,11 @@ class SyncClient:
         )
 
     def search(
-        self, query: str, *, limit: int = 10, cursor: str = "", language: Language = ""
+        self, query: str, *, limit: int = 10, cursor: str = "", language: Language = "", profile: str = ""
     ) -> portal_pb2.SearchResponse:
         """As Client.search."""
-        return self._wait(self._client.search(query, limit=limit, cursor=cursor, language=language))
+        search = self._client.search(query, limit=limit, cursor=cursor, language=language, profile=profile)
+        return self._wait(search)
 
     def describe(self, names: Sequence[str], language: Language = "") -> portal_pb2.DescribeResponse:
         """As Client.describe."""

@@ -40,6 +40,7 @@ class Program:
     whose globals it finds and keeps, all empty for none; `inline_bytes` is the most bytes of its result to send back,
     0 for all. `read_only`: no fetches, and no tools but those known to read.
     `dry_run`: what reads is done, all else is only planned. `on_failure`: what becomes of completed writes then.
+    `catalog_profile`: the profile that the catalog's approvals are told of, empty for its own.
     """
 
     code: str
@@ -59,6 +60,7 @@ class Program:
     read_only: bool = False
     dry_run: bool = False
     on_failure: Literal["keep", "rollback"] = "keep"
+    catalog_profile: str = ""
 
     @property
     def keeps_globals(self) -> bool:

@@ -364,6 +364,8 @@ class Executor:
             deadline=execution.ends,
             max_response_bytes=program.limits.response_bytes,
             tools=program.profile.tools,
+            approvals=program.profile.approvals,
+            catalog_profile=program.catalog_profile,
             language="python" if program.language == "python" else "javascript",
             session=program.session,
             tenant=program.caller.tenant,

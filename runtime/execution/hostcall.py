@@ -5,6 +5,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from sandboxes.approval_rule import ApprovalRules
+from sandboxes.environment import Environment
 from sandboxes.limits import Limits
 from sandboxes.tools import ToolRules
 
@@ -95,16 +97,19 @@ class CallContext:
     the stream whose client offers functions of its own, empty for none. `tenant` is whose results and stores a program
     may use, `store` the session whose store it has, empty for none, within `limits`; `emit` takes a file's name, media
     type, bytes and SHA-256, or raises HostCallError. `progress` takes how much of this call is done, of how
-    much (0 if that is not known), and words of the upstream.
+    much (0 if that is not known), and words of the upstream. `catalog_profile` is the profile that the catalog's
+    approvals are told of, empty for that of `tools` and `approvals`.
     """
 
     execution_id: str
     actor: str
-    environment: str
+    environment: Environment
     token: Callable[[str], str]
     deadline: float
     max_response_bytes: int
     tools: ToolRules = field(default_factory=ToolRules)
+    approvals: ApprovalRules = field(default_factory=ApprovalRules)
+    catalog_profile: str = ""
     language: Literal["javascript", "python"] = "javascript"
     session: str = ""
     tenant: str = ""

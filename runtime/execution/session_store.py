@@ -6,6 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from runtime.execution.lagging import Lagging
+from runtime.store.changes import DeleteValue, PutValue
+from runtime.store.records import ValueRow
+from runtime.store.store import Store
 from sandboxes.kept import KeptStores
 from sandboxes.limits import Limits
 
@@ -30,14 +34,48 @@ class _Store:
 
 
 class SessionStores:
-    """Stores by tenant and session, in memory, the least recently used first. Values are JSON texts."""
+    """Stores by tenant and session, in memory, the least recently used first. Values are JSON texts.
 
-    def __init__(self, bounds: KeptStores | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
+    With a store of the service's they outlive the process: `ready` is awaited before anything else.
+    """
+
+    def __init__(
+        self,
+        bounds: KeptStores | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        store: Store | None = None,
+    ) -> None:
+        self._record = Lagging(store, self._load)
         self._stores: OrderedDict[tuple[str, str], _Store] = OrderedDict()
         self._counts: Counter[str] = Counter()
         self._bytes: Counter[str] = Counter()
         self._bounds = bounds or KeptStores()
         self._clock = clock
+
+    async def ready(self) -> None:
+        """What was set before a restart is there, and counts as used now. Raises StoreUnavailableError."""
+        await self._record.ready()
+
+    async def _load(self, store: Store) -> None:
+        """Those that were written to last, as far as there is room."""
+        found: list[tuple[tuple[str, str], _Store]] = []
+        for tenant, session in await store.value_sessions(self._bounds.count):
+            values = {row.key: row.value for row in await store.values(tenant, session)}
+            size = sum(_size(key, value) for key, value in values.items())
+            if values and self._has_room(tenant, size):
+                found.append(((tenant, session), _Store(used=self._clock(), size=size, values=values)))
+                self._counts[tenant] += 1
+                self._bytes[tenant] += size
+        self._stores = OrderedDict(reversed(found))
+
+    def _has_room(self, tenant: str, size: int) -> bool:
+        most = self._bounds
+        return (
+            self._counts[tenant] < most.per_owner
+            and self._bytes[tenant] + size <= most.owner_bytes
+            and self._bytes.total() + size <= most.bytes
+        )
 
     def get(self, tenant: str, session: str, key: str) -> str | None:
         """The value of a key. None if there is none."""
@@ -69,6 +107,8 @@ class SessionStores:
         store.values[key] = value
         store.size += more
         self._bytes[tenant] += more
+        row = ValueRow(tenant=tenant, session=session, key=key, value=value, updated_ns=time.time_ns())
+        self._record.tell(PutValue(row))
 
     def _check_room(self, tenant: str, more: int) -> None:
         most = self._bounds
@@ -86,12 +126,14 @@ class SessionStores:
         size = _size(key, value)
         store.size -= size
         self._bytes[tenant] -= size
+        self._record.tell(DeleteValue(tenant=tenant, session=session, key=key))
         return True
 
     def _find(self, tenant: str, session: str) -> _Store | None:
         now = self._clock()
         while self._stores and next(iter(self._stores.values())).used + self._bounds.idle_s <= now:
-            (owner, _), forgotten = self._stores.popitem(last=False)
+            (owner, name), forgotten = self._stores.popitem(last=False)
+            self._record.tell(*(DeleteValue(tenant=owner, session=name, key=each) for each in forgotten.values))
             self._bytes[owner] -= forgotten.size
             self._counts[owner] -= 1
             if not self._counts[owner]:

@@ -3,10 +3,11 @@
 They reach the host as calls of the tools `lockgate.tools`, `.search` and `.describe`, a name no upstream can have.
 """
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from runtime.execution.hostcall import HostCallError
+from runtime.execution.hostcall import CallContext, HostCallError
 from runtime.portal.catalog import Catalog
 from runtime.portal.declarations import LEAST_BUDGET
 from runtime.portal.finder import Finder
@@ -14,6 +15,8 @@ from runtime.portal.offers import Offer
 from runtime.portal.search import MAX_LIMIT, MAX_QUERY, BadCursorError
 from runtime.portal.signature import Language, signature
 from runtime.portal.tool import Tool
+from runtime.portal.tool_terms import ToolTerms
+from sandboxes.profile import Profile
 
 PREFIX: Final = "lockgate."
 # Of what a program asks at once: declarations cost the gateway more than the program that wants them.
@@ -30,42 +33,67 @@ _KNOWN: Final = {
 
 
 class CatalogCalls:
-    """Answers about the catalog as it is now."""
+    """Answers about the catalog as it is now. `profiles`: those in force, by name."""
 
-    def __init__(self, finder: Finder) -> None:
+    def __init__(self, finder: Finder, profiles: Callable[[], Mapping[str, Profile]] | None = None) -> None:
         self._finder = finder
-        self._listed: tuple[Catalog, list[dict[str, Any]]] | None = None
+        self._profiles = profiles or dict
+        self._listed: tuple[Catalog, ToolTerms, list[dict[str, Any]]] | None = None
 
     async def call(
-        self, name: str, arguments: Mapping[str, Any], offer: Offer | None = None, *, reads: bool = False
+        self, name: str, arguments: Mapping[str, Any], context: CallContext, offer: Offer | None = None
     ) -> Any:
         """The answer as JSON; `offer`: the calling client's own functions. Raises HostCallError.
 
-        `reads`: of a program that may only read, for which there are no other tools.
+        For a program that may only read there are no other tools.
         """
+        reads = context.read_only
         method = name.removeprefix(PREFIX)
         if method not in _KNOWN:
             raise _wrong(name, f"is not there; there are {', '.join(sorted(_KNOWN))}", "not_found")
         if unknown := sorted(set(arguments) - _KNOWN[method]):
             raise _wrong(name, f"{unknown[0][:40]}: is no option; there are {', '.join(sorted(_KNOWN[method]))}")
         if method == "tools":
-            return self._lines(self._catalog(offer, reads=reads))
+            return await self._lines(self._catalog(offer, reads=reads), self._terms(context))
         if method == "search":
-            return await self._search(arguments, offer, reads=reads)
+            return await self._search(arguments, self._terms(context), offer, reads=reads)
         return await self._describe(arguments, self._catalog(offer, reads=reads))
 
-    def _lines(self, catalog: Catalog) -> list[dict[str, Any]]:
-        """Every tool, listed once for each catalog in a row."""
-        if self._listed is None or self._listed[0] is not catalog:
-            self._listed = (catalog, [_line(tool) for tool in catalog.tools.values()])
-        return self._listed[1]
+    def _terms(self, context: CallContext) -> ToolTerms:
+        if not context.catalog_profile:
+            return ToolTerms.of_program(context)
+        profile = self._profiles().get(context.catalog_profile)
+        if profile is None:
+            raise _wrong("lockgate.tools", f"there is no profile {context.catalog_profile[:80]} any more", "not_found")
+        return ToolTerms.of_profile(profile, context.environment)
+
+    async def _lines(self, catalog: Catalog, terms: ToolTerms) -> list[dict[str, Any]]:
+        """Every tool, listed once for each catalog and terms in a row; beside the event loop: there may be many."""
+        if self._listed is None or self._listed[0] is not catalog or self._listed[1] != terms:
+            lines = await asyncio.to_thread(self._listing, catalog, terms)
+            self._listed = (catalog, terms, lines)
+            return lines
+        return self._listed[2]
+
+    def _listing(self, catalog: Catalog, terms: ToolTerms) -> list[dict[str, Any]]:
+        return [self._line(tool, terms) for tool in catalog.tools.values()]
+
+    def _line(self, tool: Tool, terms: ToolTerms) -> dict[str, Any]:
+        return {
+            "name": tool.full_name,
+            "upstream": tool.upstream,
+            "purpose": tool.summary,
+            "read_only": tool.read_only,
+            "deprecated": tool.deprecated,
+            "approval": terms.approval(tool, self._finder.upstreams),
+        }
 
     def _catalog(self, offer: Offer | None, *, reads: bool) -> Catalog:
         catalog = self._finder.upstreams.catalog
         catalog = catalog if offer is None else offer.beside(catalog)
         return catalog.reads if reads else catalog
 
-    async def _search(self, arguments: Mapping[str, Any], offer: Offer | None, *, reads: bool) -> Any:
+    async def _search(self, arguments: Mapping[str, Any], terms: ToolTerms, offer: Offer | None, *, reads: bool) -> Any:
         query = _text(arguments, "search", "query", "")
         if len(query) > MAX_QUERY:
             raise _wrong("lockgate.search", f"query: has {len(query)} characters; at most {MAX_QUERY}")
@@ -81,7 +109,7 @@ class CatalogCalls:
         names = [tool.full_name for tool in page.tools]
         if detail == "names":
             return {"tools": names, **answer}
-        lines = [{**_line(tool), "signature": signature(tool, language)} for tool in page.tools]
+        lines = [{**self._line(tool, terms), "signature": signature(tool, language)} for tool in page.tools]
         if detail == "full" and names:
             found = await self._finder.describe(names[:MAX_NAMES], language, catalog=self._catalog(offer, reads=reads))
             left_out = [*found.left_out, *names[MAX_NAMES:]]
@@ -103,16 +131,6 @@ class CatalogCalls:
             hint = f"; the nearest are {', '.join(near)}" if near else ""
             raise _wrong("lockgate.describe", f'there is no tool or type "{found.unknown[0]}"{hint}', "not_found")
         return found.text
-
-
-def _line(tool: Tool) -> dict[str, Any]:
-    return {
-        "name": tool.full_name,
-        "upstream": tool.upstream,
-        "purpose": tool.summary,
-        "read_only": tool.read_only,
-        "deprecated": tool.deprecated,
-    }
 
 
 def _text(arguments: Mapping[str, Any], method: str, key: str, default: str) -> str:

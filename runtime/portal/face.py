@@ -2,7 +2,10 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
+
+CATALOG_PROFILE: Final = "catalog"
+"""The shipped profile of programs that look at the catalog for somebody."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,7 +46,7 @@ class Requester:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ToolHit:
-    """One tool found. `signature` is what a program writes."""
+    """One tool found. `signature` is what a program writes; `approval` as in sandboxes.tool_approval."""
 
     name: str
     signature: str
@@ -51,6 +54,7 @@ class ToolHit:
     upstream: str
     read_only: bool
     deprecated: bool = False
+    approval: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

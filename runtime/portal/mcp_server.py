@@ -18,6 +18,7 @@ from mcp.shared.exceptions import MCPError
 
 from runtime.portal import how_to, pair
 from runtime.portal.face import (
+    CATALOG_PROFILE,
     BadRequestError,
     CallNote,
     DescribeReply,
@@ -35,7 +36,6 @@ from runtime.portal.validation import check
 
 DEFAULT_LIMIT: Final = 10
 _MOST_SESSION: Final = 100
-CATALOG_PROFILE: Final = "catalog"
 BEAT_S: Final = 5.0
 """After so long without any other progress, a client that wants progress hears that the program still runs."""
 _LEVELS: Final = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")

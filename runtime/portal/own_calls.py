@@ -19,6 +19,7 @@ from runtime.execution.results import MemoryResults, Results
 from runtime.execution.session_store import SessionStores, StoreBoundError
 from runtime.portal.catalog_calls import PREFIX, CatalogCalls
 from runtime.portal.offers import Offer
+from runtime.store.errors import StoreUnavailableError
 from sandboxes.bounded_json import MOST_ANSWER_VALUES, JsonBoundError, loads
 
 _TYPE: Final = re.compile(
@@ -43,13 +44,18 @@ class OwnCalls:
         """The answer as JSON. Raises HostCallError."""
         method = name.removeprefix(PREFIX)
         if method not in _METHODS:
-            return await self._catalog.call(name, arguments, offer, reads=context.read_only)
+            return await self._catalog.call(name, arguments, context, offer)
         if method == "emit":
             return _emit(arguments, context)
-        if method == "result":
-            return self._result(arguments, context)
         try:
+            if method == "result":
+                await self._results.ready()
+                return self._result(arguments, context)
+            await self._stores.ready()
             return self._store(method, arguments, context)
+        except StoreUnavailableError as error:
+            said = f"{'results' if method == 'result' else 'store'}: cannot be read now: {error}"
+            raise HostCallError("unavailable", said, retryable=True, tool=name) from None
         except StoreBoundError as error:
             details = {"limit": error.limit, "value": error.value}
             raise HostCallError("limit", f"store: {error}", tool=name, details=details) from None

@@ -19,6 +19,12 @@ from runtime.portal.face import (
 _MAX_SOURCE: Final = 160
 _MAX_CALLS: Final = 12
 _MAX_PLACES: Final = 8
+_APPROVALS: Final = {
+    "ask": " [needs approval]",
+    "may ask": " [may need approval]",
+    "may deny": " [may be refused]",
+    "deny": " [not allowed]",
+}
 
 
 def search_text(reply: SearchReply, *, names_only: bool = False) -> str:
@@ -26,6 +32,7 @@ def search_text(reply: SearchReply, *, names_only: bool = False) -> str:
     lines: list[str] = []
     for hit in reply.tools:
         marks = (" [reads]" if hit.read_only else " [writes]") + (" [deprecated]" if hit.deprecated else "")
+        marks += _APPROVALS.get(hit.approval, "")
         lines += [hit.name + marks] if names_only else [hit.signature, f"  {hit.purpose}{marks}"]
     if not reply.tools:
         lines.append("No tool found. Try other words, or an empty query for all.")

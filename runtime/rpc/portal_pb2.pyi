@@ -32,6 +32,8 @@ class SearchRequest(_message.Message):
     LANGUAGE_FIELD_NUMBER: _builtins.int
     READ_ONLY_FIELD_NUMBER: _builtins.int
     SESSION_ID_FIELD_NUMBER: _builtins.int
+    PROFILE_FIELD_NUMBER: _builtins.int
+    ENVIRONMENT_FIELD_NUMBER: _builtins.int
     query: _builtins.str
     """Words. Empty lists the catalog by name. At most 1,000 characters."""
     limit: _builtins.int
@@ -44,6 +46,10 @@ class SearchRequest(_message.Message):
     """Only tools that are known to only read."""
     session_id: _builtins.str
     """An open session of the caller's (SessionOpened.session_id): its functions are found, too, before the others."""
+    profile: _builtins.str
+    """A profile, by name: ToolSummary.approval tells what it says of each tool. Empty: nothing is told."""
+    environment: _runtime_pb2.Environment.ValueType
+    """From where calls would come, for rules about environments; unspecified means any that the profile lists."""
     def __init__(
         self,
         *,
@@ -53,10 +59,12 @@ class SearchRequest(_message.Message):
         language: _runtime_pb2.Language.ValueType = ...,
         read_only: _builtins.bool = ...,
         session_id: _builtins.str = ...,
+        profile: _builtins.str = ...,
+        environment: _runtime_pb2.Environment.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "language", b"language", "limit", b"limit", "query", b"query", "read_only", b"read_only", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "environment", b"environment", "language", b"language", "limit", b"limit", "profile", b"profile", "query", b"query", "read_only", b"read_only", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -74,6 +82,7 @@ class ToolSummary(_message.Message):
     UPSTREAM_FIELD_NUMBER: _builtins.int
     READ_ONLY_FIELD_NUMBER: _builtins.int
     DEPRECATED_FIELD_NUMBER: _builtins.int
+    APPROVAL_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`upstream.tool`; a program calls it as `codemode.upstream.tool`."""
     signature: _builtins.str
@@ -86,6 +95,11 @@ class ToolSummary(_message.Message):
     """Whether it only reads, as far as its upstream declares."""
     deprecated: _builtins.bool
     """Whether its upstream says not to use it any more."""
+    approval: _builtins.str
+    """What a call meets under the profile that was asked for, as far as that is known without its arguments: "" (it may
+    leave at once, or no profile was named), "ask" (a human decides), "may ask", "may deny" (by the arguments, or by what
+    the program did before), "deny" (every call is refused: tools or approvals of the profile say so).
+    """
     def __init__(
         self,
         *,
@@ -95,10 +109,11 @@ class ToolSummary(_message.Message):
         upstream: _builtins.str = ...,
         read_only: _builtins.bool = ...,
         deprecated: _builtins.bool = ...,
+        approval: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deprecated", b"deprecated", "name", b"name", "purpose", b"purpose", "read_only", b"read_only", "signature", b"signature", "upstream", b"upstream"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "deprecated", b"deprecated", "name", b"name", "purpose", b"purpose", "read_only", b"read_only", "signature", b"signature", "upstream", b"upstream"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -305,6 +305,7 @@ class ExecuteRequest(_message.Message):
     READ_ONLY_FIELD_NUMBER: _builtins.int
     DRY_RUN_FIELD_NUMBER: _builtins.int
     ON_FAILURE_FIELD_NUMBER: _builtins.int
+    CATALOG_PROFILE_FIELD_NUMBER: _builtins.int
     code: _builtins.str
     """The program, UTF-8. Its value is what it returns, its last expression, or its exported default function's."""
     language: Global___Language.ValueType
@@ -334,6 +335,8 @@ class ExecuteRequest(_message.Message):
     """
     on_failure: Global___OnFailure.ValueType
     """What becomes of completed writes when the execution fails."""
+    catalog_profile: _builtins.str
+    """Of which profile, by name, codemode.tools() and codemode.search() tell the approvals; empty: of the one it runs under."""
     @_builtins.property
     def context(self) -> Global___Context:
         """Who asks, and why. Required."""
@@ -359,10 +362,11 @@ class ExecuteRequest(_message.Message):
         read_only: _builtins.bool = ...,
         dry_run: _builtins.bool = ...,
         on_failure: Global___OnFailure.ValueType = ...,
+        catalog_profile: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "context", b"context", "dry_run", b"dry_run", "idempotency_key", b"idempotency_key", "inline_bytes", b"inline_bytes", "inputs_json", b"inputs_json", "language", b"language", "limits", b"limits", "on_failure", b"on_failure", "profile", b"profile", "read_only", b"read_only", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog_profile", b"catalog_profile", "code", b"code", "context", b"context", "dry_run", b"dry_run", "idempotency_key", b"idempotency_key", "inline_bytes", b"inline_bytes", "inputs_json", b"inputs_json", "language", b"language", "limits", b"limits", "on_failure", b"on_failure", "profile", b"profile", "read_only", b"read_only", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

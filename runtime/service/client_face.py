@@ -10,6 +10,7 @@ import grpc
 
 from runtime.client import Client, Context, Language, execute_request
 from runtime.portal.face import (
+    CATALOG_PROFILE,
     BadRequestError,
     CallFailure,
     CallLine,
@@ -78,6 +79,8 @@ class ClientFace:
                 cursor=cursor or "",
                 language=cast("Language", language),
                 read_only=self._read_only,
+                profile=self._profile,
+                environment=self._environment,
             )
         except grpc.aio.AioRpcError as error:
             raise _refused(error) from None
@@ -90,6 +93,7 @@ class ClientFace:
                     upstream=tool.upstream,
                     read_only=tool.read_only,
                     deprecated=tool.deprecated,
+                    approval=tool.approval,
                 )
                 for tool in reply.tools
             ),
@@ -147,6 +151,7 @@ class ClientFace:
             inline_bytes=self._portal.result_bytes,
             session_id=requester.session,
             read_only=self._read_only,
+            catalog_profile=self._profile if profile == CATALOG_PROFILE else "",
         )
         files: list[PortalFile] = []
         logs: list[PortalLog] = []

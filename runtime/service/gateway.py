@@ -102,8 +102,10 @@ async def serve(settings: GatewaySettings, lines: asyncio.StreamReader) -> None:
         await stack.enter_async_context(keeping_images(store, state, images))
         finder = Finder(upstreams, config.portal)
         kept, offers = config.kept, Offers()
-        results = MemoryResults(kept.results)
-        own = OwnCalls(CatalogCalls(finder), results, SessionStores(kept.stores))
+        results = MemoryResults(kept.results, store=store)
+        own = OwnCalls(
+            CatalogCalls(finder, lambda: servicer.profiles), results, SessionStores(kept.stores, store=store)
+        )
         caller = ToolCaller(upstreams, own, offers, infer=config.portal.infer)
         governed = Governed(
             store=store,
@@ -136,7 +138,7 @@ async def serve(settings: GatewaySettings, lines: asyncio.StreamReader) -> None:
             log.error("no execution is started: %s", readiness.refusals)
         sessions = Sessions(offers, lambda: upstreams.states)
         servicer = RuntimeServicer(executor, profiles, readiness, sessions, governed.attach(executor, caller.inverse))
-        portal, control = PortalServicer(finder, offers), ControlServicer(governed.approvals)
+        portal, control = PortalServicer(finder, offers, lambda: servicer.profiles), ControlServicer(governed.approvals)
         listeners = await _listeners(settings.grpc_address, authenticator, servicer, portal, control)
         await listeners.start()
         stack.push_async_callback(listeners.stop, _STOP_GRACE_S)

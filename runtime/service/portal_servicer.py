@@ -1,6 +1,7 @@
 """The Portal service over the catalog."""
 
-from typing import Literal
+from collections.abc import Callable, Mapping
+from typing import Literal, cast
 
 import grpc
 
@@ -10,11 +11,15 @@ from runtime.portal.offers import Offer, Offers
 from runtime.portal.search import BadCursorError
 from runtime.portal.signature import signature
 from runtime.portal.tool import Tool
+from runtime.portal.tool_terms import ToolTerms
 from runtime.rpc import portal_pb2 as pb
 from runtime.rpc import runtime_pb2, upstream_pb2
+from runtime.service.convert import ENVIRONMENTS
 from runtime.service.errors import ApiError, bad_fields
 from runtime.service.handlers import ServicerContext
 from runtime.service.upstream_messages import upstream_messages
+from sandboxes.environment import Environment
+from sandboxes.profile import Profile
 
 MOST_QUERY = 1_000
 MOST_PAGE = 100
@@ -26,8 +31,14 @@ _MOST_SKIPPED = 1_000
 class PortalServicer:
     """Methods take (request, principal, context) and are named as in the proto."""
 
-    def __init__(self, finder: Finder, offers: Offers | None = None) -> None:
+    def __init__(
+        self,
+        finder: Finder,
+        offers: Offers | None = None,
+        profiles: Callable[[], Mapping[str, Profile]] | None = None,
+    ) -> None:
         self._finder = finder
+        self._profiles = profiles or dict
         self._offers = offers or Offers()
 
     def _offer(self, session_id: str, principal: str) -> Offer | None:
@@ -49,6 +60,7 @@ class PortalServicer:
         if len(request.query) > MOST_QUERY:
             raise bad_fields([("query", f"has {len(request.query)} characters; at most {MOST_QUERY}")])
         offer = self._offer(request.session_id, principal)
+        terms = self._terms(request)
         try:
             cursor = request.cursor or None
             page = await self._finder.search(request.query, limit, cursor, offer, reads=request.read_only)
@@ -56,11 +68,38 @@ class PortalServicer:
             raise bad_fields([("cursor", str(error))]) from None
         language = language_of(request.language)
         return pb.SearchResponse(
-            tools=[_summary(tool, language) for tool in page.tools],
+            tools=[self._summary(tool, language, terms) for tool in page.tools],
             next_cursor=page.cursor or "",
             unmatched_terms=page.unmatched,
             catalog_size=len(self._finder.upstreams.catalog.tools),
             upstreams=self._states(),
+        )
+
+    def _terms(self, request: pb.SearchRequest) -> ToolTerms | None:
+        """What the profile says that the request names; None if it names none. Raises ApiError."""
+        if request.environment and request.environment not in ENVIRONMENTS:
+            raise bad_fields([("environment", f"there is no environment {request.environment}")])
+        if not request.profile:
+            return None
+        profiles = self._profiles()
+        profile = profiles.get(request.profile)
+        if profile is None:
+            known = ", ".join(sorted(profiles)) or "none"
+            raise bad_fields([("profile", f'there is no profile "{request.profile[:100]}"; there are {known}')])
+        environment = ENVIRONMENTS.get(request.environment)
+        return ToolTerms.of_profile(profile, cast("Environment | None", environment))
+
+    def _summary(
+        self, tool: Tool, language: Literal["javascript", "python"], terms: ToolTerms | None
+    ) -> pb.ToolSummary:
+        return pb.ToolSummary(
+            name=tool.full_name,
+            signature=signature(tool, language),
+            purpose=tool.summary,
+            upstream=tool.upstream,
+            read_only=tool.read_only,
+            deprecated=tool.deprecated,
+            approval="" if terms is None else terms.approval(tool, self._finder.upstreams),
         )
 
     def _states(self) -> list[upstream_pb2.UpstreamState]:
@@ -121,14 +160,3 @@ class PortalServicer:
 def language_of(number: int) -> Literal["javascript", "python"]:
     """Of declarations: Python if asked for, otherwise TypeScript's notation."""
     return "python" if number == runtime_pb2.LANGUAGE_PYTHON else "javascript"
-
-
-def _summary(tool: Tool, language: Literal["javascript", "python"]) -> pb.ToolSummary:
-    return pb.ToolSummary(
-        name=tool.full_name,
-        signature=signature(tool, language),
-        purpose=tool.summary,
-        upstream=tool.upstream,
-        read_only=tool.read_only,
-        deprecated=tool.deprecated,
-    )

@@ -32,6 +32,8 @@ def program_of(
     faults: Faults = []
     caller = _caller(request.context, principal, faults)
     profile = _profile(request.profile, profiles, faults)
+    if request.catalog_profile:
+        _profile(request.catalog_profile, profiles, faults, "catalog_profile")
     _check_code(request.code, faults)
     if request.language and request.language not in LANGUAGES:
         faults.append(("language", f"there is no language {request.language}; {_words(LANGUAGES)}"))
@@ -78,6 +80,7 @@ def _under_profile(request: pb.ExecuteRequest, profile: Profile, caller: Caller,
         read_only=request.read_only,
         dry_run=request.dry_run,
         on_failure="rollback" if request.on_failure == pb.ON_FAILURE_ROLLBACK else "keep",
+        catalog_profile=request.catalog_profile,
     )
 
 
@@ -117,11 +120,11 @@ def _caller(context: pb.Context, principal: str, faults: Faults) -> Caller | Non
     )
 
 
-def _profile(name: str, profiles: Mapping[str, Profile], faults: Faults) -> Profile | None:
+def _profile(name: str, profiles: Mapping[str, Profile], faults: Faults, field: str = "profile") -> Profile | None:
     profile = profiles.get(name)
     if profile is None:
         what = f'there is no profile "{name[:100]}"' if name else "is required"
-        faults.append(("profile", f"{what}; there are {', '.join(sorted(profiles))}"))
+        faults.append((field, f"{what}; there are {', '.join(sorted(profiles))}"))
     return profile
 
 

@@ -171,6 +171,10 @@ class RuntimeServicer:
     async def GetResult(  # noqa: N802, D102
         self, request: pb.GetResultRequest, principal: str, _: ServicerContext
     ) -> pb.GetResultResponse:
+        try:
+            await self._executor.results.ready()
+        except StoreError as error:
+            raise store_failed(error) from None
         return kept_result(request, principal, self._executor.results)
 
     async def ListExecutions(  # noqa: N802, D102

@@ -210,6 +210,14 @@ class PutResult:
     row: ResultRow
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeleteResult:
+    """No conflict if there is none."""
+
+    tenant: str
+    handle: str
+
+
 @dataclass(frozen=True, slots=True)
 class PutValue:
     """A value, or another in the place of one."""
@@ -248,6 +256,7 @@ type Change = (
     | UpdateSession
     | DeleteSession
     | PutResult
+    | DeleteResult
     | PutValue
     | DeleteValue
 )

@@ -10,6 +10,7 @@ from runtime.store import schema
 from runtime.store.changes import (
     Change,
     DecideApproval,
+    DeleteResult,
     DeleteSession,
     DeleteValue,
     EndCall,
@@ -61,6 +62,8 @@ _PUT_VALUE = Statement.of(
 )
 _VALUE_IS = "tenant = :tenant AND session = :session AND key = :key"
 _VALUE = Statement.of(f"SELECT key, value FROM session_values WHERE {_VALUE_IS}")  # noqa: S608 - a text of our own
+_RESULT = Statement.of("SELECT handle, tenant, json FROM results WHERE handle = :handle AND tenant = :tenant")
+_DELETE_RESULT = Statement.of("DELETE FROM results WHERE handle = :handle")
 _DELETE_VALUE = Statement.of(f"DELETE FROM session_values WHERE {_VALUE_IS}")  # noqa: S608 - as above
 
 
@@ -179,6 +182,13 @@ def _put_result(rows: Rows, change: PutResult) -> None:
     rows.hold(result_holder(change.row.handle), size, change.row.tenant)
 
 
+def _delete_result(rows: Rows, change: DeleteResult) -> None:
+    found = rows.find(_RESULT, change.handle, change.tenant)
+    if found:
+        rows.run(_DELETE_RESULT, change.handle)
+        rows.hold(result_holder(change.handle), -size_of(found[0]), change.tenant)
+
+
 def _put_value(rows: Rows, change: PutValue) -> None:
     row = change.row
     freed = _value_size(rows, row.tenant, row.session, row.key)
@@ -220,6 +230,7 @@ _MAKERS: Final[dict[type, Callable[[Rows, Any], None]]] = {
     UpdateSession: _use_session,
     DeleteSession: _delete_session,
     PutResult: _put_result,
+    DeleteResult: _delete_result,
     PutValue: _put_value,
     DeleteValue: _delete_value,
 }

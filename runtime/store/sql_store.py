@@ -209,6 +209,17 @@ class SqlStore:
     async def result(self, handle: str) -> ResultRow | None:  # noqa: D102
         return await self._one(ResultRow, schema.RESULTS, schema.RESULTS.c.handle == plain(handle))
 
+    async def result_handles(self, limit: int) -> list[str]:  # noqa: D102
+        of = schema.RESULTS.c
+        wanted = select(of.handle).order_by(of.expires_ns.desc(), of.handle).limit(limit)
+        return await self._off_loop(self._read, lambda c: [original(handle) for (handle,) in c.execute(wanted)])
+
+    async def value_sessions(self, limit: int) -> list[tuple[str, str]]:  # noqa: D102
+        of = schema.VALUES.c
+        last = func.max(of.updated_ns).desc()
+        wanted = select(of.tenant, of.session).group_by(of.tenant, of.session).order_by(last).limit(limit)
+        return await self._off_loop(self._read, lambda c: [(original(t), original(s)) for t, s in c.execute(wanted)])
+
     async def values(self, tenant: str, session: str) -> list[ValueRow]:  # noqa: D102
         of = schema.VALUES.c
         wanted = (of.tenant == plain(tenant), of.session == plain(session))

@@ -160,6 +160,12 @@ class Store(Protocol):
     async def result(self, handle: str) -> ResultRow | None:
         """A kept result, expired or not."""
 
+    async def result_handles(self, limit: int) -> list[str]:
+        """Of kept results, expired or not, those that expire last, the last first."""
+
+    async def value_sessions(self, limit: int) -> list[tuple[str, str]]:
+        """Tenant and session of those that have values, the one that was written to last first."""
+
     async def values(self, tenant: str, session: str) -> list[ValueRow]:
         """All of a session, in the order in which their keys were first put."""
 

@@ -31,6 +31,7 @@ _HOLD = Statement.of(
     "INSERT INTO holdings (holder, tenant, bytes) VALUES (:holder, :tenant, :bytes)"
     " ON CONFLICT (holder) DO UPDATE SET bytes = holdings.bytes + excluded.bytes RETURNING 1"
 )
+_NOTHING_HELD = Statement.of("DELETE FROM holdings WHERE holder = :holder AND bytes <= 0")
 _HOLD_MORE = Statement.of("UPDATE holdings SET bytes = bytes + :bytes WHERE holder = :holder RETURNING tenant")
 
 
@@ -62,6 +63,8 @@ class Transaction:
         tenant = holding.tenant
         if tenant is not None:
             self.connection.run(_HOLD, (plain(holder), plain(tenant), holding.bytes))
+            if holding.bytes < 0:
+                self.connection.run(_NOTHING_HELD, (plain(holder),))
         else:
             rows = self.connection.run(_HOLD_MORE, (holding.bytes, plain(holder)))
             if not rows:

@@ -1,6 +1,7 @@
 """The catalog as data: what a program gets, and what it is told when it asks wrongly."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,9 +9,13 @@ import pytest
 from runtime.execution.hostcall import HostCallError
 from runtime.portal.caller import ToolCaller
 from runtime.portal.catalog import Catalog
+from runtime.portal.catalog_calls import CatalogCalls
+from runtime.portal.finder import Finder
+from runtime.portal.own_calls import OwnCalls
 from runtime.portal.schema import Shape
 from runtime.portal.tool import Tool
 from runtime.portal.upstream_state import UpstreamState
+from sandboxes.profile import Profile
 from tests.portal.parts import caller_of, context, upstreams
 
 
@@ -40,11 +45,36 @@ async def asked(caller: ToolCaller, name: str, **arguments: Any) -> Any:
 async def test_all_tools_as_data(caller: ToolCaller) -> None:
     assert await asked(caller, "lockgate.tools") == [
         {"name": "notes.read_note", "upstream": "notes", "purpose": "Does read_note", "read_only": True,
-         "deprecated": False},
+         "deprecated": False, "approval": "deny"},
         {"name": "notes.add_note", "upstream": "notes", "purpose": "Does add_note", "read_only": False,
-         "deprecated": True},
+         "deprecated": True, "approval": "deny"},
     ]  # fmt: skip
     assert caller.read_only("lockgate.tools")
+
+
+async def test_what_the_profile_says_of_each_tool() -> None:
+    asking = Profile.model_validate({
+        "name": "asking", "version": 1, "languages": ["javascript"], "environments": ["dev", "prod"],
+        "tools": {"allow": ["notes.*"], "deny": ["notes.drop_note"]},
+        "approvals": {"rules": [
+            {"name": "adding", "action": "ask", "tools": ["notes.add*"]},
+            {"name": "prod", "action": "ask", "environments": ["prod"]},
+        ]},
+    })  # fmt: skip
+    running = upstreams({})
+    tools = [note_tool(name) for name in ("read_note", "add_note", "drop_note")]
+    running.catalog = Catalog().with_upstream("notes", tools)
+    caller = ToolCaller(running, OwnCalls(CatalogCalls(Finder(running), lambda: {"asking": asking})))
+    said = {"notes.read_note": "", "notes.add_note": "ask", "notes.drop_note": "deny"}
+    own = replace(context(), tools=asking.tools, approvals=asking.approvals)
+    told_of = replace(context(allow=()), catalog_profile="asking")
+    for each in (own, told_of):
+        listed = json.loads((await caller.call("lockgate.tools", {}, each)).payload)
+        assert {tool["name"]: tool["approval"] for tool in listed} == said
+        found = json.loads((await caller.call("lockgate.search", {"query": ""}, each)).payload)
+        assert {tool["name"]: tool["approval"] for tool in found["tools"]} == said
+    with pytest.raises(HostCallError, match="there is no profile gone any more"):
+        await caller.call("lockgate.tools", {}, replace(told_of, catalog_profile="gone"))
 
 
 async def test_search_with_pages(caller: ToolCaller) -> None:

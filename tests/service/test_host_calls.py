@@ -3,6 +3,7 @@
 import json
 import time
 
+import grpc
 import pytest
 
 from runtime.client import Client
@@ -183,6 +184,16 @@ async def test_an_upstream_that_comes_later_can_be_called_then(client: Client, c
         if value(after) not in ("unavailable", "not_found"):
             break
     assert value(after) == "3.1.0"
+
+
+async def test_search_tells_what_a_profile_says(client: Client):
+    for profile, said in (("", ""), ("tests", "deny")):
+        found = await client.search("notes.delete_note", limit=1, profile=profile, environment="dev")
+        assert found.tools[0].approval == said
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await client.search("notes.delete_note", profile="tets")
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert 'there is no profile "tets"' in (refused.value.details() or "")
 
 
 async def test_search_and_describe(client: Client):

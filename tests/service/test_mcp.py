@@ -66,6 +66,21 @@ async def test_search_and_execute(cell: TestCell, connect):
 
 
 @BOTH
+async def test_a_search_tells_what_the_profile_says_of_each_tool(cell: TestCell, connect):
+    code = """const all = await codemode.tools();
+        const of = (name) => all.find((tool) => tool.name === name).approval;
+        return [of("notes.delete_note"), of("notes.read_note")];"""
+    async with connect(cell) as client:
+        found = await client.call_tool("search", {"query": "notes.delete_note", "limit": 1})
+        allowed = await client.call_tool("search", {"query": "notes.read_note", "limit": 1})
+        told = await client.call_tool("search", {"code": code})
+    assert text(found).splitlines()[1].endswith("[writes] [not allowed]")
+    assert found.structured_content["tools"][0]["approval"] == "deny"
+    assert text(allowed).splitlines()[1].endswith("[reads]")
+    assert told.structured_content["result"] == ["deny", ""], text(told)
+
+
+@BOTH
 async def test_python_too(cell: TestCell, connect):
     async with connect(cell) as client:
         code = "(await codemode.notes.read_note(title='rates'))['title']"

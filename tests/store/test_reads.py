@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from runtime.store.changes import (
     Change,
     DecideApproval,
+    DeleteResult,
     DeleteSession,
     DeleteValue,
     PutApproval,
@@ -195,6 +196,26 @@ async def test_a_session_s_name_is_free_once_it_is_closed(store: SqlStore) -> No
     await store.write(DeleteSession("s1"), DeleteSession("s1"))
     assert await store.session_by_id("s1") is None
     assert [found.id for found in await store.sessions(after="s0")] == ["s2"]
+
+
+async def test_what_is_kept_is_listed_the_newest_first_and_deleted(store: SqlStore) -> None:
+    before = (await store.usage("acme")).bytes
+    for n in (2, 1, 3):
+        await store.write(
+            PutResult(ResultRow(handle=f"r{n}", tenant="acme", json="é" * n, expires_ns=n)),
+            PutValue(ValueRow(tenant="acme", session=f"s{n}", key="k", value="1", updated_ns=n)),
+        )
+    await store.write(PutValue(ValueRow(tenant="acme", session="s1", key="l", value="1", updated_ns=9)))
+    assert await store.result_handles(2) == ["r3", "r2"]
+    assert await store.value_sessions(2) == [("acme", "s1"), ("acme", "s3")]
+    await store.write(DeleteResult(tenant="other", handle="r3"))
+    assert await store.result("r3") is not None
+    gone = [DeleteResult(tenant="acme", handle=f"r{n}") for n in (1, 2, 3, 3)]
+    values = [DeleteValue(tenant="acme", session=f"s{n}", key=key) for n in (1, 2, 3) for key in "kl"]
+    await store.write(*gone, *values)
+    assert await store.result_handles(9) == []
+    assert await store.value_sessions(9) == []
+    assert (await store.usage("acme")).bytes == before
 
 
 async def test_results_profiles_and_values(store: SqlStore) -> None:
