@@ -80,6 +80,8 @@ class RunningExecution:
             position=seat[1],
         )
         self._used_ns = 0 if replay is None else replay.wall_ns
+        if replay is not None and program.profile.approvals.wall_clock == "runs":
+            self._used_ns = max(self._used_ns, time.time_ns() - self._execution.created_ns)
         self._set_timer(_REPLAY_S if replay is not None else 0)
         self.link.run(self._number, run, self)
         if replay is not None and self._journal is not None:

@@ -121,10 +121,7 @@ class ApprovalGate:
             digest=asked.digest,
             request=request.model_dump_json(),
             created_ns=now,
-            # Beyond the request's own end there is nothing to go on with.
-            expires_ns=min(
-                now + asked.decision.expires_s * _SECOND_NS, int(execution.program.caller.expires_at * _SECOND_NS)
-            ),
+            expires_ns=min(now + asked.decision.expires_s * _SECOND_NS, _end_ns(execution)),
             needed=asked.decision.approvers,
         )
         if execution.journal is not None:
@@ -227,6 +224,15 @@ def stricter(one: ApprovalDecision, other: ApprovalDecision) -> ApprovalDecision
         expires_s=min(one.expires_s, other.expires_s),
         self_approval=one.self_approval and other.self_approval,
     )
+
+
+def _end_ns(execution: Execution) -> int:
+    """When there is nothing left to go on with: the request's own end, or that of a clock that does not stop."""
+    program = execution.program
+    end = int(program.caller.expires_at * _SECOND_NS)
+    if program.profile.approvals.wall_clock == "runs":
+        end = min(end, execution.created_ns + program.limits.wall_ms * _SECOND_NS // 1_000)
+    return end
 
 
 def _denied(decision: ApprovalDecision) -> Refused:

@@ -47,6 +47,7 @@ class Governed:
         self._tell_of: Decided | None = None
         self._profiles = profiles
         self._store = store
+        self._rollbacks: Rollbacks | None = None
         self.approvals = Approvals(store, self._decided, notify=webhook is not None)
         self.gate = ApprovalGate(self.approvals, tools, egress, profiles)
         self._callbacks = Callbacks(state.signing_key("callback")) if channels.callback else None
@@ -63,7 +64,8 @@ class Governed:
         """
         self._tell_of = executor.decided
         executor.in_force = lambda profile: self._profiles().get(profile.name, profile)
-        return GovernedReply(self.approvals, Rollbacks(executor, self._store, inverse_of))
+        self._rollbacks = Rollbacks(executor, self._store, inverse_of)
+        return GovernedReply(self.approvals, self._rollbacks)
 
     def _decided(self, execution_id: str, number: int) -> None:
         if self._tell_of is not None:
@@ -77,6 +79,8 @@ class Governed:
     async def running(self) -> AsyncIterator[None]:
         """Expiries and deliveries happen inside, and what was decided when no gateway lived goes on."""
         tasks = [asyncio.create_task(self.approvals.run(), name="approvals")]
+        if self._rollbacks is not None:
+            tasks.append(asyncio.create_task(self._rollbacks.recover(), name="rollbacks"))
         if self._sender is not None:
             tasks.append(asyncio.create_task(self._sender.run(), name="webhook"))
         try:

@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 KEY: Final = "lockgate rollback of "
 LIFETIME_S: Final = 86_400.0
 _TRIES: Final = 30
+_LOOKED_AT: Final = 100
 _AGAIN_S: Final = 1.0
 
 
@@ -48,6 +49,15 @@ class Rollbacks:
             task = asyncio.get_running_loop().create_task(self._undo(execution))
             self._tasks[execution.id] = task
             task.add_done_callback(lambda _: self._tasks.pop(execution.id, None))
+
+    async def recover(self) -> None:
+        """Begin what the last gateway did not come to: of the newest ended executions those that were to be undone."""
+        for head in await self._store.executions(state="ended", limit=_LOOKED_AT):
+            if head.status == "succeeded":
+                continue
+            execution = await self._executor.archive.find(head.id)
+            if execution is not None and execution.id not in self._tasks:
+                self.ended(execution)
 
     async def over(self, execution: Execution) -> None:
         """Wait until what began with the execution's end is over, or waits for a human."""

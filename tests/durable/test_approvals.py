@@ -161,6 +161,16 @@ async def test_nobody_decides_in_time(state: StateDirectory, tmp_path: Path, ups
     assert upstream.writes == ["before"]
 
 
+async def test_a_clock_that_runs_on_ends_the_wait(state: StateDirectory, tmp_path: Path, upstream: Marks):
+    short = {"limits": {"wall_ms": 1_500}, "approvals": {"rules": [ASK], "wall_clock": "runs"}}
+    with durable_cell(state, write_config(tmp_path, upstream, profile=short)) as cell:
+        async with Client(cell.grpc_address, cell.token) as client:
+            execution = await paused(cell, client, PROGRAMS["javascript"])
+            done = await ended(cell.grpc_address, cell.token, execution.id)
+    assert done.status == pb.STATUS_LIMIT_WALL, done
+    assert upstream.writes == ["before"]
+
+
 async def test_several_executions_wait_and_go_on(state: StateDirectory, tmp_path: Path, upstream: Marks):
     with durable_cell(state, config_of(tmp_path, upstream)) as cell:
         async with Client(cell.grpc_address, cell.token) as client:
