@@ -1,7 +1,8 @@
 """What search finds for graded queries: for the tests and for `bench.search`.
 
-Weights, synonyms and verbs were chosen with the tuned queries alone. Nothing was chosen by the held-out ones: a change
-that helps only them is not made.
+Weights, synonyms and verbs were chosen with the tuned queries. No single held-out query was looked at meanwhile, but
+their mean scores were, several times, while settings were chosen: they are no longer a fair measure. The unseen queries
+were written after all settings were chosen and before any search was made with them; nothing is ever chosen by them.
 """
 
 import json
@@ -67,5 +68,10 @@ def tuned() -> tuple[list[Any], list[Any]]:
 
 
 def held_out() -> tuple[list[Any], list[Any]]:
-    """Queries that nothing was chosen by, over the same."""
+    """Queries of which only mean scores were seen while settings were chosen, over the same."""
     return read("github_held_out"), [case for case in read("mixed_queries") if case["held_out"]]
+
+
+def unseen() -> tuple[list[Any], list[Any]]:
+    """Queries that nothing was chosen by, over the same. Measured, and never tuned to: they have no floors."""
+    return read("github_unseen"), read("mixed_unseen")

@@ -9,7 +9,7 @@ from runtime.portal.schema import Shape
 from runtime.portal.search import BadCursorError, SearchIndex
 from runtime.portal.search_intent import Intent, intent_of, intent_of_tool
 from runtime.portal.tool import Tool
-from tests.portal.retrieval import held_out, mixed_catalog, read, scored, tuned
+from tests.portal.retrieval import held_out, mixed_catalog, read, scored, tuned, unseen
 
 BESIDE_GITHUB = 0.95
 
@@ -199,7 +199,7 @@ def test_retrieval(github_catalog: Catalog, mixed: Catalog) -> None:
     assert (one.recall * weights[0] + other.recall * weights[1]) / sum(weights) >= 0.95
 
 
-def test_retrieval_of_queries_that_nothing_was_tuned_on(github_catalog: Catalog, mixed: Catalog) -> None:
+def test_retrieval_of_held_out_queries(github_catalog: Catalog, mixed: Catalog) -> None:
     github, others = held_out()
     assert (len(github), len(others)) == (28, 32)
     one, other = scored(github_catalog, github, "github."), scored(mixed, others)
@@ -210,7 +210,8 @@ def test_retrieval_of_queries_that_nothing_was_tuned_on(github_catalog: Catalog,
 
 
 def test_no_query_is_in_two_sets() -> None:
-    queries = [case["query"] for cases in (*tuned(), *held_out()) for case in cases]
+    queries = [case["query"] for cases in (*tuned(), *held_out(), *unseen()) for case in cases]
+    assert [len(cases) for cases in unseen()] == [20, 20]
     assert len(queries) == len(set(queries))
 
 
