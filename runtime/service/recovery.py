@@ -13,7 +13,7 @@ from runtime.store.store import Store
 
 log = logging.getLogger(__name__)
 
-_UPSTREAMS_S = 15.0
+_UPSTREAMS_S = 30.0
 _LOOK_S = 0.01
 _AGAIN_S = 1.0
 
@@ -34,11 +34,21 @@ async def _recover(executor: Executor, upstreams: Upstreams, store: Store) -> No
         executor.archive.settle(alone=False)
         log.info("another gateway has this store; what it leaves is recovered when it is gone")
         return
-    deadline = time.monotonic() + _UPSTREAMS_S
-    while any(each.phase == "starting" for each in upstreams.states.values()) and time.monotonic() < deadline:  # noqa: ASYNC110
-        await asyncio.sleep(_LOOK_S)
+    await _settled(upstreams)
     if count := await _patiently(executor.recover):
         log.info("%d executions go on that were under way", count)
+
+
+async def _settled(upstreams: Upstreams) -> None:
+    """Wait, for a while, until each upstream is there, or is known to need an operator.
+
+    Of one that is not, nobody knows which of its tools only read, and so which calls can be made again.
+    """
+    deadline = time.monotonic() + _UPSTREAMS_S
+    while time.monotonic() < deadline:
+        if all(each.phase in {"ready", "broken"} for each in upstreams.states.values()):
+            return
+        await asyncio.sleep(_LOOK_S)
 
 
 async def _patiently[T](ask: Callable[[], Awaitable[T]]) -> T:

@@ -1,8 +1,6 @@
 """A cell whose executions outlive its processes, and an upstream that remembers what was asked of it."""
 
 import contextlib
-import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -67,21 +65,49 @@ def config(tmp_path: Path, upstream: Marks) -> Path:
     return write_config(tmp_path, upstream)
 
 
-def workers_of(cell: Cell) -> list[psutil.Process]:
-    """The worker processes: children of the zygote."""
-    gateway = psutil.Process(cell.pids["gateway"])
-    return [worker for zygote in gateway.children() for worker in zygote.children()]
+def family_of(cell: Cell, name: str) -> list[psutil.Process]:
+    """A child of the supervisor and all that came of it; nothing while it is being started again."""
+    pid = cell.pids[name]
+    with contextlib.suppress(psutil.NoSuchProcess):
+        root = psutil.Process(pid)
+        return [root, *root.children(recursive=True)]
+    return []
 
 
 def kill_workers(cell: Cell) -> None:
-    """All of them, at once."""
-    for worker in workers_of(cell):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(worker.pid, signal.SIGKILL)
+    """All of them, at once: children of the zygote, which is the gateway's."""
+    gateway = cell.pids["gateway"]
+    zygotes = [process.pid for process in family_of(cell, "gateway") if _parent(process) == gateway]
+    _kill([process for process in family_of(cell, "gateway") if _parent(process) in zygotes])
+
+
+def kill_zygote(cell: Cell) -> None:
+    """The process that workers are forked from; with it go its workers."""
+    _kill([process for process in family_of(cell, "gateway") if _parent(process) == cell.pids["gateway"]])
 
 
 def kill_gateway(cell: Cell) -> None:
     """And with it all of its workers; the supervisor starts another."""
-    pid = cell.pids["gateway"]
-    assert pid is not None
-    os.kill(pid, signal.SIGKILL)
+    _kill(family_of(cell, "gateway")[:1])
+
+
+def kill_egress(cell: Cell) -> None:
+    """The egress proxy; the supervisor starts another."""
+    _kill(family_of(cell, "egress")[:1])
+
+
+def kill_everything(cell: Cell) -> None:
+    """As when the machine's power is cut, but for the supervisor, which lives in the test's own process."""
+    _kill(family_of(cell, "gateway") + family_of(cell, "egress"))
+
+
+def _parent(process: psutil.Process) -> int | None:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.ppid()
+    return None
+
+
+def _kill(processes: list[psutil.Process]) -> None:
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()

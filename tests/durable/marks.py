@@ -48,12 +48,6 @@ class Marks:
             met = self.arrived.wait_for(lambda: (self.reads + self.writes).count(name) >= times, timeout=30)
         assert met, f"{name} did not arrive {times} times: {self.reads} {self.writes}"
 
-    def wait_for_writes(self, count: int) -> None:
-        """Until so many writes have arrived in all."""
-        with self.arrived:
-            met = self.arrived.wait_for(lambda: len(self.writes) >= count, timeout=120)
-        assert met, f"{len(self.writes)} of {count} writes arrived"
-
     def take(self, method: str, name: str, key: str) -> dict[str, Any]:
         """One request and its answer."""
         with self.arrived:
