@@ -8,6 +8,7 @@ from typing import Any
 from runtime.client import Client
 from runtime.command.connection import add_options, connected, find_place
 from runtime.command.exits import Exit
+from runtime.portal.reply_text import approval_mark
 from runtime.rpc import portal_pb2 as pb
 
 _WAIT_S = 20.0
@@ -18,6 +19,7 @@ def add_parsers(commands: Any) -> None:
     search = commands.add_parser("search", help="find tools by words")
     search.add_argument("words", nargs="*")
     search.add_argument("--limit", type=int, default=10)
+    search.add_argument("--profile", default="", help="tell which of the tools it lets go, asks about, or refuses")
     search.set_defaults(main=_search)
     describe = commands.add_parser("describe", help="print a tool's declaration")
     describe.add_argument("tool", nargs="+", help="upstream.tool")
@@ -32,9 +34,12 @@ async def _search(arguments: argparse.Namespace) -> int:
     async with connected(place) as client:
         await upstreams_settled(client)
         query = " ".join(arguments.words)
-        reply = await client.search(query, limit=arguments.limit, language=arguments.language)
+        reply = await client.search(
+            query, limit=arguments.limit, language=arguments.language, profile=arguments.profile
+        )
     for tool in reply.tools:
-        print(f"{tool.name}{'' if tool.read_only else '  [writes]'}\n    {tool.signature}\n    {tool.purpose}")
+        marks = ("" if tool.read_only else "  [writes]") + approval_mark(tool.approval)
+        print(f"{tool.name}{marks}\n    {tool.signature}\n    {tool.purpose}")
     if reply.unmatched_terms:
         print(f"lockgate: no tool matches: {', '.join(reply.unmatched_terms)}", file=sys.stderr)
     for upstream in reply.upstreams:

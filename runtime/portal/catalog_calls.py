@@ -4,6 +4,7 @@ They reach the host as calls of the tools `lockgate.tools`, `.search` and `.desc
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -24,6 +25,7 @@ MAX_NAMES: Final = 10
 MAX_BUDGET: Final = 10_000
 _DEFAULT_LIMIT: Final = 10
 _MAX_NAME: Final = 200
+_LISTINGS: Final = 4
 _DETAILS: Final = ("names", "signatures", "full")
 _KNOWN: Final = {
     "tools": frozenset({"language"}),
@@ -38,7 +40,8 @@ class CatalogCalls:
     def __init__(self, finder: Finder, profiles: Callable[[], Mapping[str, Profile]] | None = None) -> None:
         self._finder = finder
         self._profiles = profiles or dict
-        self._listed: tuple[Catalog, ToolTerms, list[dict[str, Any]]] | None = None
+        self._listed: deque[tuple[Catalog, ToolTerms, list[dict[str, Any]]]] = deque(maxlen=_LISTINGS)
+        self._listing_now = asyncio.Lock()
 
     async def call(
         self, name: str, arguments: Mapping[str, Any], context: CallContext, offer: Offer | None = None
@@ -68,12 +71,14 @@ class CatalogCalls:
         return ToolTerms.of_profile(profile, context.environment)
 
     async def _lines(self, catalog: Catalog, terms: ToolTerms) -> list[dict[str, Any]]:
-        """Every tool, listed once for each catalog and terms in a row; beside the event loop: there may be many."""
-        if self._listed is None or self._listed[0] is not catalog or self._listed[1] != terms:
+        """Every tool, made once for each of the last catalogs and terms, beside the event loop: there may be many."""
+        async with self._listing_now:
+            for held in self._listed:
+                if held[0] is catalog and held[1] == terms:
+                    return held[2]
             lines = await asyncio.to_thread(self._listing, catalog, terms)
-            self._listed = (catalog, terms, lines)
+            self._listed.append((catalog, terms, lines))
             return lines
-        return self._listed[2]
 
     def _listing(self, catalog: Catalog, terms: ToolTerms) -> list[dict[str, Any]]:
         return [self._line(tool, terms) for tool in catalog.tools.values()]

@@ -54,6 +54,8 @@ Many at once, each failure kept apart:
   results.get("res_...", {path: "/items", offset: 100, limit: 10}) / results.get("res_...", "/items", 100, 10).
 - await emit("chart.png", bytes, "image/png") gives a file or an image beside the result.
 - await store.set("key", value), await store.get("key"): kept for your next programs.
+- A tool marked [needs approval] waits for a human: the program pauses, and goes on after the decision. [not allowed]:
+  this profile refuses every call of it.
 - The catalog as data: await codemode.tools(), codemode.search(query), codemode.describe(names).
 - Limits end a program by name (cpu_ms, wall_ms, memory_bytes, host_calls, result_bytes, ...): do less in one program,
   or return less. After a failure the answer lists the calls that may have changed something.

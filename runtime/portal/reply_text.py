@@ -32,7 +32,7 @@ def search_text(reply: SearchReply, *, names_only: bool = False) -> str:
     lines: list[str] = []
     for hit in reply.tools:
         marks = (" [reads]" if hit.read_only else " [writes]") + (" [deprecated]" if hit.deprecated else "")
-        marks += _APPROVALS.get(hit.approval, "")
+        marks += approval_mark(hit.approval)
         lines += [hit.name + marks] if names_only else [hit.signature, f"  {hit.purpose}{marks}"]
     if not reply.tools:
         lines.append("No tool found. Try other words, or an empty query for all.")
@@ -42,6 +42,11 @@ def search_text(reply: SearchReply, *, names_only: bool = False) -> str:
         lines.append(f'{reply.total} in all; more with cursor "{reply.cursor}"')
     lines += [f"Upstream {each}" for each in reply.unavailable]
     return "\n".join(lines)
+
+
+def approval_mark(approval: str) -> str:
+    """What is written beside a tool of which a profile says so; nothing where every call may leave at once."""
+    return _APPROVALS.get(approval, "")
 
 
 def describe_text(reply: DescribeReply) -> str:

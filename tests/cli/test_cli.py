@@ -140,6 +140,9 @@ def test_search_and_describe(cell: TestCell):
     unknown = lockgate(cell.state.path, "describe", "ledger.listAcounts", "--server", cell.address)
     assert unknown.returncode == 1
     assert b"nearest are ledger.listAccounts" in unknown.stderr
+    for options, mark in (((), False), (("--profile", "tests"), True)):
+        found = lockgate(cell.state.path, "search", "notes.delete_note", "--server", cell.address, *options)
+        assert (b"[not allowed]" in found.stdout.splitlines()[0]) is mark
 
 
 def test_profiles_are_listed_and_checked(home, tmp_path):

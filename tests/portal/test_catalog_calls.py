@@ -2,11 +2,14 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from runtime.execution.hostcall import HostCallError
+from runtime.execution.results import MemoryResults
+from runtime.execution.session_store import SessionStores
 from runtime.portal.caller import ToolCaller
 from runtime.portal.catalog import Catalog
 from runtime.portal.catalog_calls import CatalogCalls
@@ -15,6 +18,8 @@ from runtime.portal.own_calls import OwnCalls
 from runtime.portal.schema import Shape
 from runtime.portal.tool import Tool
 from runtime.portal.upstream_state import UpstreamState
+from runtime.store.sql_store import SqlStore
+from runtime.store.sqlite import SqliteDatabase
 from sandboxes.profile import Profile
 from tests.portal.parts import caller_of, context, upstreams
 
@@ -75,6 +80,18 @@ async def test_what_the_profile_says_of_each_tool() -> None:
         assert {tool["name"]: tool["approval"] for tool in found["tools"]} == said
     with pytest.raises(HostCallError, match="there is no profile gone any more"):
         await caller.call("lockgate.tools", {}, replace(told_of, catalog_profile="gone"))
+
+
+async def test_a_store_that_cannot_be_read_is_an_error_to_try_again(tmp_path: Path) -> None:
+    closed = SqlStore(SqliteDatabase(tmp_path / "store.sqlite"))
+    results, stores = MemoryResults(store=closed), SessionStores(store=closed)
+    own = OwnCalls(CatalogCalls(Finder(upstreams({}))), results, stores)
+    within = replace(context(), tenant="ada", store="notes")
+    for name, arguments in (("lockgate.store_get", {"key": "k"}), ("lockgate.result", {"handle": "res_0"})):
+        with pytest.raises(HostCallError, match="cannot be read now") as failed:
+            await own.call(name, arguments, within)
+        assert (failed.value.code, failed.value.retryable) == ("unavailable", True)
+    await closed.close()
 
 
 async def test_search_with_pages(caller: ToolCaller) -> None:
