@@ -166,9 +166,16 @@ class Client:
         """What upstreams offer that is not in the catalog, and why."""
         return await self._portal.ListSkipped(portal_pb2.ListSkippedRequest(upstream=upstream), metadata=self._metadata)
 
-    async def overview(self, language: Language = "", *, read_only: bool = False) -> portal_pb2.OverviewResponse:
+    async def overview(
+        self, language: Language = "", *, read_only: bool = False, profile: str = "", environment: str = ""
+    ) -> portal_pb2.OverviewResponse:
         """All declarations at once, if the catalog is small enough."""
-        request = portal_pb2.OverviewRequest(language=LANGUAGES[language], read_only=read_only)
+        request = portal_pb2.OverviewRequest(
+            language=LANGUAGES[language],
+            read_only=read_only,
+            profile=profile,
+            environment=ENVIRONMENTS[environment] if environment else runtime_pb2.ENVIRONMENT_UNSPECIFIED,
+        )
         return await self._portal.Overview(request, metadata=self._metadata)
 
     async def health(self) -> runtime_pb2.GetHealthResponse:

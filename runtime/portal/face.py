@@ -79,10 +79,14 @@ class DescribeReply:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Overview:
-    """Declarations to be told at once, empty for none; `complete` if no search is needed beside them."""
+    """Declarations to be told at once, empty for none; `complete` if no search is needed beside them.
+
+    `approvals`: tools by name whose calls may not all leave at once, each as in sandboxes.tool_approval.
+    """
 
     text: str = ""
     complete: bool = False
+    approvals: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,6 +5,7 @@ from typing import Any, Final
 import mcp_types
 
 from runtime.portal.face import Overview
+from runtime.portal.reply_text import approval_lines
 
 SEARCH: Final = "search"
 EXECUTE: Final = "execute"
@@ -80,7 +81,8 @@ def tools(overview: Overview | None = None, *, read_only: bool = False) -> list[
 def _with_overview(described: str, overview: Overview) -> str:
     if not overview.text:
         return described
-    return f"{described}\n{_COMPLETE if overview.complete else _PARTIAL}\n{overview.text}"
+    said = [described, _COMPLETE if overview.complete else _PARTIAL, overview.text]
+    return "\n".join([*said, *approval_lines(overview.approvals)])
 
 
 def _schema(properties: dict[str, Any], required: list[str] | None = None) -> dict[str, Any]:

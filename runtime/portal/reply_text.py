@@ -19,6 +19,7 @@ from runtime.portal.face import (
 _MAX_SOURCE: Final = 160
 _MAX_CALLS: Final = 12
 _MAX_PLACES: Final = 8
+_MAX_NAMES: Final = 20
 _APPROVALS: Final = {
     "ask": " [needs approval]",
     "may ask": " [may need approval]",
@@ -47,6 +48,16 @@ def search_text(reply: SearchReply, *, names_only: bool = False) -> str:
 def approval_mark(approval: str) -> str:
     """What is written beside a tool of which a profile says so; nothing where every call may leave at once."""
     return _APPROVALS.get(approval, "")
+
+
+def approval_lines(approvals: Sequence[tuple[str, str]]) -> list[str]:
+    """Names of tools by what a profile says of them, a line for each kind of word."""
+    lines = []
+    for approval, mark in _APPROVALS.items():
+        names = [name for name, said in approvals if said == approval]
+        more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+        lines += [f"{mark.strip()}: {', '.join(names[:_MAX_NAMES])}{more}"] if names else []
+    return lines
 
 
 def describe_text(reply: DescribeReply) -> str:

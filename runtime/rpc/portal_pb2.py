@@ -26,7 +26,7 @@ from runtime.rpc import runtime_pb2 as lockgate_dot_v1_dot_runtime__pb2
 from runtime.rpc import upstream_pb2 as lockgate_dot_v1_dot_upstream__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18lockgate/v1/portal.proto\x12\x0blockgate.v1\x1a\x19lockgate/v1/runtime.proto\x1a\x1alockgate/v1/upstream.proto\"\xcd\x01\n\rSearchRequest\x12\r\n\x05query\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\x05\x12\x0e\n\x06\x63ursor\x18\x03 \x01(\t\x12\'\n\x08language\x18\x04 \x01(\x0e\x32\x15.lockgate.v1.Language\x12\x11\n\tread_only\x18\x05 \x01(\x08\x12\x12\n\nsession_id\x18\x06 \x01(\t\x12\x0f\n\x07profile\x18\x07 \x01(\t\x12-\n\x0b\x65nvironment\x18\x08 \x01(\x0e\x32\x18.lockgate.v1.Environment\"\x8a\x01\n\x0bToolSummary\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tsignature\x18\x02 \x01(\t\x12\x0f\n\x07purpose\x18\x03 \x01(\t\x12\x10\n\x08upstream\x18\x04 \x01(\t\x12\x11\n\tread_only\x18\x05 \x01(\x08\x12\x12\n\ndeprecated\x18\x06 \x01(\x08\x12\x10\n\x08\x61pproval\x18\x07 \x01(\t\"\xac\x01\n\x0eSearchResponse\x12\'\n\x05tools\x18\x01 \x03(\x0b\x32\x18.lockgate.v1.ToolSummary\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\x12\x17\n\x0funmatched_terms\x18\x03 \x03(\t\x12\x14\n\x0c\x63\x61talog_size\x18\x04 \x01(\x05\x12-\n\tupstreams\x18\x05 \x03(\x0b\x32\x1a.lockgate.v1.UpstreamState\"\x87\x01\n\x0f\x44\x65scribeRequest\x12\r\n\x05names\x18\x01 \x03(\t\x12\'\n\x08language\x18\x02 \x01(\x0e\x32\x15.lockgate.v1.Language\x12\x15\n\rbudget_tokens\x18\x03 \x01(\x05\x12\x12\n\nsession_id\x18\x04 \x01(\t\x12\x11\n\tread_only\x18\x05 \x01(\x08\"e\n\x10\x44\x65scribeResponse\x12\x14\n\x0c\x64\x65\x63larations\x18\x01 \x01(\t\x12)\n\x07unknown\x18\x02 \x03(\x0b\x32\x18.lockgate.v1.UnknownTool\x12\x10\n\x08left_out\x18\x03 \x03(\t\",\n\x0bUnknownTool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07nearest\x18\x02 \x03(\t\"M\n\x0fOverviewRequest\x12\'\n\x08language\x18\x01 \x01(\x0e\x32\x15.lockgate.v1.Language\x12\x11\n\tread_only\x18\x02 \x01(\x08\"P\n\x10OverviewResponse\x12\x14\n\x0c\x64\x65\x63larations\x18\x01 \x01(\t\x12\x10\n\x08\x63omplete\x18\x02 \x01(\x08\x12\x14\n\x0c\x63\x61talog_size\x18\x03 \x01(\x05\"5\n\x12ListSkippedRequest\x12\x10\n\x08upstream\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\x05\"M\n\x13ListSkippedResponse\x12\'\n\x05tools\x18\x01 \x03(\x0b\x32\x18.lockgate.v1.SkippedTool\x12\r\n\x05total\x18\x02 \x01(\x05\"A\n\x0bSkippedTool\x12\x10\n\x08upstream\x18\x01 \x01(\t\x12\x10\n\x08original\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t2\xaf\x02\n\x06Portal\x12\x41\n\x06Search\x12\x1a.lockgate.v1.SearchRequest\x1a\x1b.lockgate.v1.SearchResponse\x12G\n\x08\x44\x65scribe\x12\x1c.lockgate.v1.DescribeRequest\x1a\x1d.lockgate.v1.DescribeResponse\x12G\n\x08Overview\x12\x1c.lockgate.v1.OverviewRequest\x1a\x1d.lockgate.v1.OverviewResponse\x12P\n\x0bListSkipped\x12\x1f.lockgate.v1.ListSkippedRequest\x1a .lockgate.v1.ListSkippedResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18lockgate/v1/portal.proto\x12\x0blockgate.v1\x1a\x19lockgate/v1/runtime.proto\x1a\x1alockgate/v1/upstream.proto\"\xcd\x01\n\rSearchRequest\x12\r\n\x05query\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\x05\x12\x0e\n\x06\x63ursor\x18\x03 \x01(\t\x12\'\n\x08language\x18\x04 \x01(\x0e\x32\x15.lockgate.v1.Language\x12\x11\n\tread_only\x18\x05 \x01(\x08\x12\x12\n\nsession_id\x18\x06 \x01(\t\x12\x0f\n\x07profile\x18\x07 \x01(\t\x12-\n\x0b\x65nvironment\x18\x08 \x01(\x0e\x32\x18.lockgate.v1.Environment\"\x8a\x01\n\x0bToolSummary\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tsignature\x18\x02 \x01(\t\x12\x0f\n\x07purpose\x18\x03 \x01(\t\x12\x10\n\x08upstream\x18\x04 \x01(\t\x12\x11\n\tread_only\x18\x05 \x01(\x08\x12\x12\n\ndeprecated\x18\x06 \x01(\x08\x12\x10\n\x08\x61pproval\x18\x07 \x01(\t\"\xac\x01\n\x0eSearchResponse\x12\'\n\x05tools\x18\x01 \x03(\x0b\x32\x18.lockgate.v1.ToolSummary\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\x12\x17\n\x0funmatched_terms\x18\x03 \x03(\t\x12\x14\n\x0c\x63\x61talog_size\x18\x04 \x01(\x05\x12-\n\tupstreams\x18\x05 \x03(\x0b\x32\x1a.lockgate.v1.UpstreamState\"\x87\x01\n\x0f\x44\x65scribeRequest\x12\r\n\x05names\x18\x01 \x03(\t\x12\'\n\x08language\x18\x02 \x01(\x0e\x32\x15.lockgate.v1.Language\x12\x15\n\rbudget_tokens\x18\x03 \x01(\x05\x12\x12\n\nsession_id\x18\x04 \x01(\t\x12\x11\n\tread_only\x18\x05 \x01(\x08\"e\n\x10\x44\x65scribeResponse\x12\x14\n\x0c\x64\x65\x63larations\x18\x01 \x01(\t\x12)\n\x07unknown\x18\x02 \x03(\x0b\x32\x18.lockgate.v1.UnknownTool\x12\x10\n\x08left_out\x18\x03 \x03(\t\",\n\x0bUnknownTool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07nearest\x18\x02 \x03(\t\"\x8d\x01\n\x0fOverviewRequest\x12\'\n\x08language\x18\x01 \x01(\x0e\x32\x15.lockgate.v1.Language\x12\x11\n\tread_only\x18\x02 \x01(\x08\x12\x0f\n\x07profile\x18\x03 \x01(\t\x12-\n\x0b\x65nvironment\x18\x04 \x01(\x0e\x32\x18.lockgate.v1.Environment\"~\n\x10OverviewResponse\x12\x14\n\x0c\x64\x65\x63larations\x18\x01 \x01(\t\x12\x10\n\x08\x63omplete\x18\x02 \x01(\x08\x12\x14\n\x0c\x63\x61talog_size\x18\x03 \x01(\x05\x12,\n\tapprovals\x18\x04 \x03(\x0b\x32\x19.lockgate.v1.ToolApproval\".\n\x0cToolApproval\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x61pproval\x18\x02 \x01(\t\"5\n\x12ListSkippedRequest\x12\x10\n\x08upstream\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\x05\"M\n\x13ListSkippedResponse\x12\'\n\x05tools\x18\x01 \x03(\x0b\x32\x18.lockgate.v1.SkippedTool\x12\r\n\x05total\x18\x02 \x01(\x05\"A\n\x0bSkippedTool\x12\x10\n\x08upstream\x18\x01 \x01(\t\x12\x10\n\x08original\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t2\xaf\x02\n\x06Portal\x12\x41\n\x06Search\x12\x1a.lockgate.v1.SearchRequest\x1a\x1b.lockgate.v1.SearchResponse\x12G\n\x08\x44\x65scribe\x12\x1c.lockgate.v1.DescribeRequest\x1a\x1d.lockgate.v1.DescribeResponse\x12G\n\x08Overview\x12\x1c.lockgate.v1.OverviewRequest\x1a\x1d.lockgate.v1.OverviewResponse\x12P\n\x0bListSkipped\x12\x1f.lockgate.v1.ListSkippedRequest\x1a .lockgate.v1.ListSkippedResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,16 +45,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DESCRIBERESPONSE']._serialized_end=859
   _globals['_UNKNOWNTOOL']._serialized_start=861
   _globals['_UNKNOWNTOOL']._serialized_end=905
-  _globals['_OVERVIEWREQUEST']._serialized_start=907
-  _globals['_OVERVIEWREQUEST']._serialized_end=984
-  _globals['_OVERVIEWRESPONSE']._serialized_start=986
-  _globals['_OVERVIEWRESPONSE']._serialized_end=1066
-  _globals['_LISTSKIPPEDREQUEST']._serialized_start=1068
-  _globals['_LISTSKIPPEDREQUEST']._serialized_end=1121
-  _globals['_LISTSKIPPEDRESPONSE']._serialized_start=1123
-  _globals['_LISTSKIPPEDRESPONSE']._serialized_end=1200
-  _globals['_SKIPPEDTOOL']._serialized_start=1202
-  _globals['_SKIPPEDTOOL']._serialized_end=1267
-  _globals['_PORTAL']._serialized_start=1270
-  _globals['_PORTAL']._serialized_end=1573
+  _globals['_OVERVIEWREQUEST']._serialized_start=908
+  _globals['_OVERVIEWREQUEST']._serialized_end=1049
+  _globals['_OVERVIEWRESPONSE']._serialized_start=1051
+  _globals['_OVERVIEWRESPONSE']._serialized_end=1177
+  _globals['_TOOLAPPROVAL']._serialized_start=1179
+  _globals['_TOOLAPPROVAL']._serialized_end=1225
+  _globals['_LISTSKIPPEDREQUEST']._serialized_start=1227
+  _globals['_LISTSKIPPEDREQUEST']._serialized_end=1280
+  _globals['_LISTSKIPPEDRESPONSE']._serialized_start=1282
+  _globals['_LISTSKIPPEDRESPONSE']._serialized_end=1359
+  _globals['_SKIPPEDTOOL']._serialized_start=1361
+  _globals['_SKIPPEDTOOL']._serialized_end=1426
+  _globals['_PORTAL']._serialized_start=1429
+  _globals['_PORTAL']._serialized_end=1732
 # @@protoc_insertion_point(module_scope)

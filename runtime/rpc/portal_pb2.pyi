@@ -273,19 +273,27 @@ class OverviewRequest(_message.Message):
 
     LANGUAGE_FIELD_NUMBER: _builtins.int
     READ_ONLY_FIELD_NUMBER: _builtins.int
+    PROFILE_FIELD_NUMBER: _builtins.int
+    ENVIRONMENT_FIELD_NUMBER: _builtins.int
     language: _runtime_pb2.Language.ValueType
     """Python, or else TypeScript's notation."""
     read_only: _builtins.bool
     """Only tools that are known to only read."""
+    profile: _builtins.str
+    """A profile, by name: OverviewResponse.approvals tells what it says of tools. Empty: nothing is told."""
+    environment: _runtime_pb2.Environment.ValueType
+    """As in SearchRequest."""
     def __init__(
         self,
         *,
         language: _runtime_pb2.Language.ValueType = ...,
         read_only: _builtins.bool = ...,
+        profile: _builtins.str = ...,
+        environment: _runtime_pb2.Environment.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["language", b"language", "read_only", b"read_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["environment", b"environment", "language", b"language", "profile", b"profile", "read_only", b"read_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -300,26 +308,58 @@ class OverviewResponse(_message.Message):
     DECLARATIONS_FIELD_NUMBER: _builtins.int
     COMPLETE_FIELD_NUMBER: _builtins.int
     CATALOG_SIZE_FIELD_NUMBER: _builtins.int
+    APPROVALS_FIELD_NUMBER: _builtins.int
     declarations: _builtins.str
     """Source text as of Describe; empty where the catalog is searched instead."""
     complete: _builtins.bool
     """Whether that is every tool with every type, so that no search is needed."""
     catalog_size: _builtins.int
     """How many tools the catalog holds."""
+    @_builtins.property
+    def approvals(self) -> _containers.RepeatedCompositeFieldContainer[Global___ToolApproval]:
+        """Where every tool is declared: those whose calls may not all leave at once. At most 100."""
+
     def __init__(
         self,
         *,
         declarations: _builtins.str = ...,
         complete: _builtins.bool = ...,
         catalog_size: _builtins.int = ...,
+        approvals: _abc.Iterable[Global___ToolApproval] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog_size", b"catalog_size", "complete", b"complete", "declarations", b"declarations"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approvals", b"approvals", "catalog_size", b"catalog_size", "complete", b"complete", "declarations", b"declarations"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___OverviewResponse: _TypeAlias = OverviewResponse  # noqa: Y015
+
+@_typing.final
+class ToolApproval(_message.Message):
+    """What a profile says of a tool."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    APPROVAL_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`upstream.tool`."""
+    approval: _builtins.str
+    """As in ToolSummary, and not empty."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        approval: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ToolApproval: _TypeAlias = ToolApproval  # noqa: Y015
 
 @_typing.final
 class ListSkippedRequest(_message.Message):

@@ -117,10 +117,13 @@ class ClientFace:
     async def overview(self) -> Overview:
         """What a model is told of the catalog before it asks: nothing, where the service cannot say."""
         try:
-            reply = await self._client.overview(read_only=self._read_only)
+            reply = await self._client.overview(
+                read_only=self._read_only, profile=self._profile, environment=self._environment
+            )
         except grpc.aio.AioRpcError:
             return Overview()
-        return Overview(text=reply.declarations, complete=reply.complete)
+        approvals = tuple((each.name, each.approval) for each in reply.approvals)
+        return Overview(text=reply.declarations, complete=reply.complete, approvals=approvals)
 
     async def execute(  # noqa: PLR0913, PLR0917 - a request
         self,

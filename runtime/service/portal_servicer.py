@@ -26,6 +26,7 @@ MOST_PAGE = 100
 DEFAULT_PAGE = 10
 _MOST_NAME = 200
 _MOST_SKIPPED = 1_000
+_MOST_APPROVALS = 100
 
 
 class PortalServicer:
@@ -75,7 +76,15 @@ class PortalServicer:
             upstreams=self._states(),
         )
 
-    def _terms(self, request: pb.SearchRequest) -> ToolTerms | None:
+    def _approvals(self, terms: ToolTerms, *, reads: bool) -> list[pb.ToolApproval]:
+        """Of a catalog that is small enough to be declared whole."""
+        upstreams = self._finder.upstreams
+        catalog = upstreams.catalog.reads if reads else upstreams.catalog
+        said = ((tool.full_name, terms.approval(tool, upstreams)) for tool in catalog.tools.values())
+        told = [pb.ToolApproval(name=name, approval=approval) for name, approval in said if approval]
+        return told[:_MOST_APPROVALS]
+
+    def _terms(self, request: pb.SearchRequest | pb.OverviewRequest) -> ToolTerms | None:
         """What the profile says that the request names; None if it names none. Raises ApiError."""
         if request.environment and request.environment not in ENVIRONMENTS:
             raise bad_fields([("environment", f"there is no environment {request.environment}")])
@@ -149,11 +158,14 @@ class PortalServicer:
     async def Overview(  # noqa: N802, D102
         self, request: pb.OverviewRequest, _principal: str, _: ServicerContext
     ) -> pb.OverviewResponse:
+        terms = self._terms(request)
         found = await self._finder.overview(language_of(request.language), reads=request.read_only)
+        complete = bool(found.text) and not found.left_out
         return pb.OverviewResponse(
             declarations=found.text,
-            complete=bool(found.text) and not found.left_out,
+            complete=complete,
             catalog_size=len(self._finder.upstreams.catalog.tools),
+            approvals=[] if terms is None or not complete else self._approvals(terms, reads=request.read_only),
         )
 
 

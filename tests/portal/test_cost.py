@@ -11,6 +11,7 @@ from runtime.portal.declarations import declare, declare_all
 from runtime.portal.face import Overview
 from runtime.portal.finder import Finder
 from runtime.portal.mcp_server import portal_server
+from runtime.portal.pair import tools
 from runtime.portal.schema import Shape
 from runtime.portal.token_count import estimated_tokens
 from runtime.portal.tool import Tool
@@ -77,6 +78,15 @@ async def test_a_small_catalog_is_told_at_once_within_its_budget() -> None:
     assert "These are all the tools; no search is needed:\ndeclare const codemode: {" in described
     assert all(f"getThing{n}(" in described for n in range(10))
     assert tokens(wire) < 700 + 1_500
+
+
+def test_what_the_profile_says_of_declared_tools_is_bounded() -> None:
+    said = tuple((f"up.deleteThing{n}", "deny" if n else "may ask") for n in range(101))
+    described = str(tools(Overview(text="declare", complete=True, approvals=said))[1].description)
+    *_, asked, refused = described.splitlines()
+    assert asked == "[may need approval]: up.deleteThing0"
+    assert refused.startswith("[not allowed]: up.deleteThing1, ")
+    assert refused.endswith(", up.deleteThing20 and 80 more")
 
 
 async def test_no_catalog_is_nothing_to_tell() -> None:

@@ -227,3 +227,6 @@ async def test_a_catalog_is_described_in_execute_if_it_is_small(cell: TestCell):
     declared = execute.description.partition("no search is needed:\n")[2]
     assert declared.startswith("declare const codemode: {\n  ledger: {")
     assert "listAccounts(" in declared
+    refused = next(line for line in declared.splitlines() if line.startswith("[not allowed]: "))
+    assert "notes.delete_note" in refused
+    assert "notes.read_note" not in refused
