@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 
 from sandboxes.approval_rule import ApprovalRules
 from sandboxes.budgets import Budgets
+from sandboxes.call_retention import CallRetention
 from sandboxes.canonical_json import canonical_json
 from sandboxes.ceilings import Ceilings, over_limits
 from sandboxes.decision import Decision
@@ -94,6 +95,9 @@ class Profile(BaseModel):
     tools: ToolRules = Field(default_factory=ToolRules, description="Which tools a program may call.")
     approvals: Annotated[ApprovalRules, AfterValidator(_check_approvals)] = Field(
         default_factory=ApprovalRules, description="Which calls need a human. No rule, no approvals."
+    )
+    retention: CallRetention = Field(
+        default_factory=CallRetention, description="What the store keeps of host calls once their execution has ended."
     )
     sessions: SessionRules = Field(
         default_factory=SessionRules, description="Which programs keep their globals from one to the next."

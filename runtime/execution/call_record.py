@@ -32,7 +32,8 @@ class JournalledCall:
     """One host call: what the program asked, how the host made it, and what the program was answered.
 
     `state`: made by the program (called), about to leave for its upstream (intent), waiting for a decision (suspended),
-    answered (done). `stored` is the state the store knows, `stored_attempt` with it; None if it knows nothing.
+    answered (done). `digest` is that of the arguments, where they are not kept. `stored` is the state the store knows,
+    `stored_attempt` with it; None if it knows nothing.
     """
 
     call: Call
@@ -41,6 +42,7 @@ class JournalledCall:
     attempt: int = 1
     ok: bool = False
     answer: str = ""
+    digest: str = ""
     stored: CallState | None = None
     stored_attempt: int = 0
 
@@ -123,6 +125,7 @@ def journalled_call(row: CallRow) -> JournalledCall:
         attempt=row.attempt,
         ok=row.ok,
         answer=row.answer or "",
+        digest=row.payload_digest,
         stored=row.state,
         stored_attempt=row.attempt,
     )

@@ -21,6 +21,7 @@ from runtime.isolate.trace import MOST_TRACE
 from runtime.store.changes import (
     Change,
     Fence,
+    ForgetCalls,
     PutExecution,
     PutFile,
     PutLogs,
@@ -247,9 +248,9 @@ class Journal:
         if not self._stored:
             profile = execution.program.profile
             document = ProfileRow(digest=profile.digest(), document=profile.model_dump_json(by_alias=True))
-            return [PutProfile(document), PutExecution(_execution_row(execution)), *changes]
+            return [PutProfile(document), PutExecution(_execution_row(execution)), *changes, *_forgotten(execution)]
         if seen.state:
-            return [_execution_update(execution, self._expect), *changes]
+            return [_execution_update(execution, self._expect), *changes, *_forgotten(execution)]
         return [Fence(id=execution.id, expect=self._expect), *changes] if changes else []
 
     def _is_written(self, seen: "_Snapshot") -> None:
@@ -328,6 +329,15 @@ def _execution_update(execution: Execution, expect: int) -> UpdateExecution:
         attempts=execution.attempts,
         outcome=outcome_json(execution) if execution.ended_ns else None,
     )
+
+
+def _forgotten(execution: Execution) -> list[Change]:
+    """What its profile does not want to be kept beyond its end."""
+    kept = execution.program.profile.retention
+    if not execution.ended_ns or kept.arguments == kept.answers == "keep":
+        return []
+    payloads, answers = kept.arguments != "keep", kept.answers != "keep"
+    return [ForgetCalls(execution_id=execution.id, payloads=payloads, answers=answers)]
 
 
 def _state(execution: Execution) -> ExecutionState:

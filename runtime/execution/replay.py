@@ -40,7 +40,7 @@ def replayed_calls(entries: Sequence[JournalledCall]) -> tuple[ReplayedCall, ...
                 call_id=call.call_id,
                 kind=call.kind,
                 name=call.name,
-                digest=payload_digest(call.payload),
+                digest=bytes.fromhex(entry.digest) if entry.digest else payload_digest(call.payload),
                 answered=entry.answered and not later,
                 ok=entry.ok,
                 payload=entry.answer if entry.answered and not later else "",

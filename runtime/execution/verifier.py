@@ -89,4 +89,6 @@ class Verifier:
         self._images.place(execution)
         assert execution.journal is not None
         calls = [execution.journal.calls[number] for number in sorted(execution.journal.calls)]
+        if calls and execution.program.profile.retention.answers != "keep":
+            raise ValueError("the answers of its calls were not kept: retention.answers of its profile is digest")
         return Recorded(execution=execution, calls=calls, trace=bytes(execution.journal.trace))

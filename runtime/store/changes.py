@@ -105,6 +105,15 @@ class RetryCall:
     record: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ForgetCalls:
+    """What an ended execution's calls asked, or were answered, goes; the digests stay. Its bytes go on counting."""
+
+    execution_id: str
+    payloads: bool
+    answers: bool
+
+
 @dataclass(frozen=True, slots=True)
 class PutTrace:
     """A conflict if the part is there already."""
@@ -243,6 +252,7 @@ type Change = (
     | EndCall
     | SuspendCall
     | RetryCall
+    | ForgetCalls
     | PutTrace
     | PutLogs
     | PutFile

@@ -15,6 +15,7 @@ from runtime.store.changes import (
     DeleteValue,
     EndCall,
     Fence,
+    ForgetCalls,
     PutApproval,
     PutCall,
     PutDecision,
@@ -45,6 +46,8 @@ _END_CALL = update(schema.CALLS, ("state", "ended_ns", "ok", "answer", "answer_d
 _SUSPEND_CALL = update(schema.CALLS, ("state",), _UNANSWERED)
 _RETRY_CALL = update(schema.CALLS, ("state", "attempt", "started_ns"), _UNANSWERED)
 _RETRY_CALL_WITH = update(schema.CALLS, ("state", "attempt", "started_ns", "record"), _UNANSWERED)
+_FORGET_PAYLOADS = Statement.of("UPDATE calls SET payload = NULL WHERE execution_id = :execution_id")
+_FORGET_ANSWERS = Statement.of("UPDATE calls SET answer = NULL WHERE execution_id = :execution_id")
 _DECIDE = update(schema.APPROVALS, ("state", "decided_ns", "edit", "reason"), "id = :id AND state = :expect")
 _USE = Statement.of("UPDATE approvals SET state = 'used' WHERE id = :id AND state = 'approved' RETURNING 1")
 _DELIVERED = update(
@@ -139,6 +142,13 @@ def _suspend_call(rows: Rows, change: SuspendCall) -> None:
     _call(rows, change, _SUSPEND_CALL, "suspended")
 
 
+def _forget_calls(rows: Rows, change: ForgetCalls) -> None:
+    if change.payloads:
+        rows.run(_FORGET_PAYLOADS, change.execution_id)
+    if change.answers:
+        rows.run(_FORGET_ANSWERS, change.execution_id)
+
+
 def _retry_call(rows: Rows, change: RetryCall) -> None:
     told = ("intent", change.attempt, change.started_ns)
     if change.record is None:
@@ -217,6 +227,7 @@ _MAKERS: Final[dict[type, Callable[[Rows, Any], None]]] = {
     EndCall: _end_call,
     SuspendCall: _suspend_call,
     RetryCall: _retry_call,
+    ForgetCalls: _forget_calls,
     PutTrace: partial(_put_part, schema.TRACES),
     PutLogs: partial(_put_part, schema.LOGS),
     PutFile: partial(_put_part, schema.FILES),

@@ -31,6 +31,7 @@ class Image:
 
     name = "javascript"
     digest = "0" * 64
+    fuel = False
 
 
 class NoWorkers:

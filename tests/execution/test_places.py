@@ -13,6 +13,7 @@ class Image:
 
     name = "javascript"
     digest = "0" * 64
+    fuel = False
 
 
 class Worker:
