@@ -20,7 +20,7 @@ from typing import Any, Final
 from bench.caller import Caller
 from bench.durable_cell import durable_cell, durable_request
 from bench.machine import ROOT
-from bench.outage import recovering
+from bench.outage import MOST_KILLED, recovering
 from bench.paused import JOURNALS, holding, resuming, stored
 from bench.receiver import Receiver
 from bench.result import Chart, Round
@@ -34,6 +34,8 @@ PROGRAMS: Final = {
     "write": "await codemode.receiver.mark({name: 'write'})",
     "ten_writes": "for (let n = 0; n < 10; n++) await codemode.receiver.mark({name: 'write'})",
 }
+_TABLES: Final = "SELECT sum(pg_total_relation_size(relid)) FROM pg_stat_user_tables"
+"""With their indexes; statistics that the server gathers about them are not counted."""
 _WARM_UP: Final = 20
 _PER_PART: Final = 100
 """Calls of a kind, executions stored and executions killed: one for each so many of N."""
@@ -80,7 +82,7 @@ def postgres(server: PostgresServer) -> Iterator[Database]:
                 "url": f"postgresql://lockgate@127.0.0.1:{server.port}/{name}",
                 "password": {"file": str(password)},
             },
-            size=lambda: int(server.command(f"SELECT pg_database_size('{name}')")[0][0]),
+            size=lambda: int(server.command(_TABLES, name)[0][0]),
             query=lambda statement: int(server.command(statement, name)[0][0]),
         )
 
@@ -120,12 +122,12 @@ def sqlite_round(cell: Cell, receiver: Receiver, database: Database, count: int,
     with Caller(cell.grpc_address, cell.token) as caller:
         measured = costing(caller, database, part)
         measured.add(resuming(caller, receiver, part, count))
-    measured.add(recovering(cell, receiver, part))
+    measured.add(recovering(cell, receiver, min(part, MOST_KILLED)))
     if held:
         with Caller(cell.grpc_address, cell.token) as caller:
             caller.settle()
             measured.add(holding(cell, caller, receiver, held))
-        measured.add(recovering(cell, receiver, part, "held_"))
+        measured.add(recovering(cell, receiver, min(part, MOST_KILLED), "held_"))
     return measured
 
 

@@ -14,7 +14,7 @@ from runtime.service.cell import Cell
 _PROFILE: Final = profile(
     "durability",
     limits={"wall_ms": 60_000, "active_ms": 60_000, "cpu_ms": 10_000, "host_calls": 2_000},
-    tools={"allow": ["receiver.*"]},
+    tools={"allow": ["receiver.*", "other.*"]},
     budgets={"execution": {"requests": 2_000}},
     approvals={"rules": [{"name": "decided", "action": "ask", "tools": ["receiver.decided"]}]},
 )
@@ -25,7 +25,9 @@ _ASKING: Final = """
         await Promise.all(Array.from({length: at_once}, () => codemode.receiver.mark({name: "behind"})));
     return (await codemode.receiver.decided({name})).state;
 """
-_HELD: Final = f"{_TEN} return (await codemode.receiver.look({{name: inputs.name}})).name"
+_HELD: Final = f"{_TEN} return (await codemode.UPSTREAM.look({{name: inputs.name}})).name"
+_UPSTREAMS: Final = ("receiver", "other")
+"""Both the same: an upstream has no more than 64 calls at once."""
 
 
 @contextlib.asynccontextmanager
@@ -38,7 +40,7 @@ async def durable_cell(receiver: Receiver, store: dict[str, Any]) -> AsyncIterat
         "networks": ["127.0.0.1/32"],
         "retries": 0,
     }
-    async with running_cell(_PROFILE, store=store, upstreams={"receiver": upstream}) as cell:
+    async with running_cell(_PROFILE, store=store, upstreams=dict.fromkeys(_UPSTREAMS, upstream)) as cell:
         with Caller(cell.grpc_address, cell.token) as caller:
             await asyncio.to_thread(caller.settle)
         yield cell
@@ -56,6 +58,7 @@ def asking(name: str, calls: int) -> pb.ExecuteRequest:
     return durable_request(_ASKING, inputs={"calls": calls, "at_once": 1 if calls < 100 else 10, "name": name})
 
 
-def held(name: str) -> pb.ExecuteRequest:
+def held(name: str, number: int) -> pb.ExecuteRequest:
     """An execution with ten calls behind it and one that only reads under way, asked for by a key."""
-    return durable_request(_HELD, inputs={"name": name}, idempotency_key=name)
+    code = _HELD.replace("UPSTREAM", _UPSTREAMS[number % len(_UPSTREAMS)])
+    return durable_request(code, inputs={"name": name}, idempotency_key=name)

@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from typing import Final
 
 import grpc
 
@@ -15,8 +16,9 @@ from bench.result import Round
 from runtime.rpc import runtime_pb2 as pb
 from runtime.service.cell import Cell
 
-_AGAIN_S = 0.01
-_LATEST_S = 60.0
+MOST_KILLED: Final = 100
+_AGAIN_S: Final = 0.01
+_LATEST_S: Final = 60.0
 
 
 def recovering(cell: Cell, receiver: Receiver, count: int, prefix: str = "") -> Round:
@@ -44,7 +46,7 @@ def kill_gateway(cell: Cell) -> None:
 
 def _outage(cell: Cell, receiver: Receiver, count: int, kill: Callable[[Cell], None]) -> float:
     names = [f"{HELD}-{kill.__name__}-{time.perf_counter_ns()}-{number}" for number in range(count)]
-    requests = [held(name) for name in names]
+    requests = [held(name, number) for number, name in enumerate(names)]
     receiver.hold()
     with Caller(cell.grpc_address, cell.token) as caller:
         replies = [caller.future(request) for request in requests]

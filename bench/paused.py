@@ -32,9 +32,10 @@ def resuming(caller: Caller, receiver: Receiver, count: int, longest: int) -> Ro
     """By the number of calls that were made before, `longest` at most; fewer executions where there are many."""
     measured = Round()
     lengths = [length for length in JOURNALS if length <= longest]
+    _resumed(caller, receiver, _pause(caller, 1))
     for length in lengths:
-        many = 1 + max(2, min(count, 20 * count // length))
-        found = [_resumed(caller, receiver, _pause(caller, length)) for _ in range(many)][1:]
+        many = max(2, min(count, 10 * count // length))
+        found = [_resumed(caller, receiver, _pause(caller, length)) for _ in range(many)]
         measured.sample(f"resume_{length}_receipt_ms", [receipt for receipt, _ in found])
         measured.sample(f"resume_{length}_reply_ms", [reply for _, reply in found])
     for kind in ("receipt", "reply"):

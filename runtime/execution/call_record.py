@@ -10,9 +10,8 @@ from runtime.store.changes import Change, EndCall, PutCall, RetryCall, SuspendCa
 from runtime.store.records import CallRow, CallState
 from runtime.worker.frames import Call
 
+_NAMED = ("kind", "target")
 _DETAILS = (
-    "kind",
-    "target",
     "outcome",
     "http_status",
     "bytes_out",
@@ -25,6 +24,7 @@ _DETAILS = (
     "edits",
     "planned",
 )
+_NOTHING_YET = HostCallRecord(number=0, kind="tool", target="", started=0.0)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -102,8 +102,13 @@ class JournalledCall:
         )
 
     def _details(self) -> str:
+        """What has become of it so far. What is as at the beginning is left out: most of it, when the call is made."""
         record = self.record
-        return json.dumps({name: getattr(record, name) for name in _DETAILS})
+        found = {name: getattr(record, name) for name in _NAMED}
+        for name in _DETAILS:
+            if (value := getattr(record, name)) != getattr(_NOTHING_YET, name):
+                found[name] = value
+        return json.dumps(found, separators=(",", ":"))
 
 
 def journalled_call(row: CallRow) -> JournalledCall:
