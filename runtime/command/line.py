@@ -20,6 +20,7 @@ from runtime.command import (
     rollback,
     run,
     serve,
+    sessions,
     store,
     tools,
 )
@@ -49,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
     tools.add_parser(commands)
     profiles.add_parser(commands)
     approvals.add_parser(commands)
+    sessions.add_parser(commands)
     rollback.add_parser(commands)
     egress.add_parser(commands)
     store.add_parser(commands)

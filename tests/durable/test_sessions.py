@@ -28,6 +28,9 @@ RULES = {"languages": ["javascript", "typescript", "python"]}
 PROFILES: dict[str, dict[str, Any]] = {
     "durable": {"sessions": RULES},
     "few": {"sessions": {**RULES, "max_programs": 2, "per_owner": 1}},
+    "brief": {"sessions": {**RULES, "max_idle_s": 1}},
+    "short": {"sessions": {**RULES, "max_age_s": 1}},
+    "forgetful": {"sessions": RULES, "retention": {"answers": "digest"}},
     "alone": {"sessions": {**RULES, "max_waiting": 0}},
     "python-only": {"sessions": {"languages": ["python"]}},
     "shared": {"sessions": RULES, "isolation": "shared"},
@@ -275,6 +278,65 @@ async def test_sessions_are_bounded(client: Client, owner: str) -> None:
         code, details = await refusal(client.execute(in_session("3", owner=owner, profile="few", session_id=name)))
         assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert message in details
+
+
+async def test_room_for_a_session_is_an_owners_own_and_comes_back(client: Client, owner: str) -> None:
+    await value(client, "x = 1", owner=owner, profile="few")
+    (session,) = await client.kept_sessions(owner)
+    more = (
+        client.execute(in_session("1", "python", owner, profile="few")),
+        client.execute(in_session("1", owner=owner, profile="few", session_id="t")),
+        client.fork_session(owner, session.id, "t"),
+    )
+    for call in more:
+        code, details = await refusal(call)
+        assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert details == "this owner has 1 open sessions, which is sessions.per_owner; close one"
+    await value(client, "x = 1", owner=f"not {owner}", profile="few")
+    await client.close_session(owner, session.id)
+    assert await value(client, "typeof x", owner=owner, profile="few", session_id="t") == "undefined"
+
+
+async def test_a_session_that_nobody_uses_is_closed(client: Client, owner: str) -> None:
+    await value(client, "x = 1", owner=owner, profile="brief")
+    await value(client, "x = 1", owner=owner, session_id="stays")
+    for _ in range(1_000):
+        left = await client.kept_sessions(owner)
+        if len(left) == 1:
+            break
+        await asyncio.sleep(0.02)
+    assert [each.session_id for each in left] == ["stays"]
+    assert await value(client, "typeof x", owner=owner, profile="brief") == "undefined"
+
+
+async def test_a_session_in_use_is_closed_at_its_age(client: Client, owner: str) -> None:
+    first = await client.execute(in_session("x = 1", owner=owner, profile="short"))
+    for _ in range(150):
+        later = await client.execute(in_session("typeof x", owner=owner, profile="short"))
+        if later.kept_session != first.kept_session:
+            break
+        assert later.result_json == '"number"'
+        await asyncio.sleep(0.02)
+    assert (later.result_json, later.session_position) == ('"undefined"', 1)
+    assert [each.id for each in await client.kept_sessions(owner)] == [later.kept_session]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_a_session_that_cannot_be_made_again_says_why(client: Client, owner: str, language: Any) -> None:
+    options = {"owner": owner, "profile": "forgetful"}
+    first = await client.execute(in_session(SET[language], language, **options))
+    looped = await client.execute(in_session(LOOP[language], language, limits={"cpu_ms": 30}, **options))
+    assert (first.status, looped.status) == (pb.STATUS_SUCCEEDED, pb.STATUS_LIMIT_CPU)
+    lost = await client.execute(in_session("n", language, **options))
+    assert (lost.status, lost.error.name) == (pb.STATUS_LOST, "SessionLost")
+    assert lost.error.message == (
+        "the globals of its session are gone: its program 1 cannot run again: the answers of its calls were not kept: "
+        "retention.answers of its profile is digest; the next program of this session_id begins anew"
+    )
+    assert await client.kept_sessions(owner) == []
+    anew = await client.execute(in_session("1", language, **options))
+    assert (anew.status, anew.session_position) == (pb.STATUS_SUCCEEDED, 1)
+    assert anew.kept_session != first.kept_session
 
 
 async def test_programs_that_wait_are_bounded(client: Client, owner: str) -> None:

@@ -180,9 +180,15 @@ def test_the_walk_through_the_code_names_what_is_there() -> None:
 
 def test_every_decision_is_listed_and_fits_on_half_a_page() -> None:
     directory = ROOT / "docs" / "decisions"
-    listed = re.findall(r"^\| \[\d+\]\(([^)]+)\)", (directory / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
-    pages = sorted(path.name for path in directory.glob("0*.md"))
-    assert listed == pages
+    rows = re.findall(
+        r"^\| \[([^]]+)\]\(([^)]+)\)", (directory / "README.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    listed = [name for _, name in rows]
+    assert listed == sorted(path.name for path in directory.glob("*.md") if path.name != "README.md")
+    pages = [name for name in listed if name[0].isdigit()]
+    # Counted from 1 without a gap, so that none is there twice, and told by the number that its page has.
+    assert [name[:5] for name in pages] == [f"{number:04}-" for number in range(1, len(pages) + 1)]
+    assert [label for label, name in rows if name in pages] == [name[:4] for name in pages]
     for name in pages:
         text = (directory / name).read_text(encoding="utf-8")
         assert re.findall(r"^\*\*(\w+)\.\*\*", text, re.MULTILINE) == ["Context", "Choice", "Consequence"]
