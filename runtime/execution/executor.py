@@ -198,15 +198,21 @@ class Executor:
             return
         finally:
             del self._pauses[execution.id]
-        if not execution.watchers:
-            self.registry.forget(execution)
         if pause.cancelled:
             self.cancel(execution, pause.cancelled)
-        elif pause.decided:
+            return
+        if pause.decided:
             self._go_on(execution)
-        elif pause.due_ns:
+            return
+        self.let_go(execution)
+        if pause.due_ns:
             wait_s = max(0.0, (pause.due_ns - time.time_ns()) / 1e9)
             asyncio.get_running_loop().call_later(wait_s, self._due, execution.id)
+
+    def let_go(self, execution: Execution) -> None:
+        """Forget a paused execution that nobody follows: the store has it."""
+        if execution.state == "paused" and not execution.watchers:
+            self.registry.forget(execution)
 
     def _due(self, execution_id: str) -> None:
         if not self._closing:

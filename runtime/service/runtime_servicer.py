@@ -101,6 +101,7 @@ class RuntimeServicer:
             raise
         finally:
             execution.watchers -= 1
+            self._executor.let_go(execution)
 
     async def _fill(self, event: pb.ExecuteEvent, execution: Execution) -> None:
         """What an event has beside what is known of it at once."""
