@@ -51,7 +51,7 @@ class KeptSession:
 
     All its programs run on one image, which stays the same when a newer one of its name comes.
     Its isolate, if it is anywhere, is in `link` and has run `at` programs. `rules` are those of its last program's
-    profile, None where no program has come since the gateway started.
+    profile, None where none has come.
     """
 
     id: str

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import dataclasses
 import itertools
-import json
 import logging
 import time
 from collections.abc import Coroutine
@@ -18,6 +17,7 @@ from runtime.execution.kept_session import (
     kept_name,
     new_session_id,
 )
+from runtime.execution.session_record import history_of, is_over, open_rows
 from runtime.store.changes import PutSession, UpdateSession
 from runtime.store.errors import StoreError
 from runtime.store.records import SessionRow
@@ -61,8 +61,8 @@ class Replays(Protocol):
         Raises SessionLostError if it does otherwise than recorded; RuntimeError or TimeoutError if the worker fails.
         """
 
-    async def image_of(self, execution_id: str) -> tuple[str, str]:
-        """The image a recorded program ran on: its name in the pool, and its digest."""
+    async def recorded(self, execution_id: str) -> Execution | None:
+        """An execution as its record tells it, None for an unknown one."""
 
 
 class KeptSessions:
@@ -215,7 +215,7 @@ class KeptSessions:
     async def _open(self, store: Store, tenant: str, name: str, rules: SessionRules) -> KeptSession:
         row = await store.session(tenant, name)
         session = None if row is None else await self._loaded(store, row)
-        if session is not None and session.is_over(rules, time.time_ns()):
+        if session is not None and await is_over(store, session, rules):
             await self.close(session)
             session = None
         return session or await self._new(store, tenant, name, rules)
@@ -237,15 +237,28 @@ class KeptSessions:
         return session
 
     async def _check_room(self, store: Store, tenant: str, rules: SessionRules) -> None:
-        if len(await _open_rows(store, tenant)) >= rules.per_owner:
+        rows = await open_rows(store, tenant)
+        if len(rows) >= rules.per_owner and len(rows) - await self._closed_of(store, rows, rules) >= rules.per_owner:
             message = f"this owner has {rules.per_owner} open sessions, which is sessions.per_owner; close one"
             raise SessionRefusedError("TOO_MANY_SESSIONS", message)
+
+    async def _closed_of(self, store: Store, rows: list[SessionRow], rules: SessionRules) -> int:
+        """Close those that are over, and say how many; of those used before a restart nobody else knows it."""
+        closed = 0
+        for row in rows:
+            # One whose record is not whole says so to who asks for it.
+            with contextlib.suppress(SessionLostError, ValueError):
+                session = await self._loaded(store, row)
+                if await is_over(store, session, session.rules or rules):
+                    await self.close(session)
+                    closed += 1
+        return closed
 
     async def _loaded(self, store: Store, row: SessionRow) -> KeptSession:
         if (known := self._by_id.get(row.id)) is not None:
             return known
-        history = await _history(store, row)
-        image, image_digest = await self._replays.image_of(history[-1]) if history else ("", "")
+        history = await history_of(store, row)
+        last = await self._replays.recorded(history[-1]) if history else None
         session = self._by_id[row.id] = KeptSession(
             id=row.id,
             tenant=row.tenant,
@@ -254,8 +267,10 @@ class KeptSessions:
             created_ns=row.created_ns,
             used_ns=row.used_ns,
             parent=row.parent,
-            image=image,
-            image_digest=image_digest,
+            rules=None if last is None else last.program.profile.sessions,
+            isolation="tenant" if last is None else last.program.profile.isolation,
+            image="" if last is None else last.program.image,
+            image_digest="" if last is None else last.image_digest,
             history=history,
         )
         return session
@@ -272,7 +287,7 @@ class KeptSessions:
         """A tenant's open sessions, oldest first. Raises StoreError."""
         if self._store is None:
             return []
-        rows = await _open_rows(self._store, tenant)
+        rows = await open_rows(self._store, tenant)
         async with self._opening:
             return [await self._loaded(self._store, row) for row in rows]
 
@@ -343,10 +358,12 @@ class KeptSessions:
     async def _sweep(self) -> None:
         """Close those that are over."""
         self._sweeper = None
+        assert self._store is not None
         for session in list(self._by_id.values()):
-            if session.rules is not None and session.is_over(session.rules, time.time_ns()):
+            if session.rules is not None:
                 with contextlib.suppress(StoreError):
-                    await self.close(session)
+                    if await is_over(self._store, session, session.rules):
+                        await self.close(session)
         if self._by_id:
             self._sweep_later()
 
@@ -361,31 +378,3 @@ class KeptSessions:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-async def _open_rows(store: Store, tenant: str) -> list[SessionRow]:
-    rows, after = list[SessionRow](), ""
-    while page := await store.sessions(tenant, after):
-        rows += [row for row in page if row.state == "open"]
-        after = page[-1].id
-    return rows
-
-
-async def _history(store: Store, row: SessionRow) -> list[str]:
-    """The ids of the executions whose globals a session has: those of what it was forked from first."""
-    earlier: list[str] = []
-    if row.parent and row.forked_at and (parent := await store.session_by_id(row.parent)) is not None:
-        earlier = await _history(store, parent)
-        if row.forked_at not in earlier:
-            raise SessionLostError("the session it was forked from is gone")
-        earlier = earlier[: earlier.index(row.forked_at) + 1]
-    own = list[tuple[int, str]]()
-    before = ""
-    while heads := await store.executions(tenant=row.tenant, session=row.id, state="ended", before=before):
-        for head in heads:
-            execution = await store.execution(head.id)
-            position = 0 if execution is None else json.loads(execution.outcome or "{}").get("position", 0)
-            if position:
-                own.append((position, head.id))
-        before = heads[-1].id
-    return earlier + [execution_id for _, execution_id in sorted(own)]

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 
-from runtime.execution.execution import Program
+from runtime.execution.execution import Execution, Program
 from runtime.execution.image_index import ImageIndex, ImageRetiredError
 from runtime.execution.kept_session import SessionLostError
 from runtime.execution.restored import restored
@@ -58,13 +58,10 @@ class Verifier:
             raise SessionLostError(f"its program {position} did otherwise when it ran again")
         return verified.kept
 
-    async def image_of(self, execution_id: str) -> tuple[str, str]:
-        """The image a recorded program ran on: its name in the pool, and its digest; empty for an unknown one."""
+    async def recorded(self, execution_id: str) -> Execution | None:
+        """An execution as its record tells it, None for an unknown one; its image need not be here."""
         row = None if self._store is None else await self._store.execution(execution_id)
-        if row is None or self._store is None:
-            return "", ""
-        execution = await restored(self._store, row)
-        return execution.program.image, execution.image_digest
+        return None if row is None or self._store is None else await restored(self._store, row)
 
     async def worker_for(self, program: Program) -> Link:
         """A worker it may run in. Raises TimeoutError."""

@@ -29,6 +29,7 @@ PROFILES: dict[str, dict[str, Any]] = {
     "durable": {"sessions": RULES},
     "few": {"sessions": {**RULES, "max_programs": 2, "per_owner": 1}},
     "brief": {"sessions": {**RULES, "max_idle_s": 1}},
+    "lone": {"sessions": {**RULES, "max_idle_s": 1, "per_owner": 1}},
     "short": {"sessions": {**RULES, "max_age_s": 1}},
     "forgetful": {"sessions": RULES, "retention": {"answers": "digest"}},
     "alone": {"sessions": {**RULES, "max_waiting": 0}},
@@ -307,6 +308,21 @@ async def test_a_session_that_nobody_uses_is_closed(client: Client, owner: str) 
         await asyncio.sleep(0.02)
     assert [each.session_id for each in left] == ["stays"]
     assert await value(client, "typeof x", owner=owner, profile="brief") == "undefined"
+
+
+async def test_a_session_left_before_a_restart_takes_no_room_for_ever(state: StateDirectory, config: Path) -> None:
+    async with served(state, config) as (_, client):
+        first = await client.execute(in_session("x = 1", profile="lone"))
+    async with served(state, config) as (_, client):
+        for _ in range(150):
+            try:
+                assert await value(client, "typeof x", profile="lone", session_id="t") == "undefined"
+                break
+            except grpc.aio.AioRpcError as error:
+                assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+                await asyncio.sleep(0.02)
+        (left,) = await client.kept_sessions(CONTEXT.owner)
+        assert (left.session_id, left.id != first.kept_session) == ("t", True)
 
 
 async def test_a_session_in_use_is_closed_at_its_age(client: Client, owner: str) -> None:
