@@ -117,8 +117,8 @@ def journalled_call(row: CallRow) -> JournalledCall:
         record = HostCallRecord(
             number=row.number,
             read_only=row.read_only,
-            started=_monotonic(row.started_ns),
-            ended=_monotonic(row.ended_ns) if row.ended_ns else 0.0,
+            started=monotonic_of(row.started_ns),
+            ended=monotonic_of(row.ended_ns) if row.ended_ns else 0.0,
             **json.loads(row.record),
         )
     except TypeError as error:
@@ -151,6 +151,6 @@ def _wall_ns(moment: float) -> int:
     return time.time_ns() - int((time.monotonic() - moment) * 1e9)
 
 
-def _monotonic(moment_ns: int) -> float:
+def monotonic_of(moment_ns: int) -> float:
     """The inverse of `_wall_ns`."""
     return time.monotonic() - (time.time_ns() - moment_ns) / 1e9

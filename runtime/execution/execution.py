@@ -205,6 +205,8 @@ class Execution:
     created_ns: int = field(default_factory=time.time_ns)
     ended_ns: int = 0
     created: float = field(default_factory=time.monotonic)
+    began: float = 0.0
+    """When it first started, monotonic seconds; `started` is when it last did."""
     started: float = 0.0
     ends: float = 0.0
     """When its time is over at the latest, monotonic seconds; known once it runs."""

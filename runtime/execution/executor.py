@@ -340,6 +340,7 @@ class Executor:
 
     def _start(self, execution: Execution, link: Link) -> None:
         execution.started = time.monotonic()
+        execution.began = execution.began or execution.started
         execution.attempts += 1
         execution.state = execution.status = "running"
         run = RunningExecution(self._finished, execution, link, next(self._numbers), self._host_calls)

@@ -4,7 +4,7 @@ import json
 
 from pydantic import ValidationError
 
-from runtime.execution.call_record import journalled_call
+from runtime.execution.call_record import journalled_call, monotonic_of
 from runtime.execution.execution import Execution
 from runtime.execution.file import File
 from runtime.execution.journal import Journal
@@ -36,6 +36,7 @@ async def restored(store: Store, row: ExecutionRow) -> Execution:
         created_ns=row.created_ns,
         ended_ns=row.ended_ns,
         attempts=row.attempts,
+        began=monotonic_of(row.created_ns),
     )
     for part in await store.logs(row.id):
         execution.logs += [LogLine(*line) for line in json.loads(part.data)]

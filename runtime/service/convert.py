@@ -191,7 +191,7 @@ def call_message(call: HostCallRecord, execution: Execution) -> pb.HostCall:
         target=call.target,
         outcome=call.outcome,
         http_status=call.http_status,
-        started_us=int((call.started - execution.started) * 1e6),
+        started_us=int(max(0.0, call.started - (execution.began or execution.started)) * 1e6),
         duration_us=int((call.ended - call.started) * 1e6) if call.ended else 0,
         bytes_out=call.bytes_out,
         bytes_in=call.bytes_in,
