@@ -1,7 +1,7 @@
 """Clients of the gRPC API: `Client` for asyncio, `SyncClient` for other code, `Offer` for functions of one's own."""
 
 from runtime.client.client import Client, OnLog
-from runtime.client.function import FunctionFailedError, Offer
+from runtime.client.function import FunctionFailedError, Inverse, Offer
 from runtime.client.request import Context, Language, execute_request, local_context
 from runtime.client.session import Session, SessionLostError, SessionRefusedError
 from runtime.client.sync import SyncClient, SyncSession
@@ -10,6 +10,7 @@ __all__ = [
     "Client",
     "Context",
     "FunctionFailedError",
+    "Inverse",
     "Language",
     "Offer",
     "OnLog",

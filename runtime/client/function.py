@@ -3,7 +3,8 @@
 import asyncio
 import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, cast, overload
 
 from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
@@ -26,6 +27,17 @@ class FunctionFailedError(Exception):
         self.details = details
 
 
+@dataclass(frozen=True, slots=True)
+class Inverse:
+    """What undoes a call of a function: another one of the same offer, by its name.
+
+    `arguments`: its own by name, as JSON Pointers into `/arguments` and `/result` of the call to undo.
+    """
+
+    name: str
+    arguments: Mapping[str, str] = field(default_factory=dict)
+
+
 class Offer:
     """Functions to offer, as `codemode.<upstream>.<name>(...)`.
 
@@ -42,14 +54,28 @@ class Offer:
 
     @overload
     def function(
-        self, function: None = None, /, *, name: str = "", read_only: bool = False
+        self, function: None = None, /, *, name: str = "", read_only: bool = False, inverse: Inverse | None = None
     ) -> Callable[[AnyFunction], AnyFunction]: ...
 
-    def function(self, function: AnyFunction | None = None, /, *, name: str = "", read_only: bool = False) -> Any:
-        """Offer a function; returns it unchanged. Raises TypeError for one whose arguments cannot be described."""
+    def function(
+        self,
+        function: AnyFunction | None = None,
+        /,
+        *,
+        name: str = "",
+        read_only: bool = False,
+        inverse: Inverse | None = None,
+    ) -> Any:
+        """Offer a function; returns it unchanged. Raises TypeError for one whose arguments cannot be described.
+
+        The service checks `inverse` when the session is opened.
+        """
 
         def offered(given: AnyFunction) -> AnyFunction:
             made = _Function(given, name or given.__name__, read_only=read_only)
+            if inverse is not None:
+                made.message.inverse.name = inverse.name
+                made.message.inverse.arguments.update(inverse.arguments)
             if made.message.name in self._functions:
                 raise TypeError(f"{made.message.name} is offered twice")
             self._functions[made.message.name] = made

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from runtime.execution.hostcall import HostCallError
 from runtime.execution.literal_request import Inverse
 from runtime.execution.pointer import NoSuchPartError, part_at
 from runtime.store.records import CallRow
@@ -39,18 +40,25 @@ for step in inputs:
 outcomes
 """
 
-type InverseOf = Callable[[str], Inverse | None]
-"""From a tool's full name to what undoes a call of it."""
+type InverseOf = Callable[[str, str], Inverse | None]
+"""From a tool's full name, and the id of the stream its program was sent in, to what undoes a call of it.
+
+Raises HostCallError where that cannot be known any more.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
-    """A completed write, by its number and target, and the call that undoes it. `why` is empty if there is one."""
+    """A completed write, by its number and target, and the call that undoes it.
+
+    Where there is none, `outcome` says so in a word and `why` in words; `why` is empty if there is one.
+    """
 
     number: int
     target: str
     tool: str = ""
     arguments: dict[str, Any] = field(default_factory=dict)
+    outcome: str = "not undoable"
     why: str = ""
 
 
@@ -63,11 +71,11 @@ class Outcome:
     reason: str = ""
 
 
-def steps_of(calls: Sequence[CallRow], inverse_of: InverseOf) -> tuple[Step, ...]:
-    """The completed writes of an execution, the last first."""
+def steps_of(calls: Sequence[CallRow], inverse_of: InverseOf, session: str = "") -> tuple[Step, ...]:
+    """The completed writes of an execution, the last first. `session`: the stream it was sent in, empty for none."""
     done = [(row, json.loads(row.record or "{}")) for row in calls if row.state == "done" and row.ok]
     writes = [(row, record) for row, record in done if _changed(row, record)]
-    return tuple(_step(row, str(record.get("target", "")), inverse_of) for row, record in reversed(writes))
+    return tuple(_step(row, str(record.get("target", "")), inverse_of, session) for row, record in reversed(writes))
 
 
 def _changed(row: CallRow, record: dict[str, Any]) -> bool:
@@ -75,9 +83,12 @@ def _changed(row: CallRow, record: dict[str, Any]) -> bool:
     return not row.read_only and not own and record.get("outcome") == "ok" and not record.get("planned")
 
 
-def _step(row: CallRow, target: str, inverse_of: InverseOf) -> Step:
+def _step(row: CallRow, target: str, inverse_of: InverseOf, session: str) -> Step:
     tool = row.name.removesuffix(_RESPONSE)
-    inverse = inverse_of(tool) if tool else None
+    try:
+        inverse = inverse_of(tool, session) if tool else None
+    except HostCallError as error:
+        return Step(number=row.number, target=target, outcome=error.code, why=str(error))
     if inverse is None:
         return Step(number=row.number, target=target, why="no inverse is declared")
     try:
@@ -110,6 +121,14 @@ def program_inputs(steps: Sequence[Step]) -> str:
         upstream, _, name = step.tool.partition(".")
         told.append({"number": step.number, "upstream": upstream, "name": name, "arguments": step.arguments})
     return json.dumps(told)
+
+
+def tools_in(inputs: str) -> dict[int, str]:
+    """The tools that undo, by the numbers of the calls that they undo, from such inputs. Nothing for anything else."""
+    try:
+        return {int(each["number"]): f"{each['upstream']}.{each['name']}" for each in json.loads(inputs)}
+    except (ValueError, TypeError, KeyError):
+        return {}
 
 
 def outcomes_of(result: str) -> tuple[Outcome, ...]:

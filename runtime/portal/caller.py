@@ -78,10 +78,23 @@ class ToolCaller:
         tool, _, upstream = self._permitted(name, context)
         return upstream.preview(tool, arguments, context)
 
-    def inverse(self, name: str) -> Inverse | None:
-        """What undoes a call of a tool, by its full name; None if nothing is declared, or there is no such tool."""
-        tool = self._upstreams.catalog.find(name) or self._upstreams.catalog.find_original(name)
+    def inverse(self, name: str, session: str = "") -> Inverse | None:
+        """What undoes a call of a tool, by its full name; None if nothing is declared, or there is no such tool.
+
+        Raises HostCallError `unavailable` for a function of a client that is gone: what it declared went with it.
+        """
+        offer = self._offers.find(session)
+        holder = offer if offer is not None and offer.holds(name) else None
+        if holder is None and self._gone(name, session, offer):
+            raise _client_gone(name)
+        catalog = self._upstreams.catalog if holder is None else holder.catalog
+        tool = catalog.find(name) or catalog.find_original(name)
         return None if tool is None else self._upstreams.inverse(tool)
+
+    def _gone(self, name: str, session: str, offer: Offer | None) -> bool:
+        """Whether a name can only have been a function of a client whose stream has ended."""
+        upstream, _, _ = name.partition(".")
+        return bool(session) and offer is None and upstream not in self._upstreams.states
 
     def _permitted(self, name: str, context: CallContext) -> tuple[Tool, bool, Upstream | Offer]:
         """The tool, whether its whole response is asked for, and who answers. Raises HostCallError."""
@@ -109,9 +122,8 @@ class ToolCaller:
 
     def _missing(self, name: str, context: CallContext, offer: Offer | None) -> HostCallError:
         upstream, _, _ = name.partition(".")
-        if context.session and offer is None and upstream not in self._upstreams.states:
-            message = f"{name[:200]}: the client that offered functions is gone; nothing was sent"
-            return HostCallError("unavailable", message, tool=name[:200], details={"sent": False})
+        if self._gone(name, context.session, offer):
+            return _client_gone(name)
         state = self._upstreams.standing(upstream) if upstream in self._upstreams.states else None
         if state is not None and state.phase != "ready" and upstream not in self._upstreams.catalog.by_upstream:
             again = state.phase != "broken"
@@ -130,6 +142,11 @@ class ToolCaller:
             known = ", ".join(sorted(names)) or "none"
             return f'there is no upstream "{upstream}"{hint}; the upstreams are {known}'
         return f'there is no tool "{name}"{hint or "; search for it first"}'
+
+
+def _client_gone(name: str) -> HostCallError:
+    message = f"{name[:200]}: the client that offered functions is gone; nothing was sent"
+    return HostCallError("unavailable", message, tool=name[:200], details={"sent": False})
 
 
 def _whole(reply: ToolReply) -> dict[str, Any]:

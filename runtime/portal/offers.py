@@ -5,7 +5,7 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 import mcp_types
@@ -16,6 +16,7 @@ from runtime.execution.literal_request import Preview
 from runtime.portal.arguments import checked_arguments, wire_arguments
 from runtime.portal.catalog import Catalog
 from runtime.portal.mcp_tools import build_tools
+from runtime.portal.offered_inverse import BadInverseError, OfferedInverse, checked_inverse
 from runtime.portal.preview import client_request, preview_of
 from runtime.portal.search import SearchIndex, SearchPage
 from runtime.portal.tool import Tool, ToolReply
@@ -31,6 +32,7 @@ MAX_NAME: Final = 128
 MAX_UPSTREAM: Final = 64
 _MAX_DETAILS: Final = 16 << 10
 _MAX_MESSAGE: Final = 4_000
+_ANYTHING: Final = '{"type": "object", "additionalProperties": true}'
 _GONE: Final = "the client that offers this function is gone; whether it ran is not known"
 
 
@@ -47,6 +49,7 @@ class OfferedFunction:
     input_schema: str = ""
     output_schema: str = ""
     read_only: bool = False
+    inverse: OfferedInverse | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -207,7 +210,20 @@ def _tools(upstream: str, functions: Sequence[OfferedFunction]) -> tuple[Tool, .
     tools, skipped = build_tools(upstream, [_listed(function) for function in functions])
     if skipped:
         raise BadOfferError(f'function "{skipped[0].original}": {skipped[0].reason}')
-    return tools
+    return _with_inverses(tools, functions)
+
+
+def _with_inverses(tools: Sequence[Tool], functions: Sequence[OfferedFunction]) -> tuple[Tool, ...]:
+    by_name = {tool.original: tool for tool in tools}
+    for function in functions:
+        if function.inverse is None:
+            continue
+        tool = by_name[function.name]
+        try:
+            by_name[function.name] = replace(tool, inverse=checked_inverse(tool, function.inverse, by_name))
+        except BadInverseError as error:
+            raise BadOfferError(f'function "{function.name}": inverse: {error}') from None
+    return tuple(by_name[tool.original] for tool in tools)
 
 
 def _listed(function: OfferedFunction) -> mcp_types.Tool:
@@ -218,7 +234,7 @@ def _listed(function: OfferedFunction) -> mcp_types.Tool:
         return mcp_types.Tool(
             name=function.name,
             description=function.description,
-            input_schema=_schema(function, "input_schema_json", function.input_schema or '{"type": "object"}'),
+            input_schema=_schema(function, "input_schema_json", function.input_schema or _ANYTHING),
             output_schema=output,
             annotations=mcp_types.ToolAnnotations(read_only_hint=function.read_only),
         )

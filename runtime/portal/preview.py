@@ -39,9 +39,11 @@ def client_request(name: str, arguments: dict[str, Any]) -> LiteralRequest:
 
 
 def inverse_of(tool: Tool, inverses: Mapping[str, InverseTool]) -> Inverse | None:
-    """What undoes a call of a tool, as its upstream's configuration declares."""
+    """What undoes a call of a tool, as its upstream's configuration declares, or the client that offers it."""
     declared = inverses.get(tool.name)
-    return None if declared is None else Inverse(tool=f"{tool.upstream}.{declared.tool}", arguments=declared.arguments)
+    if declared is None:
+        return tool.inverse
+    return Inverse(tool=f"{tool.upstream}.{declared.tool}", arguments=declared.arguments)
 
 
 def preview_of(

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from runtime.execution.literal_request import Inverse
 from runtime.portal.observed import Observation
 from runtime.portal.schema import Shape
 from sandboxes.call_facts import READS, Effect
@@ -17,7 +18,8 @@ class Tool:
     the names programs use; `renamed` maps those that differ to the upstream's own. `output` is None where
     the upstream declares nothing; `observed` then has what answers looked like. `binding` is for the
     upstream's kind alone. `keywords` help the search. `declared` is what
-    the upstream says of a tool that does more than read.
+    the upstream says of a tool that does more than read. `inverse` is what undoes a call of it, as the client
+    that offers it declares; what lockgate.yaml declares of an upstream's tools is kept there.
     """
 
     upstream: str
@@ -34,6 +36,7 @@ class Tool:
     binding: Any = None
     observed: Observation = field(default_factory=Observation)
     declared: Effect = field(default_factory=Effect)
+    inverse: Inverse | None = None
 
     @property
     def full_name(self) -> str:

@@ -184,7 +184,7 @@ class _OnFailureEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OnFailure.V
     ON_FAILURE_UNSPECIFIED: _OnFailure.ValueType  # 0
     """They stay; Execution.rollback tells how they could be undone."""
     ON_FAILURE_ROLLBACK: _OnFailure.ValueType  # 1
-    """Those whose upstream declares an inverse are undone, the last first, by calls under the same policy."""
+    """Those for which an upstream, or the client that offers the function, declares an inverse are undone, the last first, by calls under the same policy."""
 
 class OnFailure(_OnFailure, metaclass=_OnFailureEnumTypeWrapper):
     """What becomes of completed writes of an execution that failed or was refused."""
@@ -192,7 +192,7 @@ class OnFailure(_OnFailure, metaclass=_OnFailureEnumTypeWrapper):
 ON_FAILURE_UNSPECIFIED: OnFailure.ValueType  # 0
 """They stay; Execution.rollback tells how they could be undone."""
 ON_FAILURE_ROLLBACK: OnFailure.ValueType  # 1
-"""Those whose upstream declares an inverse are undone, the last first, by calls under the same policy."""
+"""Those for which an upstream, or the client that offers the function, declares an inverse are undone, the last first, by calls under the same policy."""
 Global___OnFailure: _TypeAlias = OnFailure  # noqa: Y015
 
 class _LogLevel:
@@ -985,7 +985,7 @@ class RollbackStep(_message.Message):
     """The tool that undoes it; empty if none is declared."""
     outcome: _builtins.str
     """"offered" (Rollback would undo it so), "undone", "not undoable" (no inverse is declared, or its result lacks what the
-    inverse needs), the code of the error that undoing it ended with, "queued", "running" or "paused" (the rollback has not
+    inverse needs), "unavailable" (the client that offered the function is gone), the code of the error that undoing it ended with, "queued", "running" or "paused" (the rollback has not
     ended), or "unknown" (it ended before it told).
     """
     reason: _builtins.str
@@ -2190,6 +2190,7 @@ class Function(_message.Message):
     INPUT_SCHEMA_JSON_FIELD_NUMBER: _builtins.int
     OUTPUT_SCHEMA_JSON_FIELD_NUMBER: _builtins.int
     READ_ONLY_FIELD_NUMBER: _builtins.int
+    INVERSE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Its name, at most 128 characters. What no program can write is made safe; SessionOpened tells the names."""
     description: _builtins.str
@@ -2200,6 +2201,10 @@ class Function(_message.Message):
     """JSON Schema of what it returns; empty if that is not said. At most 64 KiB."""
     read_only: _builtins.bool
     """Whether it only reads."""
+    @_builtins.property
+    def inverse(self) -> Global___FunctionInverse:
+        """How a call of it is undone; not set if that is not said."""
+
     def __init__(
         self,
         *,
@@ -2208,14 +2213,63 @@ class Function(_message.Message):
         input_schema_json: _builtins.str = ...,
         output_schema_json: _builtins.str = ...,
         read_only: _builtins.bool = ...,
+        inverse: Global___FunctionInverse | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["inverse", b"inverse"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "input_schema_json", b"input_schema_json", "name", b"name", "output_schema_json", b"output_schema_json", "read_only", b"read_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "input_schema_json", b"input_schema_json", "inverse", b"inverse", "name", b"name", "output_schema_json", b"output_schema_json", "read_only", b"read_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Function: _TypeAlias = Function  # noqa: Y015
+
+@_typing.final
+class FunctionInverse(_message.Message):
+    """The call that undoes another: see Runtime.Rollback."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class ArgumentsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ARGUMENTS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The function of the same offer that undoes it, by the name it is offered with."""
+    @_builtins.property
+    def arguments(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Its arguments by name: JSON Pointers into /arguments and /result of the call to undo. At most 50."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        arguments: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments", b"arguments", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FunctionInverse: _TypeAlias = FunctionInverse  # noqa: Y015
 
 @_typing.final
 class SessionExecute(_message.Message):
@@ -2464,7 +2518,7 @@ class FunctionCall(_message.Message):
     arguments_json: _builtins.str
     """The arguments, one JSON object that fits the schema."""
     id: _builtins.str
-    """The id of the program that calls."""
+    """The id of the program that calls; empty for a rollback."""
     execution_id: _builtins.str
     """The execution's id."""
     timeout_ms: _builtins.int

@@ -18,6 +18,7 @@ from runtime.governance.rollback import (
     program_inputs,
     program_text,
     steps_of,
+    tools_in,
     undoable,
 )
 from runtime.rpc import runtime_pb2 as pb
@@ -79,7 +80,7 @@ class Rollbacks:
         """Its completed writes, the last first. Raises StoreUnavailableError."""
         if not has_writes(execution):
             return ()
-        return steps_of(await self._store.calls(execution.id), self._inverse_of)
+        return steps_of(await self._store.calls(execution.id), self._inverse_of, execution.program.session)
 
     async def messages(self, execution: Execution) -> list[pb.RollbackStep]:
         """How each completed write was undone, or could be. Raises StoreUnavailableError."""
@@ -125,7 +126,9 @@ def _program(failed: Program, steps: Sequence[Step], caller: Caller, key: str) -
         idempotency_key=key,
         intake="",
         detected=False,
-        session="",
+        # It may call its client's functions, but leaves nothing among the globals of a session.
+        session_id="",
+        kept_session="",
         inline_bytes=0,
         read_only=False,
         on_failure="keep",
@@ -133,8 +136,13 @@ def _program(failed: Program, steps: Sequence[Step], caller: Caller, key: str) -
 
 
 def _messages(steps: Sequence[Step], begun: Execution | None) -> list[pb.RollbackStep]:
-    outcomes = {} if begun is None else {each.number: each for each in outcomes_of(begun.result)}
-    return [_message(step, begun, outcomes.get(step.number)) for step in steps]
+    if begun is None:
+        return [_message(step, None, None) for step in steps]
+    outcomes = {each.number: each for each in outcomes_of(begun.result)}
+    # What undid a call is known from the rollback, also when the client that declared it is gone.
+    tools = tools_in(begun.program.inputs)
+    known = [replace(step, tool=tools.get(step.number, step.tool)) for step in steps]
+    return [_message(step, begun, outcomes.get(step.number)) for step in known]
 
 
 def _message(step: Step, begun: Execution | None, outcome: Outcome | None) -> pb.RollbackStep:
@@ -142,7 +150,7 @@ def _message(step: Step, begun: Execution | None, outcome: Outcome | None) -> pb
     if begun is not None:
         message.execution_id = begun.id
     if not step.tool:
-        message.outcome, message.reason = "not undoable", step.why
+        message.outcome, message.reason = step.outcome, step.why
     elif outcome is not None:
         message.outcome, message.reason = outcome.outcome, outcome.reason
     elif begun is None:

@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 import grpc
 
 from runtime.execution.hostcall import HostCallError
+from runtime.portal.offered_inverse import OfferedInverse
 from runtime.portal.offers import (
     DEFAULT_UPSTREAM,
     MAX_UPSTREAM,
@@ -117,6 +118,7 @@ class Sessions:
                 input_schema=each.input_schema_json,
                 output_schema=each.output_schema_json,
                 read_only=each.read_only,
+                inverse=_inverse(each),
             )
             for each in message.functions
         ]
@@ -296,6 +298,12 @@ class Session:
         if (execution_id := self._running.get(message.id)) is not None:
             reason = f"cancelled: {message.reason}" if message.reason else "cancelled"
             self._runner.cancel_in(execution_id, self.principal, reason)
+
+
+def _inverse(function: pb.Function) -> OfferedInverse | None:
+    if not function.HasField("inverse"):
+        return None
+    return OfferedInverse(name=function.inverse.name, arguments=dict(function.inverse.arguments))
 
 
 def _idle(seconds: float) -> ApiError:

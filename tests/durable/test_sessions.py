@@ -11,7 +11,7 @@ import grpc
 import pytest
 import yaml
 
-from runtime.client import Client, Context
+from runtime.client import Client, Context, Inverse, Offer
 from runtime.rpc import runtime_pb2 as pb
 from runtime.service.cell import Cell
 from sandboxes.state import StateDirectory
@@ -36,6 +36,11 @@ PROFILES: dict[str, dict[str, Any]] = {
     "python-only": {"sessions": {"languages": ["python"]}},
     "shared": {"sessions": RULES, "isolation": "shared"},
     "dedicated": {"sessions": RULES, "isolation": "dedicated"},
+    "asks": {
+        "sessions": RULES,
+        "tools": {"allow": ["marks.*", "caller.*"]},
+        "approvals": {"rules": [{"name": "asked", "action": "ask", "arguments": {"/name": {"values": ["asked"]}}}]},
+    },
 }
 
 
@@ -382,3 +387,53 @@ async def test_in_workers_of_every_isolation(client: Client, owner: str, isolati
     for session in await client.kept_sessions(owner):
         assert session.in_memory
         await client.close_session(owner, session.id)
+
+
+ASK = {
+    "javascript": "kept.push((await codemode.marks.mark({name: 'asked'})).count); let after = kept.length; after",
+    "python": "kept.append((await codemode.marks.mark(name='asked'))['count'])\nafter = len(kept)\nafter",
+}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_globals_are_there_after_an_approval(
+    cell: tuple[Cell, Marks], client: Client, owner: str, language: str
+) -> None:
+    options = {"profile": "asks", "owner": owner}
+    first = {"javascript": "const kept = ['before']; kept", "python": "kept = ['before']\nkept"}[language]
+    assert await value(client, first, language, **options) == ["before"]
+    paused = await client.execute(in_session(ASK[language], language, **options))
+    assert paused.status == pb.STATUS_PAUSED, paused
+    approval = await client.approvals.get(paused.pending_approvals[0].approval_id)
+    await client.approvals.decide([approval], approve=True, approver="alice")
+    done = await ended(cell[0].grpc_address, cell[0].token, paused.id)
+    assert (done.status, done.result_json) == (pb.STATUS_SUCCEEDED, "2"), done.error
+    kept, after = await value(client, "[kept, after]", language, **options)
+    assert (kept[0], len(kept), after) == ("before", 2, 2)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_a_rollback_leaves_the_globals_of_its_session_alone(client: Client, owner: str, language: str) -> None:
+    offer = Offer()
+
+    @offer.function(inverse=Inverse("undo", {"number": "/arguments/number"}))
+    async def do(number: int) -> None:
+        assert number
+
+    @offer.function
+    async def undo(number: int) -> None:
+        assert number
+
+    options = {"profile": "asks", "owner": owner}
+    fail = {
+        "javascript": "await codemode.caller.do({number: 1}); throw new Error('no')",
+        "python": "await codemode.caller.do(number=1)\nraise ValueError('no')",
+    }[language]
+    look = {"javascript": "typeof outcomes", "python": "'outcomes' in globals()"}[language]
+    async with client.session(offer) as session:
+        for _ in range(2):
+            failing = in_session(fail, language, **options)
+            failing.on_failure = pb.ON_FAILURE_ROLLBACK
+            done = await session.run(failing)
+            assert [step.outcome for step in done.rollback] == ["undone"]
+    assert await value(client, look, language, **options) == {"javascript": "undefined", "python": False}[language]

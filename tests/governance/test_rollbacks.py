@@ -35,7 +35,7 @@ def call(number: int, name: str = "shop.place", **fields: Any) -> CallRow:
     return CallRow(**given)
 
 
-def inverse_of(tool: str) -> Inverse | None:
+def inverse_of(tool: str, _session: str) -> Inverse | None:
     return CANCEL if tool == "shop.place" else None
 
 

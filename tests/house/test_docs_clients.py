@@ -64,7 +64,7 @@ def test_the_grpc_page_runs(stubs: Path, cell: TestCell):
 def test_the_python_client_of_the_page_runs(tmp_path: Path, cell: TestCell):
     text = script(CLIENTS).replace("127.0.0.1:7700", cell.address)
     (tmp_path / "runtime").symlink_to(ROOT / "runtime")
-    assert run_script(text, tmp_path, cell) == blocks(CLIENTS, "text")[:2]
+    assert run_script(text, tmp_path, cell) == blocks(CLIENTS, "text")[:3]
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_the_typescript_client_of_the_page_runs(typescript: Path, cell: TestCell
         [node(), "client.js"], cwd=typescript, env=environment, capture_output=True, text=True, check=False, timeout=60
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout == blocks(CLIENTS, "text")[2]
+    assert done.stdout == blocks(CLIENTS, "text")[3]
 
 
 def test_the_reasons_of_the_page_are_those_of_the_code():

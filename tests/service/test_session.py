@@ -25,6 +25,7 @@ from runtime.service.errors import ApiError
 from runtime.service.portal_servicer import PortalServicer
 from runtime.service.session import MOST_SESSIONS_EACH, MOST_UNREAD_BYTES, Sessions
 from tests.cell import TestCell
+from tests.portal.parts import context
 from tests.service.programs import request
 
 JS, PY = "javascript", "python"
@@ -190,6 +191,12 @@ async def test_the_portal_finds_the_functions_of_a_session_by_its_id(client: Cli
             assert error.value.code() is grpc.StatusCode.NOT_FOUND
 
 
+def test_a_function_without_a_schema_takes_anything():
+    offer = Offers().open("caller", [OfferedFunction(name="f")], lambda _: None, "ada")
+    shown = offer.preview(offer.catalog.tools["caller.f"], {"any": {"thing": 1}}, context())
+    assert json.loads(shown.request.body) == {"any": {"thing": 1}}
+
+
 def test_another_principals_session_is_not_found():
     offers = Offers()
     offer = offers.open("caller", [OfferedFunction(name="f")], lambda _: None, "ada")
@@ -325,6 +332,18 @@ def offered(*names: str, **more: str) -> pb.OfferFunctions:
     return pb.OfferFunctions(functions=[pb.Function(name=name, **more) for name in names])
 
 
+def undone_by(name: str, *, read_only: bool = False, **arguments: str) -> pb.OfferFunctions:
+    schema = {
+        "type": "object",
+        "properties": {"number": {"type": "integer"}},
+        "required": ["number"],
+        "additionalProperties": False,
+    }
+    inverse = pb.FunctionInverse(name=name, arguments=arguments)
+    do = pb.Function(name="do", read_only=read_only, inverse=inverse)
+    return pb.OfferFunctions(functions=[do, pb.Function(name="undo", input_schema_json=json.dumps(schema))])
+
+
 BAD_OFFERS = {
     "no name": (offered(""), "a name has 1 to 128"),
     "twice": (offered("a", "a"), "two tools of this name"),
@@ -336,6 +355,13 @@ BAD_OFFERS = {
     "not of an object": (offered("a", input_schema_json='{"type": "string"}'), "arguments are one object"),
     "an upstream's name": (pb.OfferFunctions(upstream="ledger"), "which is taken"),
     "the service's name": (pb.OfferFunctions(upstream="lockgate"), "which is taken"),
+    "an inverse that is not offered": (undone_by("b"), '"b" is not offered'),
+    "an inverse of a read": (undone_by("undo", read_only=True), "only reads"),
+    "no pointer": (undone_by("undo", number="result/id"), "expected a JSON Pointer into /arguments or /result"),
+    "a pointer elsewhere": (undone_by("undo", number="/resultant"), "expected a JSON Pointer"),
+    "an argument too many": (undone_by("undo", number="/result", more="/result"), '"more" is not an argument of undo'),
+    "an argument too few": (undone_by("undo"), 'undo needs "number"'),
+    "too many arguments": (undone_by("undo", **{f"a{n}": "/result" for n in range(51)}), "at most 50"),
     "no identifier": (pb.OfferFunctions(upstream="__proto__"), "a letter first"),
 }
 
