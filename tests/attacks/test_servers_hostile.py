@@ -219,10 +219,12 @@ async def test_an_answer_after_the_cancellation_is_nobody_elses(client: Client):
     running = client.stream(request("await codemode.lies.after_cancel({})"))
     async with beside_others(client):
         async for event in running:
+            if event.HasField("accepted"):
+                execution = event.accepted.execution_id
             if event.HasField("call_started"):
                 break
         await asyncio.gather(*(ask(client, "lies", "say", text="x") for _ in range(3)))
-        await running.aclose()
+        await client.cancel(execution, "enough")
         async with asyncio.timeout(20):
             while int(await ask(client, "lies", "cancels")) == before:
                 pass

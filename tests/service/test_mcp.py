@@ -200,14 +200,15 @@ async def test_a_search_by_program_at_every_level_of_detail(cell: TestCell, conn
         ("await codemode.ledger.listAccounts({})", "no pattern of tools.allow matches ledger.listAccounts"),
         ("await fetch('https://rates.example/')", "egress denied"),
         ("'x'.repeat(100000)", "result_bytes"),
-        ("for (;;);", "cpu_ms"),
+        # On a machine that is busy with others the time to run is over before the processor time.
+        ("for (;;);", "cpu_ms|active_ms"),
     ],
 )
 async def test_a_search_by_program_makes_no_other_calls_and_ends(cell: TestCell, code, said):
     async with over_http(cell) as client:
         refused = await client.call_tool("search", {"code": code})
     assert refused.is_error
-    assert said in text(refused)
+    assert any(each in text(refused) for each in said.split("|"))
 
 
 @BOTH
