@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,10 @@ PROFILES: dict[str, dict[str, Any]] = {
     "few": {"sessions": {**RULES, "max_programs": 2, "per_owner": 1}},
     "brief": {"sessions": {**RULES, "max_idle_s": 1}},
     "lone": {"sessions": {**RULES, "max_idle_s": 1, "per_owner": 1}},
+    "patient": {
+        "sessions": {**RULES, "max_idle_s": 1},
+        "approvals": {"rules": [{"name": "all", "action": "ask", "tools": ["marks.mark"]}]},
+    },
     "short": {"sessions": {**RULES, "max_age_s": 1}},
     "forgetful": {"sessions": RULES, "retention": {"answers": "digest"}},
     "alone": {"sessions": {**RULES, "max_waiting": 0}},
@@ -328,6 +333,30 @@ async def test_a_session_left_before_a_restart_takes_no_room_for_ever(state: Sta
                 await asyncio.sleep(0.02)
         (left,) = await client.kept_sessions(CONTEXT.owner)
         assert (left.session_id, left.id != first.kept_session) == ("t", True)
+
+
+def used_long_ago(state: StateDirectory) -> None:
+    """Make the store say that nobody has used a session for an hour."""
+    with contextlib.closing(sqlite3.connect(state.store_file)) as connection, connection:
+        connection.execute("UPDATE sessions SET used_ns = used_ns - 3600 * 1000000000")
+
+
+async def test_a_session_with_a_paused_program_is_kept_over_a_restart(state: StateDirectory, config: Path) -> None:
+    async with served(state, config) as (_, client):
+        first = await client.execute(in_session("let x = 1", profile="patient"))
+        paused = await client.execute(
+            in_session("x += (await codemode.marks.mark({name: 'a'})).count", profile="patient")
+        )
+        assert (paused.status, paused.kept_session) == (pb.STATUS_PAUSED, first.kept_session)
+    used_long_ago(state)
+    async with served(state, config) as (cell, client):
+        # For this one the gateway looks for sessions that are over, and finds none.
+        await refusal(client.execute(in_session("1", profile="few", session_id="t")))
+        assert first.kept_session in {each.id for each in await client.kept_sessions(CONTEXT.owner)}
+        (approval,) = (await client.approvals.page()).approvals
+        await client.approvals.decide([approval], approve=True, approver="alice")
+        execution = await ended(cell.grpc_address, cell.token, paused.id)
+        assert (execution.status, execution.result_json) == (pb.STATUS_SUCCEEDED, "2"), execution.error
 
 
 async def test_a_session_in_use_is_closed_at_its_age(client: Client, owner: str) -> None:
