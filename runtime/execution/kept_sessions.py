@@ -259,6 +259,7 @@ class KeptSessions:
             return known
         history = await history_of(store, row)
         last = await self._replays.recorded(history[-1]) if history else None
+        paused = await self._paused_in(store, row)
         session = self._by_id[row.id] = KeptSession(
             id=row.id,
             tenant=row.tenant,
@@ -272,8 +273,17 @@ class KeptSessions:
             image="" if last is None else last.program.image,
             image_digest="" if last is None else last.image_digest,
             history=history,
+            running=paused,
         )
         return session
+
+    async def _paused_in(self, store: Store, row: SessionRow) -> Execution | None:
+        """The program whose turn it is still: later ones wait for it, as they did before a restart."""
+        heads = await store.executions(tenant=row.tenant, session=row.id, state="paused", limit=1)
+        execution = await self._replays.recorded(heads[0].id) if heads else None
+        # It may have ended while its record was read.
+        still = execution and await store.executions(tenant=row.tenant, session=row.id, state="paused", limit=1)
+        return execution if still else None
 
     async def find(self, tenant: str, session_id: str) -> KeptSession:
         """An open session by its id. Raises SessionRefusedError if the tenant has none such; StoreError."""

@@ -341,7 +341,9 @@ def used_long_ago(state: StateDirectory) -> None:
         connection.execute("UPDATE sessions SET used_ns = used_ns - 3600 * 1000000000")
 
 
-async def test_a_session_with_a_paused_program_is_kept_over_a_restart(state: StateDirectory, config: Path) -> None:
+async def test_a_paused_program_keeps_its_session_and_its_turn_over_a_restart(
+    state: StateDirectory, config: Path
+) -> None:
     async with served(state, config) as (_, client):
         first = await client.execute(in_session("let x = 1", profile="patient"))
         paused = await client.execute(
@@ -352,11 +354,20 @@ async def test_a_session_with_a_paused_program_is_kept_over_a_restart(state: Sta
     async with served(state, config) as (cell, client):
         # For this one the gateway looks for sessions that are over, and finds none.
         await refusal(client.execute(in_session("1", profile="few", session_id="t")))
-        assert first.kept_session in {each.id for each in await client.kept_sessions(CONTEXT.owner)}
+        (kept,) = [each for each in await client.kept_sessions(CONTEXT.owner) if each.id == first.kept_session]
+        assert kept.running_execution_id == paused.id
+        later = asyncio.create_task(value(client, "x += 10", profile="patient"))
+        for _ in range(500):
+            (kept,) = await client.kept_sessions(CONTEXT.owner)
+            if kept.waiting or later.done():
+                break
+            await asyncio.sleep(0.01)
+        assert kept.waiting == 1
         (approval,) = (await client.approvals.page()).approvals
         await client.approvals.decide([approval], approve=True, approver="alice")
         execution = await ended(cell.grpc_address, cell.token, paused.id)
         assert (execution.status, execution.result_json) == (pb.STATUS_SUCCEEDED, "2"), execution.error
+        assert await later == 12
 
 
 async def test_a_session_in_use_is_closed_at_its_age(client: Client, owner: str) -> None:
