@@ -370,6 +370,20 @@ async def test_a_paused_program_keeps_its_session_and_its_turn_over_a_restart(
         assert await later == 12
 
 
+async def test_a_session_closed_after_a_restart_cancels_its_paused_program(state: StateDirectory, config: Path) -> None:
+    async with served(state, config) as (_, client):
+        paused = await client.execute(in_session("await codemode.marks.mark({name: 'a'})", profile="patient"))
+        assert paused.status == pb.STATUS_PAUSED
+    async with served(state, config) as (cell, client):
+        await client.close_session(CONTEXT.owner, paused.kept_session)
+        execution = await ended(cell.grpc_address, cell.token, paused.id)
+        assert (execution.status, execution.error.message) == (
+            pb.STATUS_CANCELLED,
+            "its session was closed",
+        )
+        assert await client.kept_sessions(CONTEXT.owner) == []
+
+
 async def test_a_session_in_use_is_closed_at_its_age(client: Client, owner: str) -> None:
     first = await client.execute(in_session("x = 1", owner=owner, profile="short"))
     for _ in range(150):
