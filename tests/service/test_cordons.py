@@ -48,12 +48,7 @@ def wanted(isolation: str, owner: str, code: str = WAITING) -> pb.ExecuteRequest
 async def moved_with(client: Client, cell, requests: list[pb.ExecuteRequest]) -> list[int]:
     """For each worker killed in turn, how many of the waiting executions it took along that had not moved before."""
     streams = [client.stream(message) for message in requests]
-    for stream in streams:
-        async for event in stream:
-            if event.HasField("log"):
-                break
-    moved = [asyncio.Event() for _ in streams]
-    following = [asyncio.ensure_future(follow(*each)) for each in zip(streams, moved, strict=True)]
+    ids = [await running(stream) for stream in streams]
     taken = []
     before = 0
     for pid in workers(cell):
@@ -62,21 +57,25 @@ async def moved_with(client: Client, cell, requests: list[pb.ExecuteRequest]) ->
             worker.kill()
             worker.wait(5)
         await settled(client)
-        now = sum(each.is_set() for each in moved)
+        found = [await client.execution(each) for each in ids]
+        # What has lost its worker waits for another, or has begun in it.
+        now = sum(each.attempts > 1 or each.status == pb.STATUS_QUEUED for each in found)
         taken.append(now - before)
         before = now
-    for task in following:
-        task.cancel()
-    await asyncio.gather(*following, return_exceptions=True)
-    assert all(each.is_set() for each in moved)
+    for each in ids:
+        await client.cancel(each, "enough")
+    assert before == len(ids)
     return sorted(number for number in taken if number)
 
 
-async def follow(stream, moved: asyncio.Event) -> None:
-    """Note that an execution starts once more."""
+async def running(stream) -> str:
+    """The id, once the program has written its first line."""
     async for event in stream:
-        if event.HasField("started"):
-            moved.set()
+        if event.HasField("accepted"):
+            execution_id = event.accepted.execution_id
+        if event.HasField("log"):
+            return execution_id
+    raise AssertionError("the program ended first")
 
 
 async def settled(client: Client) -> None:
