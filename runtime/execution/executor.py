@@ -41,7 +41,6 @@ log = logging.getLogger(__name__)
 _YOUNG_S = 0.05
 _LOOK_AGAIN_S = 0.01
 _CALM = 4
-_FOR_A_WORKER_S = 20.0
 # So that a tenant whose programs wait for long leaves places for others.
 _MOST_SHARE = 0.75
 

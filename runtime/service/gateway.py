@@ -89,17 +89,7 @@ async def serve(settings: GatewaySettings, lines: asyncio.StreamReader) -> None:
             cache=DocumentCache(state.documents),
             reviews=state.tools,
         )
-        opening = asyncio.create_task(_opened(settings, state))
-        stack.push_async_callback(_closed, opening)
-        declared = load_images([Path(place) for place in config.images])
-        images = await needed_images(profiles.values(), state.images, declared)
-        images += await older_images(opening, state, images)
-        eraser = await compiled_image(TYPE_ERASER, wasm_path(TYPE_ERASER), state.images)
-        pool = WorkerPool(images, eraser, PoolSettings(workers=settings.workers, slots=settings.slots))
-        stack.push_async_callback(pool.close)
-        _, store = await asyncio.gather(pool.start(), opening)
-        await stack.enter_async_context(pruning(store))
-        await stack.enter_async_context(keeping_images(store, state, images))
+        pool, store = await _started(settings, state, stack)
         finder = Finder(upstreams, config.portal)
         kept, offers = config.kept, Offers()
         results = MemoryResults(kept.results, store=store)
@@ -127,15 +117,7 @@ async def serve(settings: GatewaySettings, lines: asyncio.StreamReader) -> None:
             store=store,
             gate=governed.gate,
         )
-        readiness = Readiness(
-            judge(found_versions(), config.accept_vulnerable_versions),
-            pool.walls,
-            upstreams.surroundings,
-            lambda: upstream_messages(upstreams),
-        )
-        readiness.generation, readiness.problem = settings.generation, settings.problem
-        if readiness.refusals:
-            log.error("no execution is started: %s", readiness.refusals)
+        readiness = _readiness(settings, pool, upstreams)
         sessions = Sessions(offers, lambda: upstreams.states)
         servicer = RuntimeServicer(executor, profiles, readiness, sessions, governed.attach(executor, caller.inverse))
         portal, control = PortalServicer(finder, offers, lambda: servicer.profiles), ControlServicer(governed.approvals)
@@ -154,6 +136,37 @@ async def serve(settings: GatewaySettings, lines: asyncio.StreamReader) -> None:
                 await stack.enter_async_context(upstreams)
                 await stack.enter_async_context(recovery(executor, upstreams, store))
                 await stack.enter_async_context(governed.running())
+
+
+async def _started(
+    settings: GatewaySettings, state: StateDirectory, stack: contextlib.AsyncExitStack
+) -> tuple[WorkerPool, Store]:
+    """The workers and the store, which start beside each other and end with `stack`."""
+    opening = asyncio.create_task(_opened(settings, state))
+    stack.push_async_callback(_closed, opening)
+    declared = load_images([Path(place) for place in settings.config.images])
+    images = await needed_images(settings.profiles.values(), state.images, declared)
+    images += await older_images(opening, state, images)
+    eraser = await compiled_image(TYPE_ERASER, wasm_path(TYPE_ERASER), state.images)
+    pool = WorkerPool(images, eraser, PoolSettings(workers=settings.workers, slots=settings.slots))
+    stack.push_async_callback(pool.close)
+    _, store = await asyncio.gather(pool.start(), opening)
+    await stack.enter_async_context(pruning(store))
+    await stack.enter_async_context(keeping_images(store, state, images))
+    return pool, store
+
+
+def _readiness(settings: GatewaySettings, pool: WorkerPool, upstreams: Upstreams) -> Readiness:
+    readiness = Readiness(
+        judge(found_versions(), settings.config.accept_vulnerable_versions),
+        pool.walls,
+        upstreams.surroundings,
+        lambda: upstream_messages(upstreams),
+    )
+    readiness.generation, readiness.problem = settings.generation, settings.problem
+    if readiness.refusals:
+        log.error("no execution is started: %s", readiness.refusals)
+    return readiness
 
 
 async def _opened(settings: GatewaySettings, state: StateDirectory) -> Store:

@@ -102,6 +102,7 @@ async def test_what_waits_is_delivered_soon_without_being_asked(tmp_path: Path) 
         async with asyncio.timeout(20):
             while not receiver.sent:
                 await asyncio.sleep(0.01)
+        assert not running.done()
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 

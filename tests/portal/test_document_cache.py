@@ -92,7 +92,9 @@ def test_a_wrong_entry_is_written_anew(cache: DocumentCache, tmp_path: Path) -> 
 
 def test_a_directory_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    DocumentCache(tmp_path / "file" / "documents").keep("k", DOCUMENT)
+    cache = DocumentCache(tmp_path / "file" / "documents")
+    cache.keep("k", DOCUMENT)
+    assert cache.find("k") is None
 
 
 def test_old_entries_go(cache: DocumentCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -231,26 +232,30 @@ catch (error) {{ return [error.code, error.retryable, error.details.sent] }}"""
 async def test_an_execution_that_is_over_takes_its_tokens_along(client: Client, operator: Operator) -> None:
     """What a program left behind is refused: a stream that is asked for by a cancelled execution ends at once."""
     await in_force(client, operator, "web", "/a", "/stream")
-    over = asyncio.Event()
+    over = threading.Event()
     loop = asyncio.get_running_loop()
     gone = asyncio.Event()
 
     def endless(_: Received) -> Iterator[bytes]:
         yield b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
         try:
-            while not over.is_set():
-                yield b"1000\r\n" + b"x" * 0x1000 + b"\r\n"
+            # So little that no limit of the program ends it.
+            while not over.wait(0.01):
+                yield b"1\r\nx\r\n"
         finally:
             loop.call_soon_threadsafe(gone.set)
 
     operator.origin.handler = endless
     operator.origin.received.clear()
-    running = asyncio.ensure_future(
-        client.execute(request(f"{operator.fetch}\nawait outcome('/stream')", profile="web"))
-    )
+    running = client.stream(request(f"{operator.fetch}\nawait outcome('/stream')", profile="web"))
+    execution = (await anext(aiter(running))).accepted.execution_id
     while not operator.origin.received:
         await asyncio.sleep(0.01)
-    running.cancel()
-    async with asyncio.timeout(20):
-        await gone.wait()
-    over.set()
+    assert not gone.is_set()
+    cancelled = await client.cancel(execution, "enough")
+    try:
+        async with asyncio.timeout(20):
+            await gone.wait()
+    finally:
+        over.set()
+    assert cancelled.status == pb.STATUS_CANCELLED

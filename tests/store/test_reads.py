@@ -246,8 +246,9 @@ async def test_what_is_written_soon_is_written_without_a_further_word(store: Sql
     row = execution()
     store.write_soon(PutExecution(row))
     async with asyncio.timeout(10):
-        while await store.execution(row.id) is None:
+        while (found := await store.execution(row.id)) is None:
             await asyncio.sleep(0.01)
+    assert found == row
 
 
 HARD_TEXTS = [
