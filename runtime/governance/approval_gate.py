@@ -56,38 +56,29 @@ class ApprovalGate:
             return self._planned(call)
         if not call.execution.program.profile.approvals.rules:
             return Passed()
-        asked = self._asked(call)
-        if asked is None or asked.decision.action == "allow":
+        preview = self.preview(call)
+        if preview is None:
             return Passed()
-        if asked.decision.action == "deny":
-            return _denied(asked.decision)
+        current = self._current(call.execution)
+        decision = self._decided(call, preview, current)
+        if decision.action == "allow":
+            return Passed()
+        if decision.action == "deny":
+            return _denied(decision)
+        asked = _bound(call, preview, decision, current)
         row = await self._approvals.of_call(call.execution.id, call.record.number)
         return await self._ask(asked) if row is None else await self._answered(asked, row)
 
-    def _asked(self, call: GatedCall) -> Asked | None:
-        """None where nothing leaves. Raises HostCallError for what could not be sent anyway."""
-        preview = self.preview(call)
-        if preview is None:
-            return None
-        own, current = call.execution.program.profile, self._current(call.execution)
-        facts = facts_of(call, preview)
+    @staticmethod
+    def _decided(call: GatedCall, preview: Preview, current: Profile | None) -> ApprovalDecision:
+        """By the profile it began under; what that asks about, by the one in force too."""
+        own, facts = call.execution.program.profile, facts_of(call, preview)
         decision = decide_approval(own.approvals, facts)
         if decision.action == "ask" and current is not None and current.digest() != own.digest():
             decision = stricter(decision, decide_approval(current.approvals, facts))
         if current is None and decision.action == "ask":
             decision = replace(decision, action="deny", reason=f"there is no profile {own.name} any more")
-        caller = call.execution.program.caller
-        binding = Binding(
-            execution=call.execution.id,
-            call=call.record.number,
-            actor=caller.actor,
-            tool=preview.tool or "fetch",
-            schema=preview.schema,
-            target=preview.target,
-            arguments=preview.arguments,
-            policy=f"{own.digest()} {current.digest() if current is not None else ''}",
-        )
-        return Asked(call=call, preview=preview, decision=decision, binding=binding, digest=binding_digest(binding))
+        return decision
 
     def _planned(self, call: GatedCall) -> Verdict:
         """In a dry run what reads is done, what is denied is denied, and all else is planned. Nobody is asked."""
@@ -195,6 +186,22 @@ class ApprovalGate:
                 return _denied(decision)
         asked.call.record.approval, asked.call.record.edits = row.id, list(words)
         return Passed(arguments=arguments, changes=used)
+
+
+def _bound(call: GatedCall, preview: Preview, decision: ApprovalDecision, current: Profile | None) -> Asked:
+    """With the digest of all that a decision is about."""
+    program = call.execution.program
+    binding = Binding(
+        execution=call.execution.id,
+        call=call.record.number,
+        actor=program.caller.actor,
+        tool=preview.tool or "fetch",
+        schema=preview.schema,
+        target=preview.target,
+        arguments=preview.arguments,
+        policy=f"{program.profile.digest()} {current.digest() if current is not None else ''}",
+    )
+    return Asked(call=call, preview=preview, decision=decision, binding=binding, digest=binding_digest(binding))
 
 
 def facts_of(call: GatedCall, preview: Preview) -> CallFacts:

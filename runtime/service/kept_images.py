@@ -13,6 +13,7 @@ from typing import Final
 
 from runtime.isolate.compiled import CompiledImage, compiled_image
 from runtime.isolate.shipped import wasm_path
+from runtime.service.beside import beside
 from runtime.service.needed_images import FUEL_SUFFIX
 from runtime.store.errors import StoreError
 from runtime.store.store import Store
@@ -49,12 +50,8 @@ async def older_images(
 @contextlib.asynccontextmanager
 async def keeping_images(store: Store, state: StateDirectory, images: Sequence[CompiledImage]) -> AsyncIterator[None]:
     """Inside, a task of its own keeps the present images, and removes those that nothing refers to any more."""
-    task = asyncio.get_running_loop().create_task(_keep(store, state, images))
-    try:
+    async with beside(_keep(store, state, images)):
         yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 async def _keep(store: Store, state: StateDirectory, images: Sequence[CompiledImage]) -> None:

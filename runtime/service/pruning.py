@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import AsyncIterator
 
+from runtime.service.beside import beside
 from runtime.store.errors import StoreError
 from runtime.store.store import Store
 
@@ -17,12 +18,8 @@ EVERY_S = 60.0
 @contextlib.asynccontextmanager
 async def pruning(store: Store, every_s: float = EVERY_S) -> AsyncIterator[None]:
     """Inside, a task of its own does it."""
-    task = asyncio.get_running_loop().create_task(_prune(store, every_s))
-    try:
+    async with beside(_prune(store, every_s)):
         yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 async def _prune(store: Store, every_s: float) -> None:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from runtime.execution.executor import Executor
 from runtime.portal.upstreams import Upstreams
+from runtime.service.beside import beside
 from runtime.store.errors import StoreError
 from runtime.store.store import Store
 
@@ -21,12 +22,8 @@ _AGAIN_S = 1.0
 @contextlib.asynccontextmanager
 async def recovery(executor: Executor, upstreams: Upstreams, store: Store) -> AsyncIterator[None]:
     """Inside, a task of its own does it, once this process alone may: another's executions run in the other."""
-    task = asyncio.get_running_loop().create_task(_recover(executor, upstreams, store))
-    try:
+    async with beside(_recover(executor, upstreams, store)):
         yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 async def _recover(executor: Executor, upstreams: Upstreams, store: Store) -> None:
