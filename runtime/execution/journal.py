@@ -9,6 +9,7 @@ import contextlib
 import json
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from runtime.execution.call_record import JournalledCall
@@ -187,11 +188,23 @@ class Journal:
     async def write(self, *more: Change) -> None:
         """Make all that happened so far durable, and `more` with it.
 
-        Raises StoreUnavailableError, StoreQuotaError and StoreConflictError, and then nothing is forgotten.
+        Raises StoreUnavailableError, StoreQuotaError and StoreConflictError, and then nothing is forgotten. Whoever is
+        cancelled here leaves a write that is made all the same, before any later one.
         """
         if self.closed:
             return
         self.kept = True
+        writing = asyncio.get_running_loop().create_task(self._write(more))
+        self._tasks.add(writing)
+        writing.add_done_callback(self._is_made)
+        await asyncio.shield(writing)
+
+    def _is_made(self, writing: asyncio.Task[None]) -> None:
+        self._tasks.discard(writing)
+        if not writing.cancelled():
+            writing.exception()  # told to who waits, if anybody still does; what is not written stays here
+
+    async def _write(self, more: Sequence[Change]) -> None:
         async with self._turn:
             if self._timer is not None:
                 self._timer.cancel()
@@ -267,6 +280,7 @@ class Journal:
 
     async def _look(self) -> None:
         """What became of a write that nobody answered for."""
+        await self._store.flush()  # it may still be on its way
         name = self._execution.id
         row = await self._store.execution(name)
         self._stored = row is not None
