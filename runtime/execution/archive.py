@@ -4,6 +4,7 @@ import asyncio
 import logging
 
 from runtime.execution.execution import Execution
+from runtime.execution.late_records import LateRecords
 from runtime.execution.registry import Registry
 from runtime.execution.restored import restored
 from runtime.store.errors import StoreUnavailableError
@@ -21,6 +22,7 @@ class Archive:
     def __init__(self, registry: Registry, store: Store | None) -> None:
         self.registry = registry
         self.store = store
+        self.late = LateRecords()
         self._settled = asyncio.Event()
         self._alone = True
 
@@ -33,6 +35,7 @@ class Archive:
         """An execution that this gateway knows, or the store has, to be looked at. Raises StoreUnavailableError."""
         if (known := self.registry.of(execution_id)) is not None or self.store is None:
             return known
+        await self.late.settled(execution_id)
         row = await self.store.execution(execution_id)
         try:
             return None if row is None else await restored(self.store, row)

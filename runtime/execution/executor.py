@@ -19,6 +19,7 @@ from runtime.execution.hostcall import CallContext
 from runtime.execution.image_index import ImageIndex
 from runtime.execution.journal import Journal
 from runtime.execution.kept_sessions import KeptSessions
+from runtime.execution.late_records import may_be_told_first
 from runtime.execution.pause import Pause
 from runtime.execution.registry import Registry
 from runtime.execution.replay import replay_of
@@ -109,6 +110,11 @@ class Executor:
         self._looking = False
         self._resting = self._closing = False
         pool.on_available = self._start_next
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing runs and nothing waits."""
+        return not self._runs and not self._queue
 
     def submit(self, program: Program) -> Execution:
         """Start, or queue, an execution. Raises QueueFullError, and StoreUnavailableError."""
@@ -406,12 +412,18 @@ class Executor:
         self._start_next()
 
     def _end(self, execution: Execution, status: str, failure: Failure | None) -> None:
-        """The execution is over. What the store knows of is told to nobody before the store has its end."""
-        if execution.journal is None or not execution.journal.kept:
+        """The execution is over. What changed something, and the store has, is told once the store has its end too."""
+        journal = execution.journal
+        if journal is None or not journal.kept:
             self._conclude(execution, status, failure)
+        elif may_be_told_first(execution):
+            self._fill_end(execution, status, failure)
+            journal.changed()
+            self._tell_end(execution)
+            self.archive.late.add(execution, journal)
         else:
             execution.state = "running"
-            self._spawn(self._end_durably(execution, execution.journal, status, failure))
+            self._spawn(self._end_durably(execution, journal, status, failure))
 
     async def _end_durably(self, execution: Execution, journal: Journal, status: str, failure: Failure | None) -> None:
         self._fill_end(execution, status, failure)
@@ -421,10 +433,12 @@ class Executor:
         except Exception:
             # Its client hears of the end all the same.
             log.exception("the end of %s cannot be kept", execution.id)
+        execution.hold.release()
         self._tell_end(execution)
 
     def _conclude(self, execution: Execution, status: str, failure: Failure | None) -> None:
         self._fill_end(execution, status, failure)
+        execution.hold.release()
         self._tell_end(execution)
 
     def _fill_end(self, execution: Execution, status: str, failure: Failure | None) -> None:
@@ -436,7 +450,6 @@ class Executor:
 
     def _tell_end(self, execution: Execution) -> None:
         execution.state = "ended"
-        execution.hold.release()
         self.registry.note_ended(execution)
         if execution.program.kept_session:
             self.sessions.ended(execution)
@@ -463,3 +476,4 @@ class Executor:
         for execution in running:
             if execution not in kept:
                 await execution.ended.wait()
+        await self.archive.late.close()

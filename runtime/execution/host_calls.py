@@ -54,6 +54,9 @@ class Tools(Protocol):
     def repeatable(self, name: str, session: str = "") -> bool:
         """Whether a tool may be called twice with the same key, and has its effect once."""
 
+    def check(self, name: str, context: CallContext) -> None:
+        """Whether there is such a tool, and the profile allows it. Raises HostCallError as `call` would."""
+
     async def call(self, name: str, arguments: dict[str, Any], context: CallContext) -> Answer:
         """Call a tool. Raises HostCallError."""
 
@@ -221,6 +224,9 @@ class HostCalls:
         call, record, journal = entry.call, entry.record, self._execution.journal
         if self._context.read_only:
             self._check_reads(call)
+        if call.kind == TOOL:
+            # What never leaves need not wait for a disk.
+            self._tools.check(call.name, self._context)
         gated = GatedCall(
             execution=self._execution,
             record=record,

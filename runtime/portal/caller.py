@@ -60,6 +60,11 @@ class ToolCaller:
         catalog = self._upstreams.catalog if holder is None else holder.catalog
         return catalog.find(name) or catalog.find(name.removesuffix(_RESPONSE)), holder
 
+    def check(self, name: str, context: CallContext) -> None:
+        """Whether there is such a tool, and the profile allows it. Raises HostCallError as `call` would."""
+        if not name.startswith(CATALOG):
+            self._permitted(name, context)
+
     async def call(self, name: str, arguments: dict[str, Any], context: CallContext) -> Answer:
         """Call a tool by its full name. Raises HostCallError."""
         if name.startswith(CATALOG):

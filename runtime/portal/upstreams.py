@@ -54,7 +54,6 @@ class Upstreams:
         self.catalog = Catalog()
         self.states: dict[str, UpstreamState] = {name: UpstreamState(phase="starting") for name in configs}
         self._inverses = {name: config.inverses for name, config in configs.items()}
-        self._listeners: list[Callable[[Catalog], None]] = []
         self._changed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._comparing: set[asyncio.Future[None]] = set()
@@ -103,10 +102,6 @@ class Upstreams:
         """How often the circuit breaker of each upstream tripped since the start."""
         return {name: guarded.breaker.trips for name, guarded in self._running.items()}
 
-    def on_change(self, listener: Callable[[Catalog], None]) -> None:
-        """Call `listener` with every new catalog, from the next one on."""
-        self._listeners.append(listener)
-
     async def settled(self, timeout_s: float) -> bool:
         """Wait until no upstream is starting; whether that came to be in time."""
         try:
@@ -154,8 +149,6 @@ class Upstreams:
                 self._comparing.add(comparing)
                 comparing.add_done_callback(self._comparing.discard)
             self.catalog = self.catalog.with_upstream(name, tools, skipped)
-            for listener in self._listeners:
-                listener(self.catalog)
         self._tell()
 
     def _circuit_changed(self, name: str) -> None:

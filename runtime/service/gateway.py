@@ -126,9 +126,9 @@ async def serve(settings: GatewaySettings, lines: asyncio.StreamReader) -> None:
         stack.push_async_callback(listeners.stop, _STOP_GRACE_S)
         stack.push_async_callback(executor.close)
         await stack.enter_async_context(serve_mcp(settings, token, authenticator.bearer, upstreams, governed.beside))
-        garbage = Garbage()
-        garbage.set_aside()
-        upstreams.on_change(garbage.more_stays)
+        garbage = Garbage(lambda: executor.idle)
+        garbage.collect_all()
+        await stack.enter_async_context(garbage.looked_after())
         _say({"ready": True})
         follower = Follower(egress=egress, servicer=servicer, mint=mint, readiness=readiness)
         async for line in lines:

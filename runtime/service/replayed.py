@@ -17,6 +17,7 @@ MOST_CODE: Final = 4 << 20
 async def replayed(executor: Executor, request: pb.ReplayRequest) -> pb.ReplayResponse:
     """What differed. Raises ApiError."""
     try:
+        await executor.archive.late.settled(request.execution_id)
         found = await executor.verifier.verify(request.execution_id, until=request.until, code=request.code or None)
     except StoreError as error:
         raise store_failed(error) from None

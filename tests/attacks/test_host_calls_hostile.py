@@ -38,6 +38,9 @@ class Recorder:
     def repeatable(self, name: str, session: str = "") -> bool:
         return not self.writes
 
+    def check(self, name: str, context: CallContext) -> None:
+        """There is every tool."""
+
     async def call(self, name: str, arguments: dict[str, Any], context: CallContext) -> Answer:
         return await self._take(arguments)
 

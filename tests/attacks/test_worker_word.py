@@ -42,6 +42,9 @@ class NoTools:
     def repeatable(self, name: str, session: str = "") -> bool:
         return False
 
+    def check(self, name: str, context: CallContext) -> None:
+        """There is every tool."""
+
     async def call(self, name: str, arguments: dict[str, Any], context: CallContext) -> Answer:
         self.calls += 1
         return Answer(payload=self.payload)

@@ -30,7 +30,7 @@ def upstream() -> Iterator[Marks]:
         yield kept
 
 
-def write_config(directory: Path, kept: Marks, **more: Any) -> Path:
+def write_config(directory: Path, kept: Marks, /, **more: Any) -> Path:
     """lockgate.yaml with the upstream, and the profile above with `more` in it."""
     directory.joinpath("profiles").mkdir(exist_ok=True)
     directory.joinpath("profiles", "durable.yaml").write_text(yaml.safe_dump(PROFILE | more.pop("profile", {})))

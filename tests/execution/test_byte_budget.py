@@ -87,6 +87,9 @@ class Tools:
     def repeatable(self, _: str, session: str = "") -> bool:  # noqa: ARG002 - as Tools has it
         return False
 
+    def check(self, name: str, context: CallContext) -> None:
+        """There is every tool."""
+
     async def call(self, _name: str, _arguments: dict[str, Any], _context: CallContext) -> Answer:
         self.calls += 1
         hold = current_hold.get()
