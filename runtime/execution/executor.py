@@ -5,28 +5,27 @@ import contextlib
 import itertools
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 
 from runtime.execution.archive import Archive
-from runtime.execution.byte_budget import MOST_HELD, ByteBudget, Hold
+from runtime.execution.bounds import Bounds, QueueFullError
+from runtime.execution.byte_budget import ByteBudget, Hold
 from runtime.execution.call_gate import CallGate
 from runtime.execution.execution import PAUSED, Execution, Failure, Program
-from runtime.execution.fair_queue import FairQueue
 from runtime.execution.host_calls import Fetcher, HostCalls, Tools
 from runtime.execution.hostcall import CallContext
 from runtime.execution.image_index import ImageIndex
 from runtime.execution.journal import Journal
 from runtime.execution.kept_sessions import KeptSessions
 from runtime.execution.late_records import may_be_told_first
-from runtime.execution.pause import Pause
+from runtime.execution.pauses import Pauses
 from runtime.execution.registry import Registry
 from runtime.execution.replay import replay_of
 from runtime.execution.result_cut import cut_result
 from runtime.execution.results import MemoryResults, Results
 from runtime.execution.running import AGAIN, RunningExecution
 from runtime.execution.tokens import ExecutionTokens, TokenMint
+from runtime.execution.turns import Turns
 from runtime.execution.verifier import Verifier
 from runtime.isolate import Status
 from runtime.isolate.erasure import Types
@@ -38,33 +37,6 @@ from sandboxes.profile import Profile
 from sandboxes.walls import missing_walls
 
 log = logging.getLogger(__name__)
-
-_YOUNG_S = 0.05
-_LOOK_AGAIN_S = 0.01
-_CALM = 4
-# So that a tenant whose programs wait for long leaves places for others.
-_MOST_SHARE = 0.75
-
-
-class QueueFullError(RuntimeError):
-    """No more executions are taken for now."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Bounds:
-    """How many executions may be under way, and how many may wait, in all and for one tenant.
-
-    At most `young` are in their first 50 ms before any host call, and `newcomers` more that are their tenants' only
-    ones: others would only wait in the workers, out of reach of the fair queue. `held_bytes`: of programs, inputs, host
-    calls and their answers, logs and results.
-    """
-
-    running: int = 512
-    queued: int = 2_000
-    queued_per_tenant: int = 1_500
-    young: int = 6
-    newcomers: int = 16
-    held_bytes: int = MOST_HELD
 
 
 class Executor:
@@ -87,7 +59,6 @@ class Executor:
         self._gate = gate
         self.in_force: Callable[[Profile], Profile] = lambda profile: profile
         self.on_ended: Callable[[Execution], None] = lambda _execution: None
-        self._pauses: dict[str, Pause] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.results = results or MemoryResults()
         self.archive = Archive(registry or Registry(), store)
@@ -96,25 +67,22 @@ class Executor:
         self._tools = tools
         self._fetcher = fetcher
         self._mint = mint
-        self._bounds = bounds or Bounds()
-        self._budget = ByteBudget(self._bounds.held_bytes)
+        bounds = bounds or Bounds()
+        self._budget = ByteBudget(bounds.held_bytes)
         self._images = ImageIndex(pool.images)
         self._numbers = itertools.count(1)
         self.verifier = Verifier(pool, self._images, store, self._numbers)
         self.sessions = KeptSessions(store, self, self.verifier)
         self._runs: dict[str, RunningExecution] = {}
         self._tokens: dict[str, ExecutionTokens] = {}
-        self._young: dict[str, float] = {}
-        self._by_tenant: Counter[str] = Counter()
-        self._queue = FairQueue()
-        self._looking = False
-        self._resting = self._closing = False
-        pool.on_available = self._start_next
+        self._turns = Turns(bounds, self._find_worker, self._start)
+        self.pauses = Pauses(self.archive, self)
+        pool.on_available = self._turns.start_next
 
     @property
     def idle(self) -> bool:
         """Whether nothing runs and nothing waits."""
-        return not self._runs and not self._queue
+        return self._turns.idle
 
     def submit(self, program: Program) -> Execution:
         """Start, or queue, an execution. Raises QueueFullError, and StoreUnavailableError."""
@@ -143,11 +111,7 @@ class Executor:
         return execution
 
     def _admitted(self, program: Program) -> Execution:
-        bounds = self._bounds
-        if len(self._queue) >= bounds.queued:
-            raise QueueFullError(f"{len(self._runs)} executions run and {len(self._queue)} wait, which is the most")
-        if self._queue.waiting(program.caller.tenant) >= bounds.queued_per_tenant:
-            raise QueueFullError(f"{bounds.queued_per_tenant} executions of {program.caller.owner} wait already")
+        self._turns.check(program.caller)
         if self._store is not None and not self._store.state.ok:
             raise StoreUnavailableError(self._store.state.reason)
         hold = Hold(self._budget)
@@ -169,93 +133,42 @@ class Executor:
         if execution.program.kept_session:
             self.sessions.enqueue(execution)
         else:
-            self._queue.push(execution)
-            self._start_next()
+            self._turns.wait(execution)
 
     def cancel(self, execution: Execution, reason: str) -> None:
         """End an execution that has not ended; `execution.ended` is set soon after, at the latest by the kill."""
         if execution.state == "queued":
             with contextlib.suppress(ValueError):  # it may wait for its session
-                self._queue.remove(execution)
+                self._turns.leave(execution)
             self._end(execution, Status.CANCELLED, Failure(name="Cancelled", message=reason))
         elif (run := self._runs.get(execution.id)) is not None:
             run.cancel(reason)
-        elif (pause := self._pauses.get(execution.id)) is not None:
+        elif (pause := self.pauses.of(execution.id)) is not None:
             pause.cancelled = reason
         elif execution.state == "paused":
             execution.state = "running"
             self._end(execution, Status.CANCELLED, Failure(name="Cancelled", message=reason))
 
-    # Pausing and going on.
-
-    def _pause(self, execution: Execution) -> None:
-        """Nothing of it is held but rows in the store, and what clients that follow it have."""
-        pause = self._pauses[execution.id] = Pause(execution)
-        self._spawn(self._paused(pause))
-
-    async def _paused(self, pause: Pause) -> None:
-        execution = pause.execution
-        try:
-            await pause.record()
-        except StoreError as error:
-            log.error("%s cannot be paused: %s", execution.id, error)
-            self._end(execution, "lost", Failure(name="StoreError", message=str(error)))
-            return
-        finally:
-            del self._pauses[execution.id]
-        if pause.cancelled:
-            self.cancel(execution, pause.cancelled)
-            return
-        if pause.decided:
-            self._go_on(execution)
-            return
-        self.let_go(execution)
-        if pause.due_ns:
-            wait_s = max(0.0, (pause.due_ns - time.time_ns()) / 1e9)
-            asyncio.get_running_loop().call_later(wait_s, self._due, execution.id)
-
-    def let_go(self, execution: Execution) -> None:
-        """Forget a paused execution that nobody follows: the store has it."""
-        if execution.state == "paused" and not execution.watchers:
-            self.registry.forget(execution)
-
-    def _due(self, execution_id: str) -> None:
-        if not self._closing:
-            self._spawn(self.resume(execution_id))
-
     def decided(self, execution_id: str, number: int) -> None:
         """Somebody decided about a call: it is asked about again, and a paused execution goes on."""
         if (run := self._runs.get(execution_id)) is not None:
             run.decided(number)
-        elif (pause := self._pauses.get(execution_id)) is not None:
-            pause.decided = True
         else:
-            self._spawn(self.resume(execution_id))
-
-    async def resume(self, execution_id: str) -> None:
-        """Let an execution go on that waits in the store. Nothing happens to one that runs, or has ended."""
-        try:
-            execution = await self.archive.take(execution_id)
-        except StoreError as error:
-            log.error("%s does not go on: %s", execution_id, error)
-            return
-        if execution is not None and execution.state == "paused":
-            self._go_on(execution)
+            self.pauses.decided(execution_id)
 
     async def recover(self) -> int:
         """Let all that ran when the last gateway died go on; how many they are. Raises StoreUnavailableError."""
         left = await self.archive.left_behind()
         for execution in left:
-            self._go_on(execution)
+            self.go_on(execution)
         self.archive.settle(alone=True)
         return len(left)
 
-    # What sessions ask for.
+    # What sessions and pauses ask for.
 
     def start_in_session(self, execution: Execution) -> None:
         """Queue a program whose session is ready for it."""
-        self._queue.push(execution)
-        self._start_next()
+        self._turns.wait(execution)
 
     def session_lost(self, execution: Execution, reason: str) -> None:
         """End a program whose session's globals cannot be had."""
@@ -263,7 +176,12 @@ class Executor:
         if execution.state != "ended":
             self._end(execution, "lost", Failure(name="SessionLost", message=message))
 
-    def _go_on(self, execution: Execution) -> None:
+    def pause_failed(self, execution: Execution, reason: str) -> None:
+        """End one that cannot pause."""
+        self._end(execution, "lost", Failure(name="StoreError", message=reason))
+
+    def go_on(self, execution: Execution) -> None:
+        """Queue one that has run before, if the image it began on is still here."""
         if not self._images.has(execution):
             message = f"the image {execution.image_digest} it began on is no longer here, so it cannot go on"
             execution.state = "running"
@@ -277,71 +195,11 @@ class Executor:
         execution.hold.add(execution.size)
         self._enqueue(execution)
 
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    # Running.
 
-    def _start_next(self) -> None:
-        while self._queue and not self._closing:
-            has_room = not self._resting and self._has_room()
-            found = self._queue.pop(self._place if has_room else self._place_newcomer)
-            if found is None:
-                return
-            self._start(*found)
-            if has_room and len(self._runs) > _CALM:
-                self._rest()
-
-    def _rest(self) -> None:
-        """Start the next two turns of the event loop later.
-
-        gRPC hands over one request a turn. If more than one execution could end in each, requests would pile up where
-        they are served in the order they came, and a tenant's thousand would delay another's first.
-        """
-        self._resting = True
-        loop = asyncio.get_running_loop()
-        loop.call_soon(loop.call_soon, self._rested)
-
-    def _rested(self) -> None:
-        self._resting = False
-        self._start_next()
-
-    def _has_room(self) -> bool:
-        now = time.monotonic()
-        while self._young:
-            oldest = next(iter(self._young))
-            if now - self._young[oldest] < _YOUNG_S:
-                break
-            del self._young[oldest]
-        if len(self._runs) >= self._bounds.running:
-            return False
-        if len(self._young) < self._bounds.young:
-            return True
-        if not self._looking:
-            self._looking = True
-            asyncio.get_running_loop().call_later(_LOOK_AGAIN_S, self._look_again)
-        return False
-
-    def _look_again(self) -> None:
-        self._looking = False
-        self._start_next()
-
-    def _place(self, execution: Execution) -> Link | None:
-        caller = execution.program.caller
-        if self._by_tenant[caller.tenant] >= max(1, int(self._bounds.running * _MOST_SHARE)):
-            return None
-        return self.sessions.place_of(execution) or self._pool.acquire(
-            execution.program.profile.isolation, caller.tenant
-        )
-
-    def _place_newcomer(self, execution: Execution) -> Link | None:
-        """A tenant of whom nothing runs need not wait until others' executions are old enough."""
-        bounds = self._bounds
-        if self._by_tenant[execution.program.caller.tenant]:
-            return None
-        if len(self._young) >= bounds.young + bounds.newcomers or len(self._runs) >= bounds.running:
-            return None
-        return self._place(execution)
+    def _find_worker(self, execution: Execution) -> Link | None:
+        program = execution.program
+        return self.sessions.place_of(execution) or self._pool.acquire(program.profile.isolation, program.caller.tenant)
 
     def _start(self, execution: Execution, link: Link) -> None:
         execution.started = time.monotonic()
@@ -353,8 +211,7 @@ class Executor:
         run.begin(self._images.place(execution), replay_of(execution), self.sessions.seat(execution))
         # From here on in parallel with the worker, whose frames come in a later turn.
         self._runs[execution.id] = run
-        self._young[execution.id] = execution.started
-        self._by_tenant[program.caller.tenant] += 1
+        self._turns.began(execution)
         # The egress proxy knows the profiles in force; of one that goes on, that may be another than it began under.
         terms = program.profile if execution.attempts == 1 else self.in_force(program.profile)
         self._tokens[execution.id] = self._mint.for_execution(
@@ -394,22 +251,20 @@ class Executor:
         tokens = self._tokens.pop(execution.id)
         if status not in {AGAIN, PAUSED}:
             self._mint.revoke(execution.id, tokens)
-        self._young.pop(execution.id, None)
-        tenant = execution.program.caller.tenant
-        self._by_tenant[tenant] -= 1
-        if not self._by_tenant[tenant]:
-            del self._by_tenant[tenant]
+        self._turns.left(execution)
         if execution.program.kept_session:
             self.sessions.ran(execution, run.link)
         if status == AGAIN:
             execution.state = execution.status = "queued"
             self._enqueue(execution)
         elif status == PAUSED:
-            self._pause(execution)
+            self.pauses.begin(execution)
         else:
             self._end(execution, status, failure)
         self._pool.release(run.link, execution.program.profile.isolation)
-        self._start_next()
+        self._turns.start_next()
+
+    # Ending.
 
     def _end(self, execution: Execution, status: str, failure: Failure | None) -> None:
         """The execution is over. What changed something, and the store has, is told once the store has its end too."""
@@ -459,9 +314,15 @@ class Executor:
         execution.ended.set()
         execution.changed.set()
 
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     async def close(self) -> None:
         """End what no store knows of; the rest is left to the next gateway. Waits until that is so."""
-        self._closing = True
+        self._turns.stop()
+        self.pauses.stop()
         self.sessions.stop()
         running = self.registry.running()
         kept = [each for each in running if each.journal is not None and each.journal.kept]

@@ -20,7 +20,8 @@ from typing import Any
 import grpc
 from pydantic import SecretStr, ValidationError
 
-from runtime.execution.executor import Bounds, Executor
+from runtime.execution.bounds import Bounds
+from runtime.execution.executor import Executor
 from runtime.execution.registry import Registry
 from runtime.execution.results import MemoryResults
 from runtime.execution.session_store import SessionStores

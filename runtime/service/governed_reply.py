@@ -2,9 +2,9 @@
 
 import grpc
 
+from runtime.execution.bounds import QueueFullError
 from runtime.execution.caller import Caller
 from runtime.execution.execution import Execution
-from runtime.execution.executor import QueueFullError
 from runtime.governance.approvals import Approvals
 from runtime.rpc import runtime_pb2 as pb
 from runtime.service.control_messages import pending_message

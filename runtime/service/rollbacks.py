@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from runtime.execution.bounds import QueueFullError
 from runtime.execution.caller import Caller
 from runtime.execution.execution import Execution, Program
-from runtime.execution.executor import Executor, QueueFullError
+from runtime.execution.executor import Executor
 from runtime.governance.rollback import (
     InverseOf,
     Outcome,

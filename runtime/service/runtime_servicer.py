@@ -6,8 +6,9 @@ from itertools import islice
 
 import grpc
 
+from runtime.execution.bounds import QueueFullError
 from runtime.execution.execution import CallEnded, CallProgress, CallStarted, Execution, Happening, Program
-from runtime.execution.executor import Executor, QueueFullError
+from runtime.execution.executor import Executor
 from runtime.execution.file import File
 from runtime.rpc import runtime_pb2 as pb
 from runtime.service.convert import (
@@ -101,7 +102,7 @@ class RuntimeServicer:
             raise
         finally:
             execution.watchers -= 1
-            self._executor.let_go(execution)
+            self._executor.pauses.let_go(execution)
 
     async def _fill(self, event: pb.ExecuteEvent, execution: Execution) -> None:
         """What an event has beside what is known of it at once."""

@@ -7,9 +7,10 @@ from typing import Any
 import grpc
 import pytest
 
+from runtime.execution.bounds import Bounds
 from runtime.execution.byte_budget import ByteBudget, Hold, current_hold
 from runtime.execution.execution import Execution
-from runtime.execution.executor import Bounds, Executor
+from runtime.execution.executor import Executor
 from runtime.execution.host_calls import TOOL, Answer, HostCalls
 from runtime.execution.hostcall import CallContext, HostCallError
 from runtime.execution.tokens import TokenMint

@@ -3,8 +3,9 @@
 import asyncio
 from typing import Any
 
+from runtime.execution.bounds import Bounds
 from runtime.execution.execution import PAUSED, Execution
-from runtime.execution.executor import Bounds, Executor
+from runtime.execution.executor import Executor
 from runtime.execution.tokens import TokenMint
 from tests.execution.test_places import Worker, Workers, program
 
@@ -59,8 +60,8 @@ async def test_one_that_somebody_follows_is_known_until_they_leave():
     execution.watchers = 1
     await recorded(execution)
     assert own.registry.of(execution.id) is execution
-    own.let_go(execution)
+    own.pauses.let_go(execution)
     assert own.registry.of(execution.id) is execution
     execution.watchers = 0
-    own.let_go(execution)
+    own.pauses.let_go(execution)
     assert own.registry.of(execution.id) is None

@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from runtime.execution.bounds import Bounds
 from runtime.execution.execution import Execution, Program
-from runtime.execution.executor import Bounds, Executor
+from runtime.execution.executor import Executor
 from runtime.execution.tokens import TokenMint
 from tests.execution.test_fair_queue import execution
 
