@@ -79,6 +79,8 @@ def line(session: pb.KeptSession) -> str:
     language = pb.Language.Name(session.language).removeprefix("LANGUAGE_").lower()
     programs = f"{session.programs} program{'' if session.programs == 1 else 's'}"
     doing = f"busy with {session.running_execution_id}" if session.running_execution_id else "rests"
+    if session.lost:
+        doing = f"lost ({session.lost})"
     waiting = f", {session.waiting} wait" if session.waiting else ""
     place = f"in memory ({session.memory_bytes / 2**20:.1f} MiB)" if session.in_memory else "not in memory"
     parent = f"  fork of {session.parent_id}" if session.parent_id else ""

@@ -51,7 +51,7 @@ class KeptSession:
 
     All its programs run on one image, which stays the same when a newer one of its name comes.
     Its isolate, if it is anywhere, is in `link` and has run `at` programs. `rules` are those of its last program's
-    profile, None where none has come.
+    profile, None where none has come. `lost`: why its globals cannot be had, empty if they can.
     """
 
     id: str
@@ -72,6 +72,7 @@ class KeptSession:
     running: Execution | None = None
     waiting: deque[Execution] = field(default_factory=deque)
     preparing: bool = False
+    lost: str = ""
 
     @property
     def language(self) -> str:

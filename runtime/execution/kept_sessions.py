@@ -17,7 +17,7 @@ from runtime.execution.kept_session import (
     kept_name,
     new_session_id,
 )
-from runtime.execution.session_record import history_of, is_over, open_rows
+from runtime.execution.session_record import is_over, open_rows, restored_session
 from runtime.store.changes import PutSession, UpdateSession
 from runtime.store.errors import StoreError
 from runtime.store.records import SessionRow
@@ -79,7 +79,10 @@ class KeptSessions:
         self._sweeper: asyncio.TimerHandle | None = None
 
     async def enter(self, program: Program) -> Program:
-        """The program as one of its session, if there is to be one. Raises SessionRefusedError and StoreError."""
+        """The program as one of its session, if there is to be one.
+
+        Raises SessionRefusedError, SessionLostError and StoreError.
+        """
         profile = program.profile
         if self._store is None or not program.keeps_globals:
             return program
@@ -126,14 +129,18 @@ class KeptSessions:
         try:
             row = await self._store.session_by_id(execution.program.kept_session)
             async with self._opening:
-                known = row is not None and row.state == "open" and await self._loaded(self._store, row)
-        except (StoreError, SessionLostError) as error:
+                is_open = row is not None and row.state == "open"
+                session = await self._loaded(self._store, row) if row is not None and is_open else None
+        except StoreError as error:
             self._runs.session_lost(execution, str(error))
+            return
+        if session is None:
+            self._runs.session_lost(execution, "it was closed")
+        elif session.lost:
+            await self._shut_if_possible(session)
+            self._runs.session_lost(execution, session.lost)
         else:
-            if known:
-                self.enqueue(execution)
-            else:
-                self._runs.session_lost(execution, "it was closed")
+            self.enqueue(execution)
 
     def _begin(self, session: KeptSession, execution: Execution) -> None:
         session.running = execution
@@ -218,6 +225,8 @@ class KeptSessions:
         if session is not None and await is_over(store, session, rules):
             await self.close(session)
             session = None
+        if session is not None and session.lost:
+            raise SessionLostError(session.lost)
         return session or await self._new(store, tenant, name, rules)
 
     async def _new(self, store: Store, tenant: str, name: str, rules: SessionRules) -> KeptSession:
@@ -246,44 +255,20 @@ class KeptSessions:
         """Close those that are over, and say how many; of those used before a restart nobody else knows it."""
         closed = 0
         for row in rows:
-            # One whose record is not whole says so to who asks for it.
-            with contextlib.suppress(SessionLostError, ValueError):
-                session = await self._loaded(store, row)
-                if await is_over(store, session, session.rules or rules):
-                    await self.close(session)
-                    closed += 1
+            session = await self._loaded(store, row)
+            if await is_over(store, session, session.rules or rules):
+                await self.close(session)
+                closed += 1
         return closed
 
     async def _loaded(self, store: Store, row: SessionRow) -> KeptSession:
+        """The session of a row. One that is lost is known to nobody, so that no program can come into it."""
         if (known := self._by_id.get(row.id)) is not None:
             return known
-        history = await history_of(store, row)
-        last = await self._replays.recorded(history[-1]) if history else None
-        paused = await self._paused_in(store, row)
-        session = self._by_id[row.id] = KeptSession(
-            id=row.id,
-            tenant=row.tenant,
-            name=row.name,
-            number=next(self._numbers),
-            created_ns=row.created_ns,
-            used_ns=row.used_ns,
-            parent=row.parent,
-            rules=None if last is None else last.program.profile.sessions,
-            isolation="tenant" if last is None else last.program.profile.isolation,
-            image="" if last is None else last.program.image,
-            image_digest="" if last is None else last.image_digest,
-            history=history,
-            running=paused,
-        )
+        session = await restored_session(store, row, next(self._numbers), self._replays.recorded)
+        if not session.lost:
+            self._by_id[row.id] = session
         return session
-
-    async def _paused_in(self, store: Store, row: SessionRow) -> Execution | None:
-        """The program whose turn it is still: later ones wait for it, as they did before a restart."""
-        heads = await store.executions(tenant=row.tenant, session=row.id, state="paused", limit=1)
-        execution = await self._replays.recorded(heads[0].id) if heads else None
-        # It may have ended while its record was read.
-        still = execution and await store.executions(tenant=row.tenant, session=row.id, state="paused", limit=1)
-        return execution if still else None
 
     async def find(self, tenant: str, session_id: str) -> KeptSession:
         """An open session by its id. Raises SessionRefusedError if the tenant has none such; StoreError."""
@@ -304,9 +289,11 @@ class KeptSessions:
     async def fork(self, source: KeptSession, session_id: str, after: str = "") -> KeptSession:
         """A new session with the history of another up to an execution of it, or all; no host call is repeated.
 
-        Raises SessionRefusedError and StoreError.
+        Raises SessionRefusedError, SessionLostError and StoreError.
         """
         assert self._store is not None
+        if source.lost:
+            raise SessionLostError(source.lost)
         if after and after not in source.history:
             message = f'"{after[:100]}" is not among the programs whose globals the session has'
             raise SessionRefusedError("NO_SUCH_EXECUTION", message)

@@ -2615,6 +2615,7 @@ class KeptSession(_message.Message):
     PARENT_ID_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
     USED_AT_FIELD_NUMBER: _builtins.int
+    LOST_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Its id, given by the service."""
     session_id: _builtins.str
@@ -2635,6 +2636,8 @@ class KeptSession(_message.Message):
     """Whether a worker has its isolate. If none has, it is made again for the next program."""
     parent_id: _builtins.str
     """The session it was forked from, by id; empty if it was not."""
+    lost: _builtins.str
+    """Why its globals cannot be had any more; empty if they can. Such a session can be closed, and nothing else."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """When it was opened."""
@@ -2658,10 +2661,11 @@ class KeptSession(_message.Message):
         parent_id: _builtins.str = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
         used_at: _timestamp_pb2.Timestamp | None = ...,
+        lost: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "used_at", b"used_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "id", b"id", "in_memory", b"in_memory", "language", b"language", "last_execution_id", b"last_execution_id", "memory_bytes", b"memory_bytes", "parent_id", b"parent_id", "programs", b"programs", "running_execution_id", b"running_execution_id", "session_id", b"session_id", "used_at", b"used_at", "waiting", b"waiting"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "id", b"id", "in_memory", b"in_memory", "language", b"language", "last_execution_id", b"last_execution_id", "lost", b"lost", "memory_bytes", b"memory_bytes", "parent_id", b"parent_id", "programs", b"programs", "running_execution_id", b"running_execution_id", "session_id", b"session_id", "used_at", b"used_at", "waiting", b"waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -25,7 +25,8 @@ def as_api_errors() -> Iterator[None]:
     except SessionRefusedError as error:
         raise _refused(error) from None
     except SessionLostError as error:
-        raise ApiError(grpc.StatusCode.DATA_LOSS, "SESSION_LOST", f"its globals are gone: {error}") from None
+        message = f"the globals of the session are gone: {error}; close it, and its session_id begins anew"
+        raise ApiError(grpc.StatusCode.DATA_LOSS, "SESSION_LOST", message) from None
     except StoreError as error:
         raise store_failed(error) from None
 
@@ -95,6 +96,7 @@ def _message(session: KeptSession) -> pb.KeptSession:
         memory_bytes=session.memory_bytes,
         in_memory=session.place is not None,
         parent_id=session.parent,
+        lost=session.lost,
     )
     message.created_at.FromNanoseconds(session.created_ns)
     message.used_at.FromNanoseconds(session.used_ns)

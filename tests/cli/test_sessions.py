@@ -124,3 +124,12 @@ def test_a_line_says_what_a_session_does_and_obeys_nothing() -> None:
         "ses_1  python  1 program  busy with exe_2, 3 wait  not in memory  used 1970-01-01T00:00:00Z  "
         "a\N{REPLACEMENT CHARACTER}[2J\N{REPLACEMENT CHARACTER}b"
     )
+
+
+def test_a_line_says_that_a_session_is_lost_and_why() -> None:
+    session = pb.KeptSession(id="ses_1", session_id="a", language=pb.LANGUAGE_PYTHON, lost="its record\nis gone")
+    session.used_at.FromSeconds(0)
+    assert line(session) == (
+        "ses_1  python  0 programs  lost (its record\N{REPLACEMENT CHARACTER}is gone)  not in memory  "
+        "used 1970-01-01T00:00:00Z  a"
+    )

@@ -396,6 +396,82 @@ async def test_a_session_in_use_is_closed_at_its_age(client: Client, owner: str)
     assert [each.id for each in await client.kept_sessions(owner)] == [later.kept_session]
 
 
+def lose(state: StateDirectory, *statements: str) -> None:
+    """Take something out of the store, which no part of Lockgate does."""
+    with contextlib.closing(sqlite3.connect(state.store_file)) as connection, connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+LOSSES = {
+    "the parent's programs": (
+        ["DELETE FROM executions WHERE id = :id"],
+        "the session it was forked from has no record of",
+    ),
+    "the parent": (
+        ["DELETE FROM sessions WHERE name = 'javascript:s'"],
+        "the session it was forked from is gone",
+    ),
+    "the profile": (
+        ["UPDATE profiles SET document = '{}' WHERE document LIKE '%patient%'"],
+        "the profile it began under cannot be read",
+    ),
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+async def test_a_lost_session_is_listed_and_refused_until_it_is_closed(
+    state: StateDirectory, config: Path, loss: str
+) -> None:
+    async with served(state, config) as (_, client):
+        first = await client.execute(in_session("let x = 1", profile="patient"))
+        await client.fork_session(CONTEXT.owner, first.kept_session, "forked")
+        await value(client, "let y = 2", session_id="stays")
+    statements, reason = LOSSES[loss]
+    lose(state, *(each.replace(":id", f"'{first.id}'") for each in statements))
+    async with served(state, config) as (_, client):
+        listed = {each.session_id: each for each in await client.kept_sessions(CONTEXT.owner)}
+        assert (listed["stays"].lost, listed["stays"].programs) == ("", 1)
+        lost = listed["forked"]
+        assert reason in lost.lost
+        for call in (
+            client.execute(in_session("x", session_id="forked")),
+            client.fork_session(CONTEXT.owner, lost.id, "again"),
+        ):
+            code, details = await refusal(call)
+            assert (code, reason in details) == (grpc.StatusCode.DATA_LOSS, True), details
+            assert "close it" in details
+        await client.close_session(CONTEXT.owner, lost.id)
+        assert await value(client, "typeof x", session_id="forked") == "undefined"
+        assert await value(client, "y", session_id="stays") == 2
+
+
+async def test_a_lost_session_that_nobody_uses_makes_room(state: StateDirectory, config: Path) -> None:
+    async with served(state, config) as (_, client):
+        await value(client, "x = 1", profile="lone")
+    lose(state, "UPDATE profiles SET document = '{}'")
+    used_long_ago(state)
+    async with served(state, config) as (_, client):
+        assert await value(client, "typeof x", profile="lone") == "undefined"
+        (left,) = await client.kept_sessions(CONTEXT.owner)
+        assert (left.programs, left.lost) == (1, "")
+
+
+async def test_a_program_that_goes_on_in_a_lost_session_ends_and_says_so(state: StateDirectory, config: Path) -> None:
+    async with served(state, config) as (_, client):
+        await value(client, "let x = 1")
+        paused = await client.execute(in_session("await codemode.marks.mark({name: 'a'})", profile="patient"))
+        assert paused.status == pb.STATUS_PAUSED
+    lose(state, "UPDATE profiles SET document = '{}' WHERE document LIKE '%durable%'")
+    async with served(state, config) as (cell, client):
+        (approval,) = (await client.approvals.page()).approvals
+        await client.approvals.decide([approval], approve=True, approver="alice")
+        execution = await ended(cell.grpc_address, cell.token, paused.id)
+        assert (execution.status, execution.error.name) == (pb.STATUS_LOST, "SessionLost")
+        assert "the profile it began under cannot be read" in execution.error.message
+        assert await value(client, "typeof x") == "undefined"
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 async def test_a_session_that_cannot_be_made_again_says_why(client: Client, owner: str, language: Any) -> None:
     options = {"owner": owner, "profile": "forgetful"}
