@@ -49,16 +49,27 @@ def add_parser(commands: Any) -> None:
 
 async def _list(arguments: argparse.Namespace) -> int:
     async with _client(arguments) as client:
-        token = ""
+        token, told = "", False
         while True:
             page = await client.approvals.page(
                 everything=arguments.all, execution_id=arguments.execution, page_token=token
             )
             for approval in page.approvals:
                 _print(approval, arguments)
+            told = told or bool(page.approvals)
             token = page.next_page_token
             if not token:
-                return Exit.SUCCESS
+                break
+    if not told and not arguments.json:
+        print(_nothing(arguments), file=sys.stderr)
+    return Exit.SUCCESS
+
+
+def _nothing(arguments: argparse.Namespace) -> str:
+    of = f" of {arguments.execution}" if arguments.execution else ""
+    if arguments.all:
+        return harmless(f"lockgate: there are no approvals{of}")
+    return harmless(f"lockgate: no call{of} waits for a decision; --all lists decided ones, too")
 
 
 async def _show(arguments: argparse.Namespace) -> int:

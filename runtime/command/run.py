@@ -27,6 +27,9 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--inputs", default="", help="the program's inputs: JSON, or @FILE")
     parser.add_argument("--environment", choices=["dev", "stage", "prod"], default="dev")
     parser.add_argument("--reason", default="", help="why it runs, for the record")
+    parser.add_argument(
+        "--session-id", metavar="NAME", help="use the store, and where the profile keeps them the globals, of a session"
+    )
     parser.add_argument("--dry-run", action="store_true", help="make calls that read, print the others with --json")
     parser.add_argument("--rollback", action="store_true", help="if it fails, undo what it did, where that is declared")
     parser.add_argument("--json", action="store_true", help="print the whole reply as proto JSON")
@@ -55,6 +58,8 @@ async def run(arguments: argparse.Namespace) -> int:
 
 
 def _request(arguments: argparse.Namespace) -> pb.ExecuteRequest:
+    if arguments.session_id == "":  # an unset variable of a script, say
+        raise ValueError("--session-id is empty; leave it out for a program without a session")
     code = _read_program(arguments.file)
     language = arguments.language or _by_ending(arguments.file)
     reason = arguments.reason or f"lockgate run {arguments.file}"
@@ -63,6 +68,7 @@ def _request(arguments: argparse.Namespace) -> pb.ExecuteRequest:
         profile=arguments.profile,
         context=local_context(reason, arguments.environment),
         language=language,
+        session_id=arguments.session_id or "",
         dry_run=arguments.dry_run,
         rollback=arguments.rollback,
     )

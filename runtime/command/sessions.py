@@ -3,6 +3,7 @@
 import argparse
 import getpass
 import json
+import sys
 from typing import Any
 
 from google.protobuf import json_format
@@ -41,6 +42,8 @@ async def _list(arguments: argparse.Namespace) -> int:
         found = await client.kept_sessions(_owner(arguments))
     for session in found:
         _print(session, arguments)
+    if not found and not arguments.json:
+        print(harmless(f"lockgate: {_owner(arguments)} has no open session that keeps globals"), file=sys.stderr)
     return Exit.SUCCESS
 
 

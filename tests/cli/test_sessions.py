@@ -94,6 +94,34 @@ def test_sessions_are_listed_forked_and_closed(
     assert run("typeof x", "notes").result_json == '"undefined"'
 
 
+def test_an_empty_list_is_told_but_not_as_json(sessions: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    told = "lockgate: some\N{REPLACEMENT CHARACTER}body has no open session that keeps globals\n"
+    for words, stderr in ((("list",), told), (("list", "--json"), "")):
+        assert sessions(*words, "--owner", "some\x07body") == Exit.SUCCESS
+        assert capsys.readouterr() == ("", stderr)
+
+
+def test_programs_run_from_the_command_line_share_a_session(
+    cell: Cell, sessions: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, code in {"first": "const seen = 'by the first'; await store.set('k', 1)", "second": "seen"}.items():
+        tmp_path.joinpath(f"{name}.js").write_text(code)
+
+    def run_file(name: str, *words: str) -> int:
+        return run_line(["run", f"{name}.js", *words, "--profile", "kept", "--server", cell.grpc_address])
+
+    assert run_file("first", "--session-id", "terminal") == Exit.SUCCESS
+    assert capsys.readouterr().out == "null\n"
+    assert run_file("second", "--session-id", "terminal") == Exit.SUCCESS
+    assert capsys.readouterr().out == '"by the first"\n'
+    assert [each.endswith("  terminal") for each in listed(sessions, capsys)].count(True) == 1
+    for words in ((), ("--session-id", "another")):
+        assert run_file("second", *words) == Exit.PROGRAM_ERROR
+        assert "seen is not defined" in capsys.readouterr().err
+    assert run_file("second", "--session-id", "") == Exit.USAGE
+    assert "--session-id is empty" in capsys.readouterr().err
+
+
 def test_what_is_refused_says_why(
     sessions: Command, run: Callable[..., pb.Execution], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -267,6 +267,13 @@ async def test_undone_from_the_command_line(place: Any, client: Client, asked: S
 async def test_from_the_command_line(place: Any, client: Client, asked: Shop) -> None:
     execution = await run(client, PLACE)
     approval = await pending(client, execution)
+    for words, told in (
+        (("--execution", "exe_0"), "lockgate: no call of exe_0 waits for a decision; --all lists decided ones, too\n"),
+        (("--execution", "exe_0", "--all"), "lockgate: there are no approvals of exe_0\n"),
+        (("--execution", "exe_0", "--json"), ""),
+    ):
+        nothing = lockgate(place, "approvals", "list", *words)
+        assert (nothing.returncode, nothing.stdout, nothing.stderr) == (0, "", told)
     listed = lockgate(place, "approvals", "list", "--execution", execution.id)
     assert listed.stdout.startswith(f"{approval.id}  open  risk")
     shown = lockgate(place, "approvals", "show", approval.id).stdout
