@@ -208,7 +208,7 @@ class SigV4Injection(_Injection):
     as_: Literal["sigv4"] = Field("sigv4", alias="as")
     region: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$")] = Field(description="Such as eu-central-1.")
     service: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,60}$")] = Field(description="Such as s3 or bedrock.")
-    access_key_id: Annotated[str, Field(pattern=r"^\w{16,128}$")] | None = Field(
+    access_key_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{16,128}$")] | None = Field(
         None, description="Without it the secret is JSON with AccessKeyId, SecretAccessKey and, if any, SessionToken."
     )
 

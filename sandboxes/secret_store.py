@@ -74,7 +74,7 @@ class AwsStore(_Store):
     kind: Literal["aws"]
     region: str = Field(pattern=r"^[a-z0-9-]{1,40}$", description="Such as eu-central-1.")
     url: ServiceUrl | None = Field(None, description="Instead of the region's public endpoint.")
-    access_key_id: str | None = Field(None, pattern=r"^\w{16,128}$")
+    access_key_id: str | None = Field(None, pattern=r"^[A-Za-z0-9_]{16,128}$")
     secret_access_key: SecretName | None = Field(None, description="The secret that holds it.")
 
     @model_validator(mode="after")

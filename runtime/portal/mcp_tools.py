@@ -1,18 +1,21 @@
 """From what an MCP server lists to tools of the catalog. The server is not trusted: every member may lie."""
 
+from __future__ import annotations
+
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any, Final
-
-import mcp_types
+from typing import TYPE_CHECKING, Any, Final
 
 from runtime.portal.identifier import RESERVED_ARGUMENTS, distinct_identifiers
 from runtime.portal.schema import Shape, properties_of, required_of
 from runtime.portal.tool import SkippedTool, Tool, one_line
 from sandboxes.call_facts import Effect
+
+if TYPE_CHECKING:
+    import mcp_types
 
 MAX_TOOLS: Final = 5_000
 MAX_SCHEMA_CHARACTERS: Final = 256 << 10

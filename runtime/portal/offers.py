@@ -6,9 +6,8 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-import mcp_types
 from pydantic import ValidationError
 
 from runtime.execution.hostcall import CallContext, HostCallError
@@ -21,6 +20,9 @@ from runtime.portal.preview import client_request, preview_of
 from runtime.portal.search import SearchIndex, SearchPage
 from runtime.portal.tool import Tool, ToolReply
 from sandboxes.bounded_json import MOST_ANSWER_VALUES, JsonBoundError, loads, no_constant
+
+if TYPE_CHECKING:
+    import mcp_types
 
 DEFAULT_UPSTREAM: Final = "caller"
 MAX_FUNCTIONS: Final = 128
@@ -226,7 +228,9 @@ def _with_inverses(tools: Sequence[Tool], functions: Sequence[OfferedFunction]) 
     return tuple(by_name[tool.original] for tool in tools)
 
 
-def _listed(function: OfferedFunction) -> mcp_types.Tool:
+def _listed(function: OfferedFunction) -> "mcp_types.Tool":
+    import mcp_types  # noqa: PLC0415 - a tenth of a second, which no start needs
+
     if not function.name.strip() or len(function.name) > MAX_NAME:
         raise BadOfferError(f'function "{function.name[:MAX_NAME]}": a name has 1 to {MAX_NAME} characters')
     output = _schema(function, "output_schema_json", function.output_schema) if function.output_schema else None

@@ -3,10 +3,9 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from runtime.enclosure.enclosure import Way
 from runtime.enclosure.walls import Surroundings
@@ -16,16 +15,15 @@ from runtime.portal.catalog_change import change_between
 from runtime.portal.document_cache import DocumentCache
 from runtime.portal.guarded_upstream import GuardedUpstream
 from runtime.portal.http_call import HttpSend
-from runtime.portal.mcp_review import ReviewFile
-from runtime.portal.mcp_tools import ToolChoice
-from runtime.portal.mcp_transport import McpWire, TransportFactory, http_wire, stdio_wire
-from runtime.portal.mcp_upstream import McpService
 from runtime.portal.openapi_upstream import OpenApiService
 from runtime.portal.preview import inverse_of
 from runtime.portal.tool import SkippedTool, Tool
 from runtime.portal.upstream import ServiceToken, Upstream
 from runtime.portal.upstream_state import Backoff, UpstreamState
 from sandboxes.upstream import McpHttpUpstream, McpStdioUpstream, OpenApiUpstream
+
+if TYPE_CHECKING:
+    from runtime.portal.mcp_transport import TransportFactory
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +42,7 @@ class Upstreams:
         configs: Mapping[str, AnyUpstream],
         *,
         send: HttpSend,
-        transport: TransportFactory,
+        transport: "TransportFactory",
         service_token: ServiceToken,
         way: Callable[[Callable[[], str]], Way],
         backoff: Backoff | None = None,
@@ -178,7 +176,7 @@ def _service(  # noqa: PLR0913, PLR0917 - everything an upstream may need, by ki
     name: str,
     config: AnyUpstream,
     send: HttpSend,
-    transport: TransportFactory,
+    transport: "TransportFactory",
     service_token: ServiceToken,
     way: Callable[[Callable[[], str]], Way],
     backoff: Backoff,
@@ -187,26 +185,8 @@ def _service(  # noqa: PLR0913, PLR0917 - everything an upstream may need, by ki
 ) -> Upstream:
     if isinstance(config, OpenApiUpstream):
         return OpenApiService(name, config, send=send, service_token=service_token, backoff=backoff, cache=cache)
-    rules = config.rule_set(name).digest()
-    timeout_s = config.call_timeout_ms / 1_000
+    from runtime.portal.mcp_service import mcp_service  # noqa: PLC0415 - the MCP SDK takes a third of a second
 
-    def token() -> str:
-        return service_token(name, rules)
-
-    def open_wire() -> AbstractAsyncContextManager[McpWire]:
-        if isinstance(config, McpStdioUpstream):
-            return stdio_wire(config, way(token))
-        return http_wire(config, transport, token)
-
-    review = ReviewFile(reviews, name, config.review) if reviews is not None else None
-    return McpService(
-        name,
-        open_wire,
-        rules=rules,
-        call_timeout_s=timeout_s,
-        backoff=backoff,
-        review=review,
-        choice=ToolChoice(allow=config.allow, deny=config.deny, aliases=config.aliases),
-        target=config.url if isinstance(config, McpHttpUpstream) else "",
-        inverses=config.inverses,
+    return mcp_service(
+        name, config, transport=transport, service_token=service_token, way=way, backoff=backoff, reviews=reviews
     )

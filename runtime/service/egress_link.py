@@ -3,9 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
-
-import httpx2
+from typing import TYPE_CHECKING, Any
 
 from runtime.enclosure.enclosure import Way
 from runtime.execution.fetcher import ProgramFetcher, preview_fetch
@@ -13,8 +11,10 @@ from runtime.execution.host_calls import Answer
 from runtime.execution.hostcall import CallContext, HostCallError
 from runtime.execution.literal_request import Preview
 from runtime.execution.outbound import Outbound, OutboundRequest
-from runtime.execution.outbound_transport import OutboundTransport
 from runtime.portal.http_call import HttpBounds, HttpReply, HttpRequest
+
+if TYPE_CHECKING:
+    import httpx2
 
 
 class EgressLink:
@@ -75,10 +75,12 @@ class EgressLink:
             credential=response.egress.credential or "",
         )
 
-    def transport(self, token_of: Callable[[], str]) -> httpx2.AsyncBaseTransport:
+    def transport(self, token_of: Callable[[], str]) -> "httpx2.AsyncBaseTransport":
         """For an MCP client. Raises RuntimeError before the proxy is ready."""
         if not self._outbound.done():
             raise RuntimeError("the egress proxy is not ready")
+        from runtime.execution.outbound_transport import OutboundTransport  # noqa: PLC0415 - for MCP upstreams only
+
         return OutboundTransport(self._outbound.result(), token_of)
 
     def way(self, token_of: Callable[[], str]) -> Way:

@@ -30,9 +30,12 @@ class Garbage:
     """The collector of this process. On the event loop. `idle`: whether nobody would notice a pause."""
 
     def __init__(self, idle: Callable[[], bool]) -> None:
+        """From now on what has been made so far is there to stay."""
+        gc.freeze()
         gc.set_threshold(*_OFTEN)
+        gc.enable()
         self._idle = idle
-        self._survivors = False
+        self._survivors = True
         self._last = time.monotonic()
 
     def collect_all(self) -> None:

@@ -3,9 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
-from typing import Final
-
-from starlette.types import ASGIApp
+from typing import TYPE_CHECKING, Final
 
 from runtime.execution.executor import Executor
 from runtime.execution.host_calls import Tools
@@ -16,13 +14,15 @@ from runtime.governance.approvals import Approvals, Decided
 from runtime.governance.callback import Callbacks
 from runtime.governance.rollback import InverseOf
 from runtime.governance.webhook import Post, WebhookSender
-from runtime.service.callback_route import BesideCallback
 from runtime.service.egress_link import EgressLink
 from runtime.service.governed_reply import GovernedReply
 from runtime.service.rollbacks import Rollbacks
 from runtime.store.store import Store
 from sandboxes.approval_channels import ApprovalChannels, Webhook
 from sandboxes.state import StateDirectory
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
 
 POST_TIMEOUT_S: Final = 10.0
 _MOST_ANSWER: Final = 64 << 10
@@ -71,9 +71,13 @@ class Governed:
         if self._tell_of is not None:
             self._tell_of(execution_id, number)
 
-    def beside(self, app: ASGIApp) -> ASGIApp:
+    def beside(self, app: "ASGIApp") -> "ASGIApp":
         """The HTTP application with the callback beside it, if the operator wants one."""
-        return app if self._callbacks is None else BesideCallback(app, self.approvals, self._callbacks)
+        if self._callbacks is None:
+            return app
+        from runtime.service.callback_route import BesideCallback  # noqa: PLC0415 - no start needs it
+
+        return BesideCallback(app, self.approvals, self._callbacks)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -1,84 +1,95 @@
-"""The pair over MCP's streamable HTTP, in the gateway's process: a client of its own gRPC API like any other."""
+"""Where MCP clients connect: a socket that listens at once, before what answers them has been loaded.
+
+Programs run without the MCP SDK, which takes half a second to load. Who connects meanwhile waits in the socket's queue.
+"""
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
-from importlib.metadata import version
-from typing import Any
+import importlib
+import logging
+import socket
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
-import uvicorn
-from mcp.server.lowlevel.server import Server
-from starlette.types import ASGIApp
-
-from runtime.client import Client
-from runtime.portal.mcp_http import PATH, READ_ONLY_PATH, BearerCheck, portal_app, principal_of
-from runtime.portal.mcp_server import portal_server
 from runtime.portal.upstreams import Upstreams
-from runtime.service.client_face import ClientFace
-from runtime.service.metrics_route import metrics_route
 from runtime.service.settings import GatewaySettings
 from sandboxes.config import split_endpoint
 
-DEFAULT_PROFILE = "standard"
-DEFAULT_ENVIRONMENT = "dev"
-DEFAULT_OWNER = "mcp"
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+log = logging.getLogger(__name__)
+
+_BACKLOG: Final = 2_048
 
 
-class _Server(uvicorn.Server):
-    """Leaves signals to the gateway."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answered:
+    """What MCP clients are answered with. `check` takes a bearer token to whom it proves; `upstreams`: for the metrics.
 
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-@contextlib.asynccontextmanager
-async def serve_mcp(
-    settings: GatewaySettings,
-    token: str,
-    check: BearerCheck,
-    upstreams: Upstreams,
-    beside: Callable[[ASGIApp], ASGIApp],
-) -> AsyncIterator[None]:
-    """Serve inside the block, what `beside` makes of it. `upstreams` is for the metrics.
-
-    Raises OSError if the address cannot be had.
+    `beside` puts other routes beside the application.
     """
-    host, port = split_endpoint(settings.mcp_address)
-    async with Client(settings.grpc_address, token) as client:
-        pairs = {
-            PATH: _portal(client, settings, read_only=False),
-            READ_ONLY_PATH: _portal(client, settings, read_only=True),
-        }
-        app = portal_app(pairs, check, host)
-        app.router.routes.append(metrics_route(settings.state_dir, upstreams))
-        config = uvicorn.Config(
-            beside(app), host=host, port=port, log_level="warning", access_log=False, server_header=False, lifespan="on"
-        )
-        server = _Server(config)
-        serving = asyncio.create_task(server.serve())
+
+    settings: GatewaySettings
+    token: str
+    check: Callable[[str], str | None]
+    upstreams: Upstreams
+    beside: "Callable[[ASGIApp], ASGIApp]"
+
+
+class McpFace:
+    """Listens from the beginning. `async with face.answering(...):` lets it answer, soon."""
+
+    def __init__(self, address: str) -> None:
+        """Raises OSError if the address cannot be had."""
+        self._sockets = _listening(address)
+
+    @contextlib.asynccontextmanager
+    async def answering(self, what: Answered) -> AsyncIterator[None]:
+        """Answer inside the block."""
+        over = asyncio.Event()
+        task = asyncio.create_task(self._answer(what, over))
         try:
-            await _started(server, serving, settings.mcp_address)
             yield
         finally:
-            server.should_exit = True
-            await serving
+            over.set()
+            await task
+
+    async def _answer(self, what: Answered, over: asyncio.Event) -> None:
+        try:
+            app = await asyncio.to_thread(importlib.import_module, "runtime.service.mcp_app")
+            async with app.answering(self._sockets, what):
+                await over.wait()
+        except Exception:
+            log.exception("MCP clients get no answers")
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Listen no more."""
+        for each in self._sockets:
+            each.close()
 
 
-def _portal(client: Client, settings: GatewaySettings, *, read_only: bool) -> Server[Any]:
-    face = ClientFace(
-        client,
-        profile=DEFAULT_PROFILE,
-        environment=DEFAULT_ENVIRONMENT,
-        owner=DEFAULT_OWNER,
-        read_only=read_only,
-        portal=settings.config.portal,
-    )
-    return portal_server(face, version("lockgate"), principal_of, read_only=read_only)
-
-
-async def _started(server: uvicorn.Server, serving: asyncio.Task[None], address: str) -> None:
-    while not server.started:
-        await asyncio.wait([serving], timeout=0.005)
-        if serving.done():
-            raise OSError(f"cannot listen on {address}")
+def _listening(address: str) -> list[socket.socket]:
+    """One for each address that a host's name stands for. Raises OSError."""
+    host, port = split_endpoint(address)
+    found: list[socket.socket] = []
+    try:
+        for family, kind, _, _, place in socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        ):
+            each = socket.socket(family, kind)
+            found.append(each)
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                each.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            each.bind(place)
+            each.setblocking(False)  # noqa: FBT003 - the standard library's signature
+            each.listen(_BACKLOG)
+    except OSError as error:
+        for each in found:
+            each.close()
+        raise OSError(f"cannot listen on {address}: {error.strerror}") from None
+    return found

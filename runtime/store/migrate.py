@@ -3,12 +3,19 @@
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Column, Connection, MetaData, PrimaryKeyConstraint, String, Table, inspect, text
 
 from runtime.store.errors import StoreVersionError
-from runtime.store.schema import VERSION
+from runtime.store.schema import METADATA, VERSION
 
 _SCRIPTS: Final = Path(__file__).with_name("migrations")
+_VERSIONS: Final = Table(
+    "alembic_version",
+    MetaData(),
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)
+"""As Alembic makes it."""
 
 
 def version(connection: Connection) -> str:
@@ -23,7 +30,23 @@ def migrate(connection: Connection) -> str:
     was = version(connection)
     if was == VERSION:
         return was
-    # Loaded only when something is to be done: it takes a fifth of a second.
+    if was:
+        upgrade(connection, was)
+    else:
+        create(connection)
+    return was
+
+
+def create(connection: Connection) -> None:
+    """The schema as it is now, where none of its tables is. A test compares it with what `upgrade` makes."""
+    METADATA.create_all(connection, checkfirst=False)
+    _VERSIONS.create(connection, checkfirst=False)
+    connection.execute(_VERSIONS.insert().values(version_num=VERSION))
+
+
+def upgrade(connection: Connection, was: str) -> None:
+    """From one version to the next and so on, from nothing if `was` is empty. Raises StoreVersionError."""
+    # Loaded only when something is to be done: it takes a tenth of a second.
     from alembic import command  # noqa: PLC0415 - as said
     from alembic.config import Config  # noqa: PLC0415
     from alembic.script import ScriptDirectory  # noqa: PLC0415
@@ -35,4 +58,3 @@ def migrate(connection: Connection) -> str:
         message = f"the store's schema is {was}, from a newer Lockgate; this one knows {VERSION}: use the newer one"
         raise StoreVersionError(message)
     command.upgrade(config, "head")
-    return was

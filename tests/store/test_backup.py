@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import select
+from sqlalchemy import Connection, inspect, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from runtime.store import schema
 from runtime.store.backup import back_up, restore
 from runtime.store.changes import PutApproval, PutFile, PutResult, PutSession, PutValue
 from runtime.store.connection import Database
 from runtime.store.errors import StoreError
+from runtime.store.migrate import create, migrate, upgrade, version
 from runtime.store.records import FileRow, ResultRow, SessionRow, ValueRow
 from runtime.store.sql_store import SqlStore
 from tests.store.conftest import MakeDatabase
@@ -139,9 +141,51 @@ async def test_the_version_of_a_newer_lockgate_is_refused(make_database: MakeDat
     database.close()
 
 
-async def test_the_migrations_make_the_schema_of_the_code(make_database: MakeDatabase) -> None:
-    await fill(make_database())
+def told(index: Any) -> dict[str, str]:
+    """What a dialect says of an index, in words: conditions are no values."""
+    return {name: str(value) for name, value in index.get("dialect_options", {}).items()}
+
+
+def shape(connection: Connection) -> dict[str, Any]:
+    """Every table with its columns, keys and indexes; on SQLite also the very statements that made them."""
+    inspector = inspect(connection)
+    tables = {
+        name: (
+            [{**column, "type": repr(column["type"])} for column in inspector.get_columns(name)],
+            inspector.get_pk_constraint(name),
+            [index | {"dialect_options": told(index)} for index in inspector.get_indexes(name)],
+            inspector.get_unique_constraints(name),
+        )
+        for name in inspector.get_table_names()
+    }
+    if connection.dialect.name == "sqlite":
+        made = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE name != 'alembic_version'")
+        tables |= {f"{name} (statement)": " ".join((sql or "").split()) for name, sql in made}
+    return tables
+
+
+def test_the_migrations_make_the_schema_of_the_code(make_database: MakeDatabase) -> None:
     database = make_database()
-    with database.snapshot() as connection:
+    database.connect().close()
+    with database.exclusive() as connection:
+        upgrade(connection, "")
         assert compare_metadata(MigrationContext.configure(connection), schema.METADATA) == []
+        migrated = version(connection), shape(connection)
+        schema.METADATA.drop_all(connection)
+        connection.exec_driver_sql("DROP TABLE alembic_version")
+        create(connection)
+        assert migrated == (version(connection), shape(connection))
+        assert migrated[0] == schema.VERSION
+    database.close()
+
+
+def test_a_database_that_has_tables_of_that_name_already_is_left_alone(make_database: MakeDatabase) -> None:
+    database = make_database()
+    database.connect().close()
+    with database.exclusive() as connection:
+        connection.exec_driver_sql("CREATE TABLE calls (mine TEXT)")
+    with pytest.raises(SQLAlchemyError), database.exclusive() as connection:
+        migrate(connection)
+    with database.snapshot() as connection:
+        assert set(inspect(connection).get_table_names()) == {"calls"}
     database.close()
