@@ -20,7 +20,7 @@ def add_parser(commands: Any) -> None:
     actions = sessions.add_subparsers(required=True, metavar="ACTION")
     listing = actions.add_parser("list", help="open ones, one line each, the oldest first")
     listing.set_defaults(main=_list)
-    closing = actions.add_parser("close", help="end what runs in them, and forget their globals")
+    closing = actions.add_parser("close", help="end what runs in them, and forget their globals and stores")
     closing.add_argument("id", nargs="+", metavar="ID", help="as list tells it: ses_...")
     closing.set_defaults(main=_close)
     forking = actions.add_parser("fork", help="go on twice: a second session with the same globals")

@@ -24,6 +24,7 @@ from runtime.execution.replay import replay_of
 from runtime.execution.result_cut import cut_result
 from runtime.execution.results import MemoryResults, Results
 from runtime.execution.running import AGAIN, RunningExecution
+from runtime.execution.session_store import SessionStores
 from runtime.execution.tokens import ExecutionTokens, TokenMint
 from runtime.execution.turns import Turns
 from runtime.execution.verifier import Verifier
@@ -52,6 +53,7 @@ class Executor:
         bounds: Bounds | None = None,
         registry: Registry | None = None,
         results: Results | None = None,
+        stores: SessionStores | None = None,
         store: Store | None = None,
         gate: CallGate | None = None,
     ) -> None:
@@ -72,7 +74,7 @@ class Executor:
         self._images = ImageIndex(pool.images)
         self._numbers = itertools.count(1)
         self.verifier = Verifier(pool, self._images, store, self._numbers)
-        self.sessions = KeptSessions(store, self, self.verifier)
+        self.sessions = KeptSessions(store, self, self.verifier, stores or SessionStores())
         self._runs: dict[str, RunningExecution] = {}
         self._tokens: dict[str, ExecutionTokens] = {}
         self._turns = Turns(bounds, self._find_worker, self._start)

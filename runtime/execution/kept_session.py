@@ -72,6 +72,7 @@ class KeptSession:
     running: Execution | None = None
     waiting: deque[Execution] = field(default_factory=deque)
     preparing: bool = False
+    closing: bool = False
     lost: str = ""
 
     @property
@@ -85,10 +86,20 @@ class KeptSession:
         return self.name.partition(":")[2]
 
     @property
+    def sibling(self) -> str:
+        """The name of the other language's session, which has the same store."""
+        return f"{'javascript' if self.language == 'python' else 'python'}:{self.session_id}"
+
+    @property
     def place(self) -> Link | None:
         """The worker whose isolate its next program can run in."""
         link = self.link
         return link if link is not None and self.at == len(self.history) and link.keeps(self.number) else None
+
+    @property
+    def programs(self) -> list[Execution]:
+        """The one whose turn it is, and those that wait."""
+        return [each for each in (self.running, *self.waiting) if each is not None]
 
     def runs(self, execution: Execution) -> bool:
         """Whether it is this execution's turn; one that was paused may have become another object meanwhile."""
@@ -104,6 +115,8 @@ class KeptSession:
     def admit(self, program: Program) -> None:
         """Raises SessionRefusedError if it takes no program more, or not this one."""
         rules = program.profile.sessions
+        if self.closing:
+            raise SessionRefusedError("SESSION_BUSY", "the session is being closed; try again later")
         if self.image and self.image != program.image:
             message = (
                 f"the programs of this session ran on the image {self.image}, this one would run on {program.image}"

@@ -17,20 +17,20 @@ from runtime.execution.kept_session import (
     kept_name,
     new_session_id,
 )
+from runtime.execution.remaking import Replays, make_again
 from runtime.execution.session_record import is_over, open_rows, restored_session
-from runtime.store.changes import PutSession, UpdateSession
+from runtime.execution.session_store import SessionStores
+from runtime.store.changes import Change, PutSession, UpdateSession
 from runtime.store.errors import StoreError
 from runtime.store.records import SessionRow
 from runtime.store.store import Store
 from runtime.worker.link import Link
-from sandboxes.profile import Isolation
 from sandboxes.session_rules import SessionRules
 
 log = logging.getLogger(__name__)
 
-_TRIES: Final = 6
-"""Workers that may die while a session is made again."""
 _SWEEP_S: Final = 5.0
+_CLOSED: Final = "its session was closed"
 
 
 class Runs(Protocol):
@@ -46,32 +46,14 @@ class Runs(Protocol):
         """End it."""
 
 
-class Replays(Protocol):
-    """Recorded programs that run again, to make a session's isolate once more."""
-
-    async def worker_for(self, program: Program) -> Link:
-        """A worker it may run in. Raises TimeoutError."""
-
-    def leave_worker(self, link: Link, isolation: Isolation) -> None:
-        """A worker is not needed any more."""
-
-    async def run_again(self, execution_id: str, link: Link, session: int, position: int) -> int:
-        """Run a recorded program in a session's isolate: how many programs that has run now.
-
-        Raises SessionLostError if it does otherwise than recorded; RuntimeError or TimeoutError if the worker fails.
-        """
-
-    async def recorded(self, execution_id: str) -> Execution | None:
-        """An execution as its record tells it, None for an unknown one."""
-
-
 class KeptSessions:
     """On the event loop. Each session runs one program at a time; the others wait in the order they came."""
 
-    def __init__(self, store: Store | None, runs: Runs, replays: Replays) -> None:
+    def __init__(self, store: Store | None, runs: Runs, replays: Replays, stores: SessionStores) -> None:
         self._store = store
         self._runs = runs
         self._replays = replays
+        self._stores = stores
         self._by_id: dict[str, KeptSession] = {}
         self._numbers = itertools.count(1)
         self._opening = asyncio.Lock()
@@ -118,6 +100,8 @@ class KeptSessions:
         session = self._by_id.get(execution.program.kept_session)
         if session is None:
             self._spawn(self._find_and_enqueue(execution))
+        elif session.closing:
+            self._runs.cancel(execution, _CLOSED)
         elif session.running is not None and not session.runs(execution):
             session.waiting.append(execution)
         else:
@@ -152,7 +136,7 @@ class KeptSessions:
 
     async def _prepare(self, session: KeptSession, program: Program) -> None:
         try:
-            await self._make_again(session, program)
+            await make_again(session, program, self._replays)
         except (SessionLostError, StoreError, TimeoutError) as error:
             session.preparing = False
             self._lose(session, str(error) or "no worker was free in time")
@@ -160,28 +144,6 @@ class KeptSessions:
         session.preparing = False
         if session.running is not None:
             self._runs.start_in_session(session.running)
-
-    async def _make_again(self, session: KeptSession, program: Program) -> None:
-        """Run the programs of its history once more, from their records, in another isolate."""
-        if session.link is not None:
-            session.link.end_session(session.number)
-            session.link = None
-        for _ in range(_TRIES):
-            link = await self._replays.worker_for(program)
-            try:
-                for position, execution_id in enumerate(session.history, 1):
-                    if await self._replays.run_again(execution_id, link, session.number, position) != position:
-                        raise SessionLostError(f"run again, its program {position} left nothing that could be kept")
-            except (RuntimeError, TimeoutError) as error:
-                link.end_session(session.number)
-                self._replays.leave_worker(link, program.profile.isolation)
-                if isinstance(error, SessionLostError | StoreError):
-                    raise
-                log.warning("a session is made again in another worker: %s", error)
-            else:
-                session.link, session.at = link, len(session.history)
-                return
-        raise SessionLostError(f"{_TRIES} workers died while it was made again")
 
     def _lose(self, session: KeptSession, reason: str) -> None:
         """Its globals are gone: what waits for them ends, and the next program begins a new session."""
@@ -326,11 +288,49 @@ class KeptSessions:
         """End what runs and waits in it, and forget its globals. Raises StoreError, and then it is still open."""
         await self._shut(session)
         for execution in self._let_go(session):
-            self._runs.cancel(execution, "its session was closed")
+            self._runs.cancel(execution, _CLOSED)
 
-    async def _shut(self, session: KeptSession) -> None:
+    async def close_with_store(self, session: KeptSession) -> None:
+        """As `close`, for its owner; then its store is forgotten, too, unless another open session has it.
+
+        That of a lost session stays, since nothing else is left of it. Whatever runs has ended before: it would go on
+        setting values. Raises SessionRefusedError and StoreError, and then the session is still open.
+        """
+        if session.closing:
+            raise SessionRefusedError("SESSION_BUSY", "the session is being closed already")
+        session.closing = True
+        try:
+            await self._end_all(session)
+            async with self._opening:
+                if await self._has_own_store(session):
+                    tenant, name = session.tenant, session.session_id
+                    await self._shut(session, *self._stores.deletions(tenant, name))
+                    self._stores.forget(tenant, name)  # and what was set while that was written
+                else:
+                    await self._shut(session)
+                self._let_go(session)
+        except BaseException:
+            session.closing = False
+            raise
+
+    async def _has_own_store(self, session: KeptSession) -> bool:
         assert self._store is not None
-        await self._store.write(UpdateSession(id=session.id, used_ns=time.time_ns(), state="closed"))
+        if session.lost or await self._store.session(session.tenant, session.sibling) is not None:
+            return False
+        await self._stores.ready()
+        return True
+
+    async def _end_all(self, session: KeptSession) -> None:
+        left = session.programs
+        session.waiting.clear()  # so that none of them begins when the one before it ends
+        for execution in left:
+            self._runs.cancel(execution, _CLOSED)
+        for execution in left:
+            await execution.ended.wait()
+
+    async def _shut(self, session: KeptSession, *changes: Change) -> None:
+        assert self._store is not None
+        await self._store.write(UpdateSession(id=session.id, used_ns=time.time_ns(), state="closed"), *changes)
 
     async def _shut_if_possible(self, session: KeptSession) -> None:
         with contextlib.suppress(StoreError):
@@ -339,7 +339,7 @@ class KeptSessions:
     def _let_go(self, session: KeptSession) -> list[Execution]:
         """Forget it; what was in it."""
         self._by_id.pop(session.id, None)
-        left = [each for each in (session.running, *session.waiting) if each is not None]
+        left = session.programs
         session.running = None
         session.waiting.clear()
         if session.link is not None:

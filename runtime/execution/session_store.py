@@ -129,15 +129,25 @@ class SessionStores:
         self._record.tell(DeleteValue(tenant=tenant, session=session, key=key))
         return True
 
+    def deletions(self, tenant: str, session: str) -> list[DeleteValue]:
+        """What makes all of a store durably forgotten, once `forget` follows."""
+        store = self._stores.get((tenant, session))
+        return [] if store is None else [DeleteValue(tenant=tenant, session=session, key=key) for key in store.values]
+
+    def forget(self, tenant: str, session: str) -> None:
+        """Forget all of a store."""
+        self._record.tell(*self.deletions(tenant, session))
+        if (forgotten := self._stores.pop((tenant, session), None)) is None:
+            return
+        self._bytes[tenant] -= forgotten.size
+        self._counts[tenant] -= 1
+        if not self._counts[tenant]:
+            del self._counts[tenant], self._bytes[tenant]
+
     def _find(self, tenant: str, session: str) -> _Store | None:
         now = self._clock()
         while self._stores and next(iter(self._stores.values())).used + self._bounds.idle_s <= now:
-            (owner, name), forgotten = self._stores.popitem(last=False)
-            self._record.tell(*(DeleteValue(tenant=owner, session=name, key=each) for each in forgotten.values))
-            self._bytes[owner] -= forgotten.size
-            self._counts[owner] -= 1
-            if not self._counts[owner]:
-                del self._counts[owner], self._bytes[owner]
+            self.forget(*next(iter(self._stores)))
         store = self._stores.get((tenant, session))
         if store is not None:
             store.used = now

@@ -193,7 +193,8 @@ class RuntimeServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CloseSession(self, request, context):
-        """End a session: what runs or waits in it is cancelled, its globals are gone. Its executions stay as they are.
+        """End a session: what runs or waits in it is cancelled, its globals are gone, and its store is empty unless a session
+        of the same session_id is open in the other language, or the session was lost. Its executions stay as they are.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

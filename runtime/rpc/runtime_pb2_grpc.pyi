@@ -68,7 +68,9 @@ class RuntimeStub:
     ListSessions: _grpc.UnaryUnaryMultiCallable[_runtime_pb2.ListSessionsRequest, _runtime_pb2.ListSessionsResponse]
     """The open sessions of an owner whose programs keep their globals, oldest first."""
     CloseSession: _grpc.UnaryUnaryMultiCallable[_runtime_pb2.CloseSessionRequest, _runtime_pb2.CloseSessionResponse]
-    """End a session: what runs or waits in it is cancelled, its globals are gone. Its executions stay as they are."""
+    """End a session: what runs or waits in it is cancelled, its globals are gone, and its store is empty unless a session
+    of the same session_id is open in the other language, or the session was lost. Its executions stay as they are.
+    """
     ForkSession: _grpc.UnaryUnaryMultiCallable[_runtime_pb2.ForkSessionRequest, _runtime_pb2.ForkSessionResponse]
     """A new session with the globals that another has, or had after one of its programs. They are made by running its
     programs again from their records, when the new one's first program comes; no host call is repeated.
@@ -115,7 +117,9 @@ class RuntimeAsyncStub(RuntimeStub):
     ListSessions: _aio.UnaryUnaryMultiCallable[_runtime_pb2.ListSessionsRequest, _runtime_pb2.ListSessionsResponse]  # type: ignore[assignment]
     """The open sessions of an owner whose programs keep their globals, oldest first."""
     CloseSession: _aio.UnaryUnaryMultiCallable[_runtime_pb2.CloseSessionRequest, _runtime_pb2.CloseSessionResponse]  # type: ignore[assignment]
-    """End a session: what runs or waits in it is cancelled, its globals are gone. Its executions stay as they are."""
+    """End a session: what runs or waits in it is cancelled, its globals are gone, and its store is empty unless a session
+    of the same session_id is open in the other language, or the session was lost. Its executions stay as they are.
+    """
     ForkSession: _aio.UnaryUnaryMultiCallable[_runtime_pb2.ForkSessionRequest, _runtime_pb2.ForkSessionResponse]  # type: ignore[assignment]
     """A new session with the globals that another has, or had after one of its programs. They are made by running its
     programs again from their records, when the new one's first program comes; no host call is repeated.
@@ -225,7 +229,9 @@ class RuntimeServicer(metaclass=_abc_1.ABCMeta):
         request: _runtime_pb2.CloseSessionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_runtime_pb2.CloseSessionResponse, _abc.Awaitable[_runtime_pb2.CloseSessionResponse]]:
-        """End a session: what runs or waits in it is cancelled, its globals are gone. Its executions stay as they are."""
+        """End a session: what runs or waits in it is cancelled, its globals are gone, and its store is empty unless a session
+        of the same session_id is open in the other language, or the session was lost. Its executions stay as they are.
+        """
 
     @_abc_1.abstractmethod
     def ForkSession(

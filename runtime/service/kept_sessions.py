@@ -58,10 +58,10 @@ async def list_sessions(
 async def close_session(
     sessions: KeptSessions, request: pb.CloseSessionRequest, principal: str
 ) -> pb.CloseSessionResponse:
-    """One is over."""
+    """One is over, and its store empty."""
     tenant = _tenant(request.owner, principal)
     with as_api_errors():
-        await sessions.close(await sessions.find(tenant, request.id))
+        await sessions.close_with_store(await sessions.find(tenant, request.id))
     return pb.CloseSessionResponse()
 
 

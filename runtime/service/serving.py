@@ -79,10 +79,8 @@ async def serve(
         pool, store = await stack.enter_async_context(foundations.laid())
         finder = Finder(upstreams, config.portal)
         kept, offers = config.kept, Offers()
-        results = MemoryResults(kept.results, store=store)
-        own = OwnCalls(
-            CatalogCalls(finder, lambda: servicer.profiles), results, SessionStores(kept.stores, store=store)
-        )
+        results, stores = MemoryResults(kept.results, store=store), SessionStores(kept.stores, store=store)
+        own = OwnCalls(CatalogCalls(finder, lambda: servicer.profiles), results, stores)
         caller = ToolCaller(upstreams, own, offers, infer=config.portal.infer)
         governed = Governed(
             store=store,
@@ -101,6 +99,7 @@ async def serve(
             bounds=Bounds(held_bytes=config.held_bytes),
             registry=Registry(kept.executions),
             results=results,
+            stores=stores,
             store=store,
             gate=governed.gate,
         )

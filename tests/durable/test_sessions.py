@@ -282,6 +282,59 @@ async def test_a_closed_session_begins_anew(client: Client, cell: tuple[Cell, Ma
     assert await value(client, "typeof x", owner=owner) == "undefined"
 
 
+def stored_values(state: StateDirectory) -> int:
+    with contextlib.closing(sqlite3.connect(state.store_file)) as connection:
+        return connection.execute("SELECT count(*) FROM session_values").fetchone()[0]
+
+
+async def test_a_closed_session_leaves_nothing_in_its_store(state: StateDirectory, config: Path) -> None:
+    async with served(state, config) as (_, client):
+        first = await client.execute(in_session("await store.set('k', 1); await store.set('l', 2)"))
+        await value(client, "await store.set('k', 1)", session_id="other")
+        await client.close_session(CONTEXT.owner, first.kept_session)
+        assert stored_values(state) == 1
+        assert await value(client, "await store.keys()") == []
+        assert await value(client, "await store.keys()", session_id="other") == ["k"]
+    async with served(state, config) as (_, client):
+        assert await value(client, "await store.keys()") == []
+
+
+async def test_what_runs_in_a_closed_session_sets_nothing_afterwards(client: Client, owner: str) -> None:
+    step = "await new Promise(r => setTimeout(r, 20)); await store.set('k', 2);"
+    code = f"await store.set('began', 1); for (;;) {{ {step} }}"
+    running = asyncio.create_task(client.execute(in_session(code, owner=owner)))
+    waiting = asyncio.create_task(client.execute(in_session("await store.set('k', 1)", owner=owner)))
+    for _ in range(500):
+        if (
+            await value(client, "await store.keys()", owner=owner, profile="python-only")
+            and (await client.kept_sessions(owner))[0].waiting
+        ):
+            break
+        await asyncio.sleep(0.01)
+    (session,) = await client.kept_sessions(owner)
+    await client.close_session(owner, session.id)
+    assert await value(client, "await store.keys()", owner=owner) == []
+    assert [each.status for each in await asyncio.gather(running, waiting)] == [pb.STATUS_CANCELLED] * 2
+
+
+async def test_a_store_stays_while_another_open_session_has_it(client: Client, owner: str) -> None:
+    javascript = await client.execute(in_session("await store.set('k', 1)", owner=owner))
+    python = await client.execute(in_session("await store.set('l', 2)", "python", owner=owner))
+    await client.close_session(owner, javascript.kept_session)
+    assert await value(client, "await store.keys()", "python", owner=owner) == ["k", "l"]
+    await client.close_session(owner, python.kept_session)
+    assert await value(client, "await store.keys()", "python", owner=owner) == []
+
+
+async def test_a_store_outlives_a_session_that_was_idle(client: Client, owner: str) -> None:
+    await value(client, "await store.set('k', 1)", owner=owner, profile="brief")
+    for _ in range(1_000):
+        if not await client.kept_sessions(owner):
+            break
+        await asyncio.sleep(0.02)
+    assert await value(client, "await store.keys()", owner=owner, profile="brief") == ["k"]
+
+
 async def test_sessions_are_bounded(client: Client, owner: str) -> None:
     for code in ("1", "2"):
         await value(client, code, owner=owner, profile="few")
@@ -441,8 +494,9 @@ async def test_a_lost_session_is_listed_and_refused_until_it_is_closed(
             code, details = await refusal(call)
             assert (code, reason in details) == (grpc.StatusCode.DATA_LOSS, True), details
             assert "close it" in details
+        await value(client, "store.set('k', 1)", session_id="forked", profile="python-only")
         await client.close_session(CONTEXT.owner, lost.id)
-        assert await value(client, "typeof x", session_id="forked") == "undefined"
+        assert await value(client, "[typeof x, await store.get('k')]", session_id="forked") == ["undefined", 1]
         assert await value(client, "y", session_id="stays") == 2
 
 

@@ -287,6 +287,23 @@ async def test_what_is_forgotten_is_forgotten_in_the_store(tmp_path: Path):
         assert (await store.usage("ada")).bytes == held
 
 
+async def test_a_store_that_is_forgotten_makes_room_and_leaves_others_alone(beside: Store | None):
+    stores = SessionStores(KeptStores(per_owner=2, owner_bytes=20), store=beside)
+    for session in ("s", "t"):
+        stores.set("ada", session, "k", "12345678", LIMITS)
+    assert [each.key for each in stores.deletions("ada", "s")] == ["k"]
+    stores.forget("ada", "s")
+    stores.forget("ada", "nobody's")
+    assert [stores.keys("ada", session) for session in ("s", "t")] == [[], ["k"]]
+    assert stores.deletions("ada", "s") == []
+    stores.set("ada", "u", "k", "12345678", LIMITS)
+    with pytest.raises(StoreBoundError, match="owner_stores_bytes"):
+        stores.set("ada", "t", "l", "123", LIMITS)
+    if beside is not None:
+        await beside.flush()
+        assert sorted(await beside.value_sessions(9)) == [("ada", "t"), ("ada", "u")]
+
+
 async def test_only_what_there_is_room_for_is_read_again(tmp_path: Path):
     async with opened(tmp_path) as store:
         rows = [ResultRow(handle=f"res_{n}", tenant="ada", json="1", expires_ns=n * 10**18) for n in (1, 3, 4, 5)]
