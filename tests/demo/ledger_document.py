@@ -132,80 +132,71 @@ def document(url: str) -> dict[str, Any]:
 
 
 def _paths() -> dict[str, Any]:
-    account_id = {"$ref": "#/components/parameters/AccountId"}
+    of_account = {"parameters": [{"$ref": "#/components/parameters/AccountId"}]}
     return {
-        "/accounts": {
-            "get": _operation(
-                "listAccounts",
-                "List accounts, oldest first",
-                "accounts",
-                _answers("200", "AccountPage", "422"),
-                parameters=[
-                    _parameter("owner", "query", {"type": "string"}, "Only accounts of this owner."),
-                    _parameter("status", "query", {"enum": ["open", "closed"]}, "Only accounts in this state."),
-                    _parameter("limit", "query", {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}),
-                    _parameter("offset", "query", {"type": "integer", "minimum": 0, "default": 0}),
-                ],
-            ),
-            "post": _operation(
-                "createAccount", "Open an account", "accounts", _answers("201", "Account", "422"), body="NewAccount"
-            ),
-        },
-        "/accounts/{account_id}": {
-            "parameters": [account_id],
-            "get": _operation("getAccount", "Get one account", "accounts", _linked(_answers("200", "Account", "404"))),
-        },
-        "/accounts/{account_id}/close": {
-            "parameters": [account_id],
-            "post": _operation(
-                "closeAccount", "Close an empty account", "accounts", _answers("200", "Account", "404", "409")
-            ),
-        },
-        "/accounts/{account_id}/transactions": {
-            "parameters": [account_id],
-            "get": _operation(
-                "listTransactions",
-                "List an account's transactions, newest first",
-                "accounts",
-                _answers("200", "Transaction", "404", "422", many=True),
-                parameters=[
-                    _parameter("direction", "query", {"enum": ["in", "out"]}, "Money coming in or going out."),
-                    _parameter("limit", "query", {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}),
-                ],
-            ),
-        },
-        "/transfers": {
-            "post": _operation(
-                "createTransfer",
-                "Move money between two accounts",
-                "transfers",
-                _answers("201", "Transfer", "404", "409", "422") | {"200": _answer("Booked before.", _ref("Transfer"))},
-                body="NewTransfer",
-                parameters=[
-                    _parameter(
-                        "Idempotency-Key",
-                        "header",
-                        {"type": "string", "minLength": 1, "maxLength": 80},
-                        "The same key books the same transfer once.",
-                    )
-                ],
-            ),
-        },
-        "/transfers/{transfer_id}": {
-            "get": _operation(
-                "getTransfer",
-                "Get one transfer",
-                "transfers",
-                _answers("200", "Transfer", "404"),
-                parameters=[_parameter("transfer_id", "path", {"type": "string"}, "Like tr_1.")],
-            ),
-        },
-        "/totals": {
-            "get": _operation(
-                "getTotals", "Sum the balances by currency", "accounts", _answers("200", "Total", many=True)
-            ),
-        },
+        "/accounts": {"get": _list_accounts(), "post": _create_account()},
+        "/accounts/{account_id}": {**of_account, "get": _get_account()},
+        "/accounts/{account_id}/close": {**of_account, "post": _close_account()},
+        "/accounts/{account_id}/transactions": {**of_account, "get": _list_transactions()},
+        "/transfers": {"post": _create_transfer()},
+        "/transfers/{transfer_id}": {"get": _get_transfer()},
+        "/totals": {"get": _get_totals()},
     }
+
+
+def _list_accounts() -> dict[str, Any]:
+    parameters = [
+        _parameter("owner", "query", {"type": "string"}, "Only accounts of this owner."),
+        _parameter("status", "query", {"enum": ["open", "closed"]}, "Only accounts in this state."),
+        _limit(),
+        _parameter("offset", "query", {"type": "integer", "minimum": 0, "default": 0}),
+    ]
+    answers = _answers("200", "AccountPage", "422")
+    return _operation("listAccounts", "List accounts, oldest first", "accounts", answers, parameters=parameters)
+
+
+def _create_account() -> dict[str, Any]:
+    answers = _answers("201", "Account", "422")
+    return _operation("createAccount", "Open an account", "accounts", answers, body="NewAccount")
+
+
+def _get_account() -> dict[str, Any]:
+    answers = _answers("200", "Account", "404")
+    transactions = {"operationId": "listTransactions", "parameters": {"account_id": "$response.body#/id"}}
+    answers["200"]["links"] = {"transactions": transactions}
+    return _operation("getAccount", "Get one account", "accounts", answers)
+
+
+def _close_account() -> dict[str, Any]:
+    answers = _answers("200", "Account", "404", "409")
+    return _operation("closeAccount", "Close an empty account", "accounts", answers)
+
+
+def _list_transactions() -> dict[str, Any]:
+    summary = "List an account's transactions, newest first"
+    answers = _answers("200", "Transaction", "404", "422", many=True)
+    direction = _parameter("direction", "query", {"enum": ["in", "out"]}, "Money coming in or going out.")
+    return _operation("listTransactions", summary, "accounts", answers, parameters=[direction, _limit()])
+
+
+def _create_transfer() -> dict[str, Any]:
+    answers = _answers("201", "Transfer", "404", "409", "422")
+    answers["200"] = _answer("Booked before.", _ref("Transfer"))
+    form = {"type": "string", "minLength": 1, "maxLength": 80}
+    key = _parameter("Idempotency-Key", "header", form, "The same key books the same transfer once.")
+    summary = "Move money between two accounts"
+    return _operation("createTransfer", summary, "transfers", answers, body="NewTransfer", parameters=[key])
+
+
+def _get_transfer() -> dict[str, Any]:
+    transfer_id = _parameter("transfer_id", "path", {"type": "string"}, "Like tr_1.")
+    answers = _answers("200", "Transfer", "404")
+    return _operation("getTransfer", "Get one transfer", "transfers", answers, parameters=[transfer_id])
+
+
+def _get_totals() -> dict[str, Any]:
+    answers = _answers("200", "Total", many=True)
+    return _operation("getTotals", "Sum the balances by currency", "accounts", answers)
 
 
 def _operation(
@@ -231,15 +222,14 @@ def _parameter(name: str, place: str, schema: dict[str, Any], description: str =
     )
 
 
+def _limit() -> dict[str, Any]:
+    return _parameter("limit", "query", {"type": "integer", "minimum": 1, "maximum": 100, "default": 20})
+
+
 def _answers(status: str, model: str, *errors: str, many: bool = False) -> dict[str, Any]:
     schema = {"type": "array", "items": _ref(model)} if many else _ref(model)
     refused = {error: {"$ref": f"#/components/responses/Error{error}"} for error in ("401", *errors)}
     return {status: _answer("As asked.", schema)} | refused
-
-
-def _linked(answers: dict[str, Any]) -> dict[str, Any]:
-    transactions = {"operationId": "listTransactions", "parameters": {"account_id": "$response.body#/id"}}
-    return {**answers, "200": {**answers["200"], "links": {"transactions": transactions}}}
 
 
 def _answer(description: str, schema: dict[str, Any]) -> dict[str, Any]:
