@@ -5,6 +5,7 @@ import logging
 
 from runtime.execution.execution import Execution
 from runtime.execution.late_records import LateRecords
+from runtime.execution.outcome_record import due_ns_of
 from runtime.execution.registry import Registry
 from runtime.execution.restored import restored
 from runtime.store.errors import StoreUnavailableError
@@ -76,6 +77,14 @@ class Archive:
                     left.append(found)
             after = heads[-1].id
         return left
+
+    async def waking(self) -> dict[str, int]:
+        """When paused executions wake by themselves, Unix nanoseconds by id. Raises StoreUnavailableError."""
+        due, after = dict[str, int](), ""
+        while self.store is not None and (rows := await self.store.waking(after)):
+            due |= {row.id: due_ns_of(row.outcome) for row in rows}
+            after = rows[-1].id
+        return due
 
     def _adopted(self, found: Execution) -> Execution:
         """One from the store, unless somebody was faster."""

@@ -159,10 +159,16 @@ class Executor:
             self.pauses.decided(execution_id)
 
     async def recover(self) -> int:
-        """Let all that ran when the last gateway died go on; how many they are. Raises StoreUnavailableError."""
+        """Let all that ran when the last gateway died go on, and what is paused wake; how many ran.
+
+        Raises StoreUnavailableError, and then nothing has happened.
+        """
+        waking = await self.archive.waking()
         left = await self.archive.left_behind()
         for execution in left:
             self.go_on(execution)
+        for execution_id, due_ns in waking.items():
+            self.pauses.wake(execution_id, due_ns)
         self.archive.settle(alone=True)
         return len(left)
 

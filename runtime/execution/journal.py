@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from runtime.execution.call_record import JournalledCall
 from runtime.execution.execution import PAUSED, Execution
 from runtime.execution.file import File
-from runtime.execution.outcome_record import outcome_json
+from runtime.execution.outcome_record import outcome_json, waking_json
 from runtime.execution.program_record import program_json
 from runtime.isolate import Trace
 from runtime.isolate.trace import MOST_TRACE
@@ -328,7 +328,7 @@ def _execution_row(execution: Execution) -> ExecutionRow:
         request=program_json(program),
         seed=execution.seed,
         start_ns=execution.created_ns,
-        outcome=outcome_json(execution) if execution.ended_ns else "",
+        outcome=_outcome(execution) or "",
     )
 
 
@@ -341,7 +341,7 @@ def _execution_update(execution: Execution, expect: int) -> UpdateExecution:
         status=execution.status,
         ended_ns=execution.ended_ns,
         attempts=execution.attempts,
-        outcome=outcome_json(execution) if execution.ended_ns else None,
+        outcome=_outcome(execution),
     )
 
 
@@ -352,6 +352,15 @@ def _forgotten(execution: Execution) -> list[Change]:
         return []
     payloads, answers = kept.arguments != "keep", kept.answers != "keep"
     return [ForgetCalls(execution_id=execution.id, payloads=payloads, answers=answers)]
+
+
+def _outcome(execution: Execution) -> str | None:
+    """None while it runs: then nobody reads it."""
+    if execution.ended_ns:
+        return outcome_json(execution)
+    if execution.status == PAUSED and (journal := execution.journal) is not None:
+        return waking_json(journal.due_ns)
+    return None
 
 
 def _state(execution: Execution) -> ExecutionState:

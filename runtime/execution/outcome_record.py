@@ -1,5 +1,6 @@
-"""How an execution ended, as it is kept in the store, and read from there again."""
+"""How an execution ended, or when a paused one wakes, as it is kept in the store, and read from there again."""
 
+import contextlib
 import json
 from dataclasses import asdict
 from typing import Any
@@ -23,6 +24,20 @@ def outcome_json(execution: Execution) -> str:
             "position": execution.position if execution.in_session else 0,
         }
     )
+
+
+def waking_json(due_ns: int) -> str:
+    """When a paused execution wakes by itself, Unix nanoseconds; empty if it does not."""
+    return json.dumps({"due_ns": due_ns}) if due_ns else ""
+
+
+def due_ns_of(text: str) -> int:
+    """As `waking_json` was told it; 0 for a record of another kind, since a decision wakes it all the same."""
+    with contextlib.suppress(ValueError):
+        match json.loads(text):
+            case {"due_ns": int(due_ns)}:
+                return due_ns
+    return 0
 
 
 def put_outcome(execution: Execution, text: str) -> None:

@@ -59,9 +59,7 @@ class Pauses:
             self._runs.go_on(execution)
             return
         self.let_go(execution)
-        if pause.due_ns:
-            wait_s = max(0.0, (pause.due_ns - time.time_ns()) / 1e9)
-            asyncio.get_running_loop().call_later(wait_s, self._due, execution.id)
+        self.wake(execution.id, pause.due_ns)
 
     def of(self, execution_id: str) -> Pause | None:
         """The pause of one that is being paused just now."""
@@ -78,6 +76,12 @@ class Pauses:
             pause.decided = True
         else:
             self._spawn(self._resume(execution_id))
+
+    def wake(self, execution_id: str, due_ns: int) -> None:
+        """Let a paused one go on at that time, Unix nanoseconds; 0 for only when somebody has decided."""
+        if due_ns:
+            wait_s = max(0.0, (due_ns - time.time_ns()) / 1e9)
+            asyncio.get_running_loop().call_later(wait_s, self._due, execution_id)
 
     def _due(self, execution_id: str) -> None:
         if not self._stopped:

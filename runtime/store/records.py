@@ -44,13 +44,22 @@ class ExecutionHead:
 class ExecutionRow(ExecutionHead):
     """An execution. `request` is JSON: all of the accepted program. `start_ns` is its guest's clock at the start.
 
-    `outcome` is JSON (result, failure, usage, what was cut), empty until it ended.
+    `outcome` is JSON: of one that ended result, failure, usage and what was cut; of one that is paused and waits for a
+    timer, too, when it wakes; else empty.
     """
 
     request: str
     seed: bytes
     start_ns: int
     outcome: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WakingRow:
+    """A paused execution that waits for a timer, too: as much of its row as tells when."""
+
+    id: str
+    outcome: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -35,6 +35,7 @@ from runtime.store.records import (
     SessionRow,
     TraceRow,
     ValueRow,
+    WakingRow,
 )
 from runtime.store.retention import Retention, counts, doomed, recount, remove, remove_profiles
 from runtime.store.rows import weight
@@ -124,6 +125,12 @@ class SqlStore:
         of = schema.EXECUTIONS.c
         wanted = (of.state != "ended", of.id > plain(after))
         return await self._all(ExecutionHead, schema.EXECUTIONS, *wanted, order=of.id, limit=limit)
+
+    async def waking(self, after: str = "", limit: int = PAGE) -> list[WakingRow]:  # noqa: D102
+        of = schema.EXECUTIONS.c
+        # The databases take the partial index only if told its condition.
+        wanted = (of.state != "ended", of.state == "paused", of.outcome != "", of.id > plain(after))
+        return await self._all(WakingRow, schema.EXECUTIONS, *wanted, order=of.id, limit=limit)
 
     async def executions(  # noqa: D102, PLR0913 - filters
         self,

@@ -20,6 +20,7 @@ from runtime.store.records import (
     SessionRow,
     TraceRow,
     ValueRow,
+    WakingRow,
 )
 
 PAGE = 100
@@ -96,6 +97,9 @@ class Store(Protocol):
 
     async def unfinished(self, after: str = "", limit: int = PAGE) -> list[ExecutionHead]:
         """Those that run or are paused, oldest first, after the id `after`."""
+
+    async def waking(self, after: str = "", limit: int = PAGE) -> list[WakingRow]:
+        """Paused ones that wait for a timer, too, by id, after the id `after`."""
 
     async def executions(  # noqa: PLR0913 - filters
         self,

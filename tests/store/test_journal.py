@@ -8,9 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from runtime.execution.archive import Archive
 from runtime.execution.call_record import JournalledCall
-from runtime.execution.execution import Execution, HostCallRecord
+from runtime.execution.execution import PAUSED, Execution, HostCallRecord
 from runtime.execution.journal import Journal
+from runtime.execution.outcome_record import due_ns_of
+from runtime.execution.registry import Registry
+from runtime.isolate import Trace
 from runtime.store.errors import StoreUnavailableError
 from runtime.store.sql_store import SqlStore
 from runtime.store.sqlite import SqliteDatabase
@@ -98,3 +102,23 @@ async def test_an_end_is_kept_that_comes_after_a_write_was_given_up(tmp_path: Pa
     assert row is not None
     assert (row.state, row.status) == ("ended", "limit_wall")
     await store.close()
+
+
+async def test_a_pause_that_a_timer_ends_says_when_until_the_next_one(store: SqlStore) -> None:
+    of, journal, _ = journalled(store)
+    archive = Archive(Registry(), store)
+    of.status = PAUSED
+    for due_ns, told in ((7, {of.id: 7}), (0, {}), (9, {of.id: 9})):
+        journal.heard(Trace(1, 1, 1, 0, complete=True, data=b"", due_ns=due_ns))
+        journal.changed()
+        await journal.write()
+        assert await archive.waking() == told
+    of.status = "running"
+    journal.changed()
+    await journal.write()
+    assert await archive.waking() == {}
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", '{"due_ns": "soon"}', '{"status": "succeeded"}'])
+def test_what_does_not_say_when_it_wakes_waits_for_a_decision(text: str) -> None:
+    assert due_ns_of(text) == 0

@@ -62,6 +62,19 @@ async def test_lists_are_pages_in_order(store: SqlStore) -> None:
     assert await store.executions(principal="agent", state="paused", before=rows[1].id) == []
 
 
+async def test_those_that_wake_are_paused_and_say_when(store: SqlStore) -> None:
+    due = [execution(state="paused", outcome=f'{{"due_ns":{number}}}') for number in range(3)]
+    others = execution(state="paused"), execution(), execution(state="paused", outcome='{"due_ns":9}')
+    for row in (*others, *due):
+        await store.write(PutExecution(row))
+    await store.write(ended(others[2], 5))
+    first = await store.waking(limit=2)
+    assert [(row.id, row.outcome) for row in first] == [(row.id, row.outcome) for row in due[:2]]
+    assert [row.id for row in await store.waking(after=first[-1].id)] == [due[2].id]
+    await store.write(UpdateExecution(id=due[0].id, expect=1, updated_ns=6, state="paused", outcome=""))
+    assert [row.id for row in await store.waking()] == [due[1].id, due[2].id]
+
+
 async def test_lists_are_of_whom_was_asked_for(store: SqlStore) -> None:
     mine = execution(tenant="acme", session="s1")
     theirs = execution(tenant="other", session="s1", principal="somebody")
