@@ -111,7 +111,7 @@ class Guest:
         """Give the slot back and pass on what was logged."""
         if self._has_slot:
             self._has_slot = False
-            self._slots.release()
+            self._slots.leave()
         self._flush()
         if self._trace is not None and self._trace.due:
             self._pass_trace(self._trace)

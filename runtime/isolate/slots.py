@@ -52,3 +52,7 @@ class RunSlots:
                 self._waiting.popleft().release()
             else:
                 self._free += 1
+
+    def leave(self) -> None:
+        """As `release`, at the end of a program: its thread does not wait, and can do something else."""
+        RunSlots.release(self)

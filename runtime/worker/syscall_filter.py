@@ -36,6 +36,8 @@ _CLONE_THREAD: Final = 0x10000
 # What pthread_create asks for: a thread that shares everything. No namespace, no process, no tracing.
 _THREAD_FLAGS: Final = 0x7D0F00
 _MSG_NOSIGNAL: Final = 0x4000
+_MSG_DONTWAIT: Final = 0x40
+_FLAGS: Final = {"sendto": _MSG_NOSIGNAL, "recvfrom": _MSG_NOSIGNAL | _MSG_DONTWAIT}
 
 _OWN_PROCESS: Final = 0xFFFFFFFE
 """Stands for the process id until it is known."""
@@ -88,8 +90,8 @@ def program(machine: Machine, pid: int) -> list[Instruction]:
     lines += _when(calls["clone"], 0, [not_a_thread, _any_bit(_CLONE_THREAD, _ALLOW)], _KILL_PROCESS)
     lines += _when(calls["tgkill"], 0, [_equal(pid, _ALLOW)], _KILL_PROCESS)
     # Out-of-band data and the like have been ways into the kernel; a plain stream needs none of it.
-    for name in ("sendto", "recvfrom"):
-        lines += _when(calls[name], 3, [_any_bit(0xFFFFFFFF & ~_MSG_NOSIGNAL, _KILL_PROCESS)], _ALLOW)
+    for name, flags in _FLAGS.items():
+        lines += _when(calls[name], 3, [_any_bit(0xFFFFFFFF & ~flags, _KILL_PROCESS)], _ALLOW)
     # The C library falls back to clone, whose flags this filter can see.
     lines += _equal(calls["clone3"], _ERRNO | errno.ENOSYS)
     for names, action in ((ALLOWED, _ALLOW), (REFUSED, _ERRNO | errno.EPERM)):

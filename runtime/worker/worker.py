@@ -37,8 +37,9 @@ _RECEIVE_BYTES = 1 << 18
 class Worker:
     """Serves one gateway over one socket until that socket closes.
 
-    Threads take turns at reading. The one that reads a program runs it, and keeps its turn until the program waits, has
-    run for a tick or has ended. Only then the next in line wakes to read on, and what is left to do is done beside it.
+    Threads take turns at reading. The one that reads a program runs it, and keeps its turn unless the program waits or
+    runs for a tick. Only then the next in line wakes to read on: waking it for every program would cost as much as the
+    rest of a short one.
     """
 
     def __init__(
@@ -112,9 +113,9 @@ class Worker:
                 self.send(frames.encode_hello(self._walls))
             while True:
                 self._reading.acquire()
-                job = self._next_job()
                 self._reader = threading.get_ident()
-                self._execute(job)
+                while self._has_turn():
+                    self._execute(self._next_job())
                 with self._counting:
                     if self._readers >= _MOST_READERS:
                         return
@@ -123,9 +124,13 @@ class Worker:
             log.exception("the worker ends")
             os._exit(70)
 
+    def _has_turn(self) -> bool:
+        """Whether it is the calling thread's turn to read."""
+        return self._reader == threading.get_ident()
+
     def _pass_on(self) -> None:
         """Let another thread read, if it is the calling one's turn."""
-        if self._reader != threading.get_ident():
+        if not self._has_turn():
             return
         self._reader = 0
         with self._counting:
@@ -138,16 +143,26 @@ class Worker:
 
     def _next_job(self) -> "_Job":
         while not self._jobs:
-            try:
-                data = self._link.recv(_RECEIVE_BYTES)
-            except ConnectionResetError:  # closed by a gateway that had not read everything
-                data = b""
-            if not data:
-                os._exit(0)
-            received = time.monotonic()
-            for frame in self._decoder.feed(data):
-                self._handle(frame, received)
+            self._receive()
         return self._jobs.popleft()
+
+    def _job_waits(self) -> bool:
+        """Whether there is a program to run; a thread whose turn it is looks for one."""
+        if not self._jobs and self._has_turn():
+            with contextlib.suppress(BlockingIOError):
+                self._receive(socket.MSG_DONTWAIT)
+        return bool(self._jobs)
+
+    def _receive(self, flags: int = 0) -> None:
+        try:
+            data = self._link.recv(_RECEIVE_BYTES, flags)
+        except ConnectionResetError:  # closed by a gateway that had not read everything
+            data = b""
+        if not data:
+            os._exit(0)
+        received = time.monotonic()
+        for frame in self._decoder.feed(data):
+            self._handle(frame, received)
 
     def send(self, data: bytes) -> None:
         """Send whole frames, in one piece. A gateway that is gone ends the process from the reading side."""
@@ -203,17 +218,15 @@ class Worker:
             if not guest.begin():
                 self._done(job, place.kept(settle(guest, trapped=True)))
                 place.leave()
-                self._pass_on()
                 return
             outcome = guest.checked(self._run(guest, run, place))
             guest.finish()
-            self._pass_on()
         self._done(job, place.kept(outcome))
         place.leave()
         if spares.costly:
             self._missing.set()
         else:
-            while not self._jobs and spares.refill_one():
+            while not self._job_waits() and spares.refill_one():
                 pass
         if run.types is not Types.KEEP:
             self._eraser.prepare()
@@ -232,7 +245,7 @@ class Worker:
 
 
 class _ReadersSlots(RunSlots):
-    """The run slots of guests whose threads may have to read: before one waits, and at its ticks, another shall."""
+    """The run slots of guests whose threads have to read: before one waits, and at its ticks, another shall."""
 
     def __init__(self, count: int, pass_on: Callable[[], None]) -> None:
         super().__init__(count)
