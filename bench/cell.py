@@ -1,7 +1,10 @@
 """A cell for benchmarks, in a state directory that keeps compiled images between runs."""
 
+import asyncio
 import contextlib
 import tempfile
+import urllib.error
+import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -38,7 +41,14 @@ async def running_cell(*profiles: dict[str, Any], **config: Any) -> AsyncIterato
         file = state.path.parent / "lockgate.yaml"
         file.write_text(yaml.safe_dump({"profiles": [directory.name], **config}))
         async with Cell(CellOptions(state=state, config_file=file, any_port=True)) as cell:
+            await asyncio.to_thread(wait_until_loaded, cell.mcp_address)
             yield cell
+
+
+def wait_until_loaded(mcp_address: str) -> None:
+    """Return once the gateway has loaded what MCP clients need, which it does beside its first executions."""
+    with contextlib.suppress(urllib.error.HTTPError):  # whom no token names is refused, by somebody
+        urllib.request.urlopen(f"http://{mcp_address}/mcp", timeout=30).close()
 
 
 def profile(name: str, **fields: Any) -> dict[str, Any]:

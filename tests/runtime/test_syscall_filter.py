@@ -1,6 +1,7 @@
 """The worker's filter, run in an interpreter of classic BPF: for both machines, over every call the kernel has."""
 
 import errno
+import socket
 
 import pytest
 
@@ -132,6 +133,11 @@ def test_thread_signals_stay_at_home(machine: Machine, process: int, expected: s
 @pytest.mark.parametrize(("flags", "expected"), [(0, ALLOW), (0x4000, ALLOW), (1, KILL), (0x20000000, KILL)])
 def test_streams_are_plain(machine: Machine, call: str, flags: int, expected: str) -> None:
     assert verdict(machine, call, 3, 0, 10, flags) == expected
+
+
+@pytest.mark.parametrize(("call", "expected"), [("recvfrom", ALLOW), ("sendto", KILL)])
+def test_reading_need_not_wait(machine: Machine, call: str, expected: str) -> None:
+    assert verdict(machine, call, 3, 0, 10, socket.MSG_DONTWAIT) == expected
 
 
 def test_clone3_looks_absent(machine: Machine) -> None:
