@@ -1,6 +1,5 @@
 """Isolates prepared ahead of need, off the serving path; each is used once."""
 
-import time
 from collections import deque
 from typing import Final
 
@@ -10,18 +9,14 @@ from runtime.isolate.isolate import Isolate
 LEAST: Final = 2
 MOST: Final = 8
 _HITS_BEFORE_FEWER: Final = 2_000
-_COSTLY_S: Final = 0.001
 
 
 class Spares:
     """The spares of one image: more are kept after one was missing, fewer when none has been for long."""
 
     def __init__(self, image: Image) -> None:
-        begun = time.monotonic()
         first = image.isolate()
         first.warm()
-        self.costly = time.monotonic() - begun > _COSTLY_S
-        """Whether preparing one takes so long that it would be in the way of the next program."""
         self.engine = image.engine
         self._image = image
         self._ready = deque([first])

@@ -30,7 +30,6 @@ from runtime.worker.spares import Spares
 log = logging.getLogger(__name__)
 
 _MOST_READERS = 16
-_IDLE_S = 0.003
 _RECEIVE_BYTES = 1 << 18
 
 
@@ -65,28 +64,14 @@ class Worker:
         self._replays: dict[int, ReplayReader] = {}
         self._kept = KeptIsolates()
         self._readers = 0
-        self._begun = 0
-        self._missing = threading.Event()
-        self._missing.set()
         self._counting = threading.Lock()
 
     def serve(self) -> NoReturn:
         """Say hello and serve. Ends the process; an engine with a live timer must not be torn down."""
         threading.stack_size(THREAD_STACK_BYTES)
         self._add_reader(first=True)
-        self._refill_when_idle()
-
-    def _refill_when_idle(self) -> NoReturn:
-        """Prepare costly spares when nothing has run for a moment; under load programs make their own isolates."""
         while True:
-            self._missing.wait()
-            self._missing.clear()
-            for spares in self._spares:
-                while spares.costly:
-                    seen = self._begun
-                    time.sleep(_IDLE_S)
-                    if seen == self._begun and not self._guests and not spares.refill_one():
-                        break
+            threading.Event().wait()  # until a reader ends the process
 
     def _add_reader(self, *, first: bool = False) -> None:
         with self._counting:
@@ -195,7 +180,6 @@ class Worker:
             reader.feed(frame.payload)
 
     def _start(self, number: int, run: Run, received: float) -> None:
-        self._begun += 1
         reader = self._replays.pop(number, None) if self._replays else None
         make = Guest if reader is None else functools.partial(ReplayingGuest, reader.replay())
         channel = _GuestChannel(self, number)
@@ -223,11 +207,8 @@ class Worker:
             guest.finish()
         self._done(job, place.kept(outcome))
         place.leave()
-        if spares.costly:
-            self._missing.set()
-        else:
-            while not self._job_waits() and spares.refill_one():
-                pass
+        while not self._job_waits() and spares.refill_one():
+            pass
         if run.types is not Types.KEEP:
             self._eraser.prepare()
 
