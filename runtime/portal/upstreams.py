@@ -54,7 +54,7 @@ class Upstreams:
         self._inverses = {name: config.inverses for name, config in configs.items()}
         self._changed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        self._comparing: set[asyncio.Future[None]] = set()
+        self._working: set[asyncio.Future[None]] = set()
         self._running: dict[str, GuardedUpstream] = {
             name: GuardedUpstream(
                 _service(name, config, send, transport, service_token, way, backoff or Backoff(), cache, reviews),
@@ -143,11 +143,16 @@ class Upstreams:
             earlier = self.catalog.by_upstream.get(name)
             if earlier is not None:
                 tools = _with_observations(earlier, tools)
-                comparing = asyncio.get_running_loop().run_in_executor(None, _log_change, name, earlier, tools)
-                self._comparing.add(comparing)
-                comparing.add_done_callback(self._comparing.discard)
+                self._beside(_log_change, name, earlier, tools)
             self.catalog = self.catalog.with_upstream(name, tools, skipped)
+            self._beside(_prepare, self.catalog)
         self._tell()
+
+    def _beside(self, work: Callable[..., None], *arguments: object) -> None:
+        """Do what takes a moment beside the event loop."""
+        doing = asyncio.get_running_loop().run_in_executor(None, work, *arguments)
+        self._working.add(doing)
+        doing.add_done_callback(self._working.discard)
 
     def _circuit_changed(self, name: str) -> None:
         standing = self.standing(name)
@@ -167,9 +172,14 @@ def _with_observations(before: tuple[Tool, ...], after: tuple[Tool, ...]) -> tup
 
 
 def _log_change(name: str, before: tuple[Tool, ...], after: tuple[Tool, ...]) -> None:
-    """What is different now; beside the event loop, because large documents take a moment."""
+    """What is different now."""
     if change := change_between(before, after):
         log.info("upstream %s has other tools: %s", name, change)
+
+
+def _prepare(catalog: Catalog) -> None:
+    """What a call of a tool that does not exist will need."""
+    _ = catalog.near_names
 
 
 def _service(  # noqa: PLR0913, PLR0917 - everything an upstream may need, by kind
