@@ -63,7 +63,7 @@ class Nowhere:
 _WARM_MS = 5_000
 WARM_FUEL = 1 << 60
 """More than instantiating and warming can use."""
-_WARM_LIMITS = GuestLimits(
+REHEARSAL_LIMITS = GuestLimits(
     cpu_ms=_WARM_MS,
     active_ms=_WARM_MS,
     wall_ms=_WARM_MS,
@@ -81,7 +81,7 @@ _WARM_LIMITS = GuestLimits(
 def warming_guest() -> Guest:
     """A guest for a neutral program, with a run slot of its own, already begun."""
     guest = Guest(
-        limits=_WARM_LIMITS,
+        limits=REHEARSAL_LIMITS,
         seed=bytes(32),
         start_ns=0,
         channel=Nowhere(),

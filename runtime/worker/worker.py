@@ -14,7 +14,7 @@ from typing import NamedTuple, NoReturn
 from runtime.isolate import Event, Guest, LogLine, Outcome, RunSlots, Status, Trace
 from runtime.isolate.engine import THREAD_STACK_BYTES, Ticker
 from runtime.isolate.erasure import Types
-from runtime.isolate.isolate import settle, warming_guest
+from runtime.isolate.isolate import REHEARSAL_LIMITS, settle
 from runtime.isolate.replaying import ReplayingGuest
 from runtime.isolate.trace import TRACE_PART
 from runtime.isolate.typed_run import run_typed
@@ -79,13 +79,15 @@ class Worker:
         threading.Thread(target=self._work, args=[first], name="guest", daemon=True).start()
 
     def _rehearse(self) -> None:
-        """Run something in each image: what a fork shares with its zygote is copied now, not while a program waits."""
-        for spares, ticker in zip(self._spares, self._tickers, strict=True):
-            isolate = spares.take()
-            with ticker:
-                outcome = isolate.run(warming_guest(), "1", "null")
-            frames.encode_done(0, outcome)
-            isolate.close()
+        """Run something in each image, from frame to frame, and tell nobody.
+
+        What a fork shares with its zygote is copied now, page by page, not while a program waits.
+        """
+        for image, spares in enumerate(self._spares):
+            run = Run(image=image, seed=bytes(32), start_ns=0, limits=REHEARSAL_LIMITS, program="1", inputs="null")
+            for frame in self._decoder.feed(frames.encode_run(0, run)):
+                self._start(0, frames.decode_run(frame.payload), time.monotonic(), _Unheard)
+            self._perform(self._jobs.popleft())
             spares.refill_one()
 
     def _work(self, first: bool) -> None:  # noqa: FBT001 - a thread's argument
@@ -179,10 +181,10 @@ class Worker:
         else:
             reader.feed(frame.payload)
 
-    def _start(self, number: int, run: Run, received: float) -> None:
+    def _start(self, number: int, run: Run, received: float, make_channel: "type[_GuestChannel] | None" = None) -> None:
         reader = self._replays.pop(number, None) if self._replays else None
         make = Guest if reader is None else functools.partial(ReplayingGuest, reader.replay())
-        channel = _GuestChannel(self, number)
+        channel = (make_channel or _GuestChannel)(self, number)
         guest = self._guests[number] = make(
             limits=run.limits,
             seed=run.seed,
@@ -195,6 +197,16 @@ class Worker:
         self._jobs.append(_Job(number, run, guest, channel))
 
     def _execute(self, job: "_Job") -> None:
+        """Run a program, and make ready for the next unless that is here already."""
+        self._perform(job)
+        spares = self._spares[job.run.image]
+        while not self._job_waits() and spares.refill_one():
+            pass
+        if job.run.types is not Types.KEEP:
+            self._eraser.prepare()
+
+    def _perform(self, job: "_Job") -> None:
+        """Run a program, tell its end, and free what it held."""
         run, guest = job.run, job.guest
         spares = self._spares[run.image]
         place = SessionPlace(spares, self._kept, run) if run.session else Place(spares)
@@ -207,10 +219,6 @@ class Worker:
             guest.finish()
         self._done(job, place.kept(outcome))
         place.leave()
-        while not self._job_waits() and spares.refill_one():
-            pass
-        if run.types is not Types.KEEP:
-            self._eraser.prepare()
 
     def _run(self, guest: Guest, run: Run, place: Place) -> Outcome:
         if place.lost:
@@ -292,3 +300,10 @@ class _GuestChannel:
         if self._trace:
             data, self._trace = self._trace + data, b""
         self._worker.send(data)
+
+
+class _Unheard(_GuestChannel):
+    """That of a rehearsal."""
+
+    def _send(self, _: bytes) -> None:
+        self._trace = b""
