@@ -1,6 +1,6 @@
 """The frames between gateway and worker. What comes from a worker is hostile and bounded here.
 
-A frame is a header (payload length, kind, execution number) and a payload. Texts are UTF-8, JSON where said.
+A frame is a header (payload length, kind, execution number) and a payload. Texts are UTF-8.
 """
 
 import json
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from runtime.isolate import CLOCK_MS, Ending, GuestLimits, LogLine, Outcome, Replay, Status, Usage
 from runtime.isolate.erasure import Types
@@ -20,12 +20,15 @@ MOST_PAYLOAD = 160 << 20
 MOST_CALL_NAME = 512
 CALL_HEAD = struct.Struct("<IBHI")
 LINE_HEAD = struct.Struct("<IBqI")
+DONE_HEAD = struct.Struct("<BBB10q")
+"""The status by its place in Status, whether memory is exact, the length of the limit's name, and ten counts."""
 
 _RUN = struct.Struct("<BB32sqHQI11qI")
 _SESSION = struct.Struct("<Q")
 _RESULT = struct.Struct("<IB")
-_LENGTH = struct.Struct("<I")
-_MOST_HEAD = 2_048
+_MOST_LIMIT_NAME = 64
+_STATUSES = tuple(Status)
+_STATUS_NUMBERS = {status: number for number, status in enumerate(_STATUSES)}
 _TAKEN = struct.Struct("<Q")
 # Not worth asking for a bound.
 _SURELY_SHORT = 64
@@ -268,61 +271,52 @@ def decode_taken(payload: bytes) -> int:
 
 
 def encode_done(number: int, outcome: Outcome) -> bytes:
-    """DONE: a JSON head, then the result or the error."""
+    """DONE: numbers, the limit's name, then the result or the error."""
     ending, usage = outcome.ending, outcome.usage
-    head = json.dumps(
-        [
-            ending.status,
-            ending.limit,
-            ending.value,
-            usage.cpu_ns,
-            usage.active_ns,
-            usage.wall_ns,
-            usage.startup_ns,
-            usage.memory_bytes,
-            usage.memory_exact,
-            usage.host_calls,
-            usage.log_lines,
-            usage.fuel,
-            outcome.kept,
-        ]
-    ).encode()
-    body = (outcome.result or outcome.error).encode(errors="replace")
-    return encode(Kind.DONE, number, _LENGTH.pack(len(head)) + head + body)
+    limit = ending.limit.encode(errors="replace")[:_MOST_LIMIT_NAME]
+    head = DONE_HEAD.pack(
+        _STATUS_NUMBERS[ending.status],
+        usage.memory_exact,
+        len(limit),
+        ending.value,
+        usage.cpu_ns,
+        usage.active_ns,
+        usage.wall_ns,
+        usage.startup_ns,
+        usage.memory_bytes,
+        usage.host_calls,
+        usage.log_lines,
+        usage.fuel,
+        outcome.kept,
+    )
+    return encode(Kind.DONE, number, head + limit + (outcome.result or outcome.error).encode(errors="replace"))
 
 
 def decode_done(payload: bytes) -> Outcome:
     """The inverse of encode_done. Raises FrameError for anything else."""
     try:
-        (length,) = _LENGTH.unpack_from(payload)
-        # One that is longer is cut, and then is no JSON.
-        head = json.loads(payload[_LENGTH.size : _LENGTH.size + min(length, _MOST_HEAD)])
-        body = payload[_LENGTH.size + length :].decode(errors="replace")
-        return _outcome(head, body)
-    except (ValueError, TypeError, struct.error, RecursionError) as error:
-        raise FrameError("a DONE frame that is not an outcome") from error
-
-
-def _outcome(head: list[Any], body: str) -> Outcome:
-    status, limit, value, cpu, active, wall, startup, memory, exact, calls, lines, fuel, kept = head
-    if type(limit) is not str or type(exact) is not bool:
-        raise TypeError("an outcome of the wrong types")
-    if not all(
-        type(n) is int and 0 <= n < 2**63 for n in (value, cpu, active, wall, startup, memory, calls, lines, fuel, kept)
-    ):
-        raise ValueError("an outcome out of range")
-    ending = Ending(Status(status), limit[:64], value)
+        status, exact, length, *numbers = DONE_HEAD.unpack_from(payload)
+    except struct.error as error:
+        raise FrameError("a DONE frame without its head") from error
+    begin = DONE_HEAD.size + length
+    if status >= len(_STATUSES) or exact > 1 or length > _MOST_LIMIT_NAME or begin > len(payload):
+        raise FrameError("a DONE frame that is not an outcome")
+    if min(numbers) < 0:
+        raise FrameError("a DONE frame out of range")
+    value, cpu, active, wall, startup, memory, calls, lines, fuel, kept = numbers
+    ending = Ending(_STATUSES[status], payload[DONE_HEAD.size : begin].decode(errors="replace"), value)
     usage = Usage(
         cpu_ns=cpu,
         active_ns=active,
         wall_ns=wall,
         startup_ns=startup,
         memory_bytes=memory,
-        memory_exact=exact,
+        memory_exact=bool(exact),
         host_calls=min(calls, 2**31 - 1),
         log_lines=min(lines, 2**31 - 1),
         fuel=fuel,
     )
+    body = payload[begin:].decode(errors="replace")
     if ending.status is Status.SUCCEEDED:
         return Outcome(ending=ending, result=body, usage=usage, kept=kept)
     return Outcome(ending=ending, error=body, usage=usage, kept=kept)

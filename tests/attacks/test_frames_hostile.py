@@ -28,18 +28,18 @@ USAGE = Usage(
 DONE = frames.encode_done(1, Outcome(ending=Ending(Status.SUCCEEDED), result="1", usage=USAGE))
 
 
-def done(text: object) -> bytes:
-    data = text if isinstance(text, bytes) else json.dumps(text).encode()
-    return frames.encode(Kind.DONE, 1, struct.pack("<I", len(data)) + data)
+HONEST = frames.DONE_HEAD.unpack_from(DONE, HEADER.size)
+STATUS, EXACT, LENGTH, VALUE, CPU, WALL, CALLS, KEPT = 0, 1, 2, 3, 4, 6, 9, 12
 
 
-HONEST = json.loads(DONE[HEADER.size + 4 :][: struct.unpack_from("<I", DONE, HEADER.size)[0]])
-STATUS, LIMIT, CPU, WALL, CALLS, KEPT = 0, 1, 3, 5, 9, 12
+def done(index: int, value: int, rest: bytes = b"1") -> bytes:
+    """An honest worker's, but for one number."""
+    numbers = [*HONEST[:index], value, *HONEST[index + 1 :]]
+    return frames.encode(Kind.DONE, 1, frames.DONE_HEAD.pack(*numbers) + rest)
 
 
-def head(index: int, value: object) -> list[object]:
-    """An honest worker's, but for one field."""
-    return [*HONEST[:index], value, *HONEST[index + 1 :]]
+def ended(status: Status) -> bytes:
+    return done(STATUS, list(Status).index(status))
 
 
 def log(number: int = 1, level: int = 2, time_ns: int = 3, text: bytes = b"x", *, length: int | None = None) -> bytes:
@@ -79,24 +79,21 @@ MALFORMED = {
     "a trace that wakes after all time": trace(b"", due_ns=2**63),
     "a trace neither whole nor cut": trace(b"", complete=2),
     "a program that goes live without a replay": frames.encode(Kind.LIVE, 1),
-    "the end of a replay not asked for": done(head(STATUS, "stopped")),
-    "a session lost that there was none of": done(head(STATUS, "session_lost")),
-    "an isolate kept of no session": done(head(KEPT, 1)),
-    "an isolate kept a negative number of times": done(head(KEPT, -1)),
+    "the end of a replay not asked for": ended(Status.STOPPED),
+    "a session lost that there was none of": ended(Status.SESSION_LOST),
+    "an isolate kept of no session": done(KEPT, 1),
+    "an isolate kept a negative number of times": done(KEPT, -1),
     "an end without a head": frames.encode(Kind.DONE, 1, b""),
-    "an end with a head beyond it": frames.encode(Kind.DONE, 1, struct.pack("<I", 2**32 - 1)),
-    "an end with a head of many values": done(b"[" + b"[]," * 10_000 + b"1]"),
-    "an end that is not JSON": done(b"{"),
-    "an end that is an object": done({}),
-    "an end of too few fields": done([]),
-    "an end of a status unknown": done(head(STATUS, "fine")),
-    "an end of a status that is a list": done(head(STATUS, [])),
-    "an end of negative time": done(head(CPU, -1)),
-    "an end of endless time": done(head(WALL, 2**63)),
-    "an end of fractions": done(head(CALLS, 0.5)),
-    "an end of not a number": done(b"[" + b"NaN," * 10 + b"1]"),
-    "an end with a limit that is a number": done(head(LIMIT, 1)),
-    "an end nested too deeply": done(b"[" * 100_000),
+    "an end within its head": DONE[: HEADER.size - 13] + frames.encode(Kind.DONE, 1, DONE[HEADER.size :][:40]),
+    "an end of a status unknown": done(STATUS, len(Status)),
+    "an end of the last status there could be": done(STATUS, 255),
+    "an end of memory neither exact nor not": done(EXACT, 2),
+    "an end with a limit's name beyond it": done(LENGTH, 60),
+    "an end with too long a limit's name": done(LENGTH, 65, b"x" * 100),
+    "an end of a negative limit": done(VALUE, -1),
+    "an end of negative time": done(CPU, -1),
+    "an end of endless time": done(WALL, -(2**63)),
+    "an end of a negative number of calls": done(CALLS, -1),
 }
 
 
