@@ -101,7 +101,8 @@ def test_json_prints_the_whole_reply(cell: TestCell):
 @pytest.mark.parametrize("when", ["starting", "running"])
 def test_ctrl_c_ends_it_cleanly(home, tmp_path, when):
     code = "console.log('running'); await new Promise((r) => setTimeout(r, 20000))"
-    command = [sys.executable, "-m", "runtime.cli", "run", "-", "--embedded"]
+    # Where tests run in the background, what they start would not hear the signal.
+    command = ["env", "--default-signal=INT", sys.executable, "-m", "runtime.cli", "run", "-", "--embedded"]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(home), cwd=tmp_path, text=True
     ) as process:

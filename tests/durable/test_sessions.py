@@ -302,15 +302,13 @@ async def test_a_closed_session_leaves_nothing_in_its_store(state: StateDirector
 async def test_what_runs_in_a_closed_session_sets_nothing_afterwards(client: Client, owner: str) -> None:
     step = "await new Promise(r => setTimeout(r, 20)); await store.set('k', 2);"
     code = f"await store.set('began', 1); for (;;) {{ {step} }}"
-    running = asyncio.create_task(client.execute(in_session(code, owner=owner)))
-    waiting = asyncio.create_task(client.execute(in_session("await store.set('k', 1)", owner=owner)))
-    for _ in range(500):
-        if (
-            await value(client, "await store.keys()", owner=owner, profile="python-only")
-            and (await client.kept_sessions(owner))[0].waiting
-        ):
-            break
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(30):
+        running = asyncio.create_task(client.execute(in_session(code, owner=owner)))
+        while not await value(client, "await store.keys()", owner=owner, profile="python-only"):
+            await asyncio.sleep(0)
+        waiting = asyncio.create_task(client.execute(in_session("await store.set('k', 1)", owner=owner)))
+        while not (await client.kept_sessions(owner))[0].waiting:
+            await asyncio.sleep(0)
     (session,) = await client.kept_sessions(owner)
     await client.close_session(owner, session.id)
     assert await value(client, "await store.keys()", owner=owner) == []
